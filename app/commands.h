@@ -1,0 +1,12 @@
+#pragma once
+
+// Each runs one command on its arguments, argv[0] being `unroll COMMAND`; prints to stdout, throws
+// unroll::Error.
+namespace unroll::app {
+
+void train(int argc, const char* const* argv);
+void generate(int argc, const char* const* argv);
+void compare(int argc, const char* const* argv);
+void info(int argc, const char* const* argv);
+
+}  // namespace unroll::app

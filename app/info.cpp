@@ -1,0 +1,66 @@
+#include <string>
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <fmt/format.h>
+#include <torch/version.h>
+
+#include "commands.h"
+#include "options.h"
+#include "unroll/checkpoint.h"
+#include "unroll/device.h"
+
+namespace unroll::app {
+namespace {
+
+void show(const std::string& name, const std::string& value) {
+  fmt::print("{:<12}{}\n", name, value);
+}
+
+void show_build() {
+  show("unroll", UNROLL_VERSION);
+  show("LibTorch", TORCH_VERSION);
+  show("compiler", "g++ " __VERSION__);
+  show("CPU", at::get_cpu_capability());
+  show("threads", fmt::to_string(at::get_num_threads()));
+  show("device", describe(try_gpu()));
+}
+
+void show_checkpoint(const std::string& path) {
+  const auto checkpoint = load_checkpoint(path);
+  const auto& config = checkpoint.config;
+  int64_t parameters = 0;
+  for (const auto& [name, weight] : checkpoint.weights) {
+    parameters += weight.numel();
+  }
+  show("checkpoint", path);
+  show("model", std::string(to_string(config.model)));
+  show("cell", config.cell == Cell::kGru
+                   ? fmt::format("gru, reset {} the product", to_string(gru_reset(config)))
+                   : std::string(to_string(config.cell)));
+  show("hidden", fmt::to_string(config.hidden));
+  show("layers", fmt::to_string(config.layers));
+  show("parameters", fmt::to_string(parameters));
+  show("vocabulary", fmt::format("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
+                                 to_string(checkpoint.text.tokens),
+                                 to_string(checkpoint.text.normalize)));
+  show("trained", fmt::format("{} epochs, perplexity {:.3f}", checkpoint.epochs,
+                              checkpoint.perplexity));
+}
+
+}  // namespace
+
+void info(int argc, const char* const* argv) {
+  Options options("info", "Shows what a checkpoint holds, or without one this build and machine.");
+  options.value("checkpoint", "what train --save wrote", "FILE");
+  if (!options.parse(argc, argv)) {
+    return;
+  }
+  if (options.given("checkpoint")) {
+    show_checkpoint(options.text("checkpoint"));
+  } else {
+    show_build();
+  }
+}
+
+}  // namespace unroll::app

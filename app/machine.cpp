@@ -1,0 +1,28 @@
+#include "machine.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include "unroll/device.h"
+#include "unroll/error.h"
+
+namespace unroll::app {
+
+void check_machine_options(const Options& options) {
+  constexpr int64_t kMostThreads = 4096;
+  check_device_name(options.text("device"));
+  if (const auto threads = options.optional_integer("threads");
+      threads && (*threads < 1 || *threads > kMostThreads)) {
+    throw UsageError(fmt::format("--threads must be in [1, {}], got {}", kMostThreads, *threads));
+  }
+}
+
+torch::Device set_up_machine(const Options& options) {
+  const auto device = parse_device(options.text("device"));
+  if (const auto threads = options.optional_integer("threads")) {
+    at::set_num_threads(static_cast<int>(*threads));
+  }
+  return device;
+}
+
+}  // namespace unroll::app

@@ -1,0 +1,181 @@
+#include "options.h"
+
+#include <charconv>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "unroll/error.h"
+#include "unroll/sample.h"
+
+namespace unroll::app {
+namespace {
+
+template <typename T>
+T parse_number(const std::string& name, const std::string& value, std::string_view expected) {
+  T number{};
+  const auto* end = value.data() + value.size();
+  const auto [at, error] = std::from_chars(value.data(), end, number);
+  if (error != std::errc{} || at != end) {
+    throw UsageError(fmt::format("--{} must be {}, got '{}'", name, expected, value));
+  }
+  return number;
+}
+
+}  // namespace
+
+Options::Options(const std::string& command, const std::string& usage)
+    : options_("unroll " + command, usage), command_(command) {
+  options_.set_width(100).custom_help("[options]");
+}
+
+Options& Options::group(const std::string& name) {
+  group_ = name;
+  return *this;
+}
+
+Options& Options::value(const std::string& name, const std::string& help,
+                        const std::string& placeholder, const std::string& fallback) {
+  auto value = cxxopts::value<std::string>();
+  if (!fallback.empty()) {
+    value->default_value(fallback);
+  }
+  options_.add_options(group_)(name, help, value, placeholder);
+  return *this;
+}
+
+Options& Options::list(const std::string& name, const std::string& help,
+                       const std::string& placeholder) {
+  options_.add_options(group_)(name, help, cxxopts::value<std::vector<std::string>>(), placeholder);
+  return *this;
+}
+
+Options& Options::flag(const std::string& name, const std::string& help) {
+  options_.add_options(group_)(name, help, cxxopts::value<bool>());
+  return *this;
+}
+
+bool Options::parse(int argc, const char* const* argv) {
+  options_.add_options("")("h,help", "show this help");
+  try {
+    result_ = options_.parse(argc, argv);
+  } catch (const cxxopts::exceptions::exception& error) {
+    throw UsageError(fmt::format("{}: {} (unroll {} --help)", command_, error.what(), command_));
+  }
+  if (result_.count("help") > 0) {
+    fmt::print("{}", options_.help());
+    return false;
+  }
+  if (!result_.unmatched().empty()) {
+    throw UsageError(fmt::format("{}: unexpected argument '{}' (unroll {} --help)", command_,
+                                 result_.unmatched().front(), command_));
+  }
+  return true;
+}
+
+std::vector<std::string> Options::texts(const std::string& name) const {
+  return given(name) ? result_[name].as<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
+int64_t Options::integer(const std::string& name) const {
+  return parse_number<int64_t>(name, text(name), "an integer");
+}
+
+double Options::number(const std::string& name) const {
+  return parse_number<double>(name, text(name), "a number");
+}
+
+std::optional<int64_t> Options::optional_integer(const std::string& name) const {
+  return given(name) ? std::optional(integer(name)) : std::nullopt;
+}
+
+void add_corpus_options(Options& options) {
+  const CorpusOptions defaults;
+  options.group("Text")
+      .value("text", "text to learn from (default: the bundled sample)", "FILE")
+      .value("max-tokens", "cut the corpus to N tokens; 0 keeps all", "N",
+             fmt::to_string(defaults.max_tokens))
+      .value("tokens", "what a token is: char, word or byte", "KIND",
+             std::string(to_string(defaults.text.tokens)))
+      .value("normalize", "letters: only a-z and single spaces; none: the text as it is", "HOW",
+             std::string(to_string(defaults.text.normalize)));
+}
+
+CorpusOptions read_corpus_options(const Options& options) {
+  CorpusOptions corpus;
+  corpus.max_tokens = options.integer("max-tokens");
+  corpus.text.tokens = parse_token_kind(options.text("tokens"));
+  corpus.text.normalize = parse_normalize(options.text("normalize"));
+  if (corpus.max_tokens < 0) {
+    throw UsageError(
+        fmt::format("--max-tokens must be >= 0 (0 keeps all), got {}", corpus.max_tokens));
+  }
+  return corpus;
+}
+
+Corpus load_corpus(const Options& options) {
+  const auto corpus = read_corpus_options(options);
+  return options.given("text") ? read_corpus(options.text("text"), corpus)
+                               : make_corpus(sample_text(), corpus);
+}
+
+void add_data_options(Options& options) {
+  const DataOptions defaults;
+  options.group("Batches")
+      .value("sampling", "sequential, random or sequential-reset", "HOW",
+             std::string(to_string(defaults.sampling)))
+      .value("batch-size", "rows of a batch", "B", fmt::to_string(defaults.batch_size))
+      .value("num-steps", "tokens of a row", "T", fmt::to_string(defaults.num_steps))
+      .value("offset", "tokens dropped at the start of every epoch (default: drawn)", "N");
+}
+
+DataOptions read_data_options(const Options& options) {
+  DataOptions data;
+  data.sampling = parse_sampling(options.text("sampling"));
+  data.batch_size = options.integer("batch-size");
+  data.num_steps = options.integer("num-steps");
+  data.offset = options.optional_integer("offset");
+  data.seed = static_cast<uint64_t>(options.integer("seed"));
+  check(data);
+  return data;
+}
+
+void add_train_options(Options& options, int64_t epochs) {
+  const TrainOptions defaults;
+  options.group("Training")
+      .value("epochs", "passes over the corpus", "N", fmt::to_string(epochs))
+      .value("lr", "learning rate", "X", fmt::to_string(defaults.lr))
+      .value("clip", "bound on the gradient norm; 0 is off", "X", fmt::to_string(defaults.clip))
+      .value("optimizer", "sgd, adam or adamw", "NAME", std::string(to_string(defaults.optimizer)))
+      .value("seed", "of the weights and the batches", "N", "0")
+      .list("prompt", "text to continue; repeatable (default: 'time traveller', 'traveller')",
+            "TEXT")
+      .value("predict", "tokens to continue a prompt by", "N", fmt::to_string(defaults.predict));
+}
+
+TrainOptions read_train_options(const Options& options) {
+  TrainOptions train;
+  train.epochs = options.integer("epochs");
+  train.lr = options.number("lr");
+  train.clip = options.number("clip");
+  train.optimizer = parse_optimizer(options.text("optimizer"));
+  train.predict = options.integer("predict");
+  if (options.given("prompt")) {
+    train.prompts = options.texts("prompt");
+  }
+  for (const auto& prompt : train.prompts) {
+    if (prompt.empty()) {
+      throw UsageError("prompt must have at least one token, got ''");
+    }
+  }
+  check(train);
+  return train;
+}
+
+void add_machine_options(Options& options) {
+  options.group("Machine")
+      .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
+      .value("threads", "threads of the CPU (default: all cores)", "N");
+}
+
+}  // namespace unroll::app

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+// A comma belongs to a prompt; only a repeated option makes a list.
+#define CXXOPTS_VECTOR_DELIMITER '\0'
+#include <cxxopts.hpp>
+
+#include "unroll/corpus.h"
+#include "unroll/model_config.h"
+#include "unroll/seq_data.h"
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// One command's options: declared once, with the library's defaults, then read.
+/// Every reader throws UsageError that names the option, its value and what was expected.
+class Options {
+ public:
+  /// `usage` is the line below the command's name in its help.
+  Options(const std::string& command, const std::string& usage);
+
+  Options& group(const std::string& name);
+  /// An option with a value; a default only to show goes into `help`.
+  Options& value(const std::string& name, const std::string& help, const std::string& placeholder,
+                 const std::string& fallback = "");
+  /// An option that may be repeated.
+  Options& list(const std::string& name, const std::string& help, const std::string& placeholder);
+  Options& flag(const std::string& name, const std::string& help);
+
+  /// Reads the arguments. False after --help, which it prints.
+  bool parse(int argc, const char* const* argv);
+
+  bool given(const std::string& name) const { return result_.count(name) > 0; }
+  bool is_set(const std::string& name) const { return result_[name].as<bool>(); }
+  std::string text(const std::string& name) const { return result_[name].as<std::string>(); }
+  std::vector<std::string> texts(const std::string& name) const;
+  int64_t integer(const std::string& name) const;
+  double number(const std::string& name) const;
+  std::optional<int64_t> optional_integer(const std::string& name) const;
+
+ private:
+  cxxopts::Options options_;
+  cxxopts::ParseResult result_;
+  std::string command_;
+  std::string group_;
+};
+
+// Options that several commands share, and what they stand for.
+
+void add_corpus_options(Options& options);
+CorpusOptions read_corpus_options(const Options& options);
+
+/// The text that the options name, the bundled one by default.
+Corpus load_corpus(const Options& options);
+
+void add_data_options(Options& options);
+DataOptions read_data_options(const Options& options);
+
+void add_train_options(Options& options, int64_t epochs);
+TrainOptions read_train_options(const Options& options);
+
+void add_machine_options(Options& options);
+
+}  // namespace unroll::app

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "unroll/corpus.h"
+#include "unroll/model_config.h"
+#include "unroll/seq_data.h"
+#include "unroll/train.h"
+
+namespace unroll {
+
+/// What is compared: the scratch and the concise model of one cell.
+struct CompareOptions {
+  Cell cell = Cell::kRnn;     ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
+  int64_t hidden = 512;       ///< H
+  DataOptions data;           ///< the batches, the same for both
+  TrainOptions train;         ///< the training, the same for both
+};
+
+/// Largest absolute differences between the two models from the same weights on the first batch.
+struct Differences {
+  double logits = 0;
+  double states = 0;
+  double gradients = 0;  ///< over all weights, in the scratch model's layout
+};
+
+/// One of the models and what its training came to.
+struct ComparedModel {
+  ModelConfig config;
+  TrainResult training;
+};
+
+/// What a comparison came to.
+struct Comparison {
+  Differences differences;
+  std::vector<ComparedModel> models;  ///< scratch, concise
+};
+
+/// Draws a scratch model, copies its weights into a concise one, measures how far apart they
+/// compute, then trains both on the same batches.
+///
+/// `on_epoch` is called after each epoch with the model that trained. Throws UsageError for the
+/// mlp cell and for options out of range, Error when training diverges.
+Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
+                   const std::function<void(const ModelConfig&, const EpochStats&)>& on_epoch = {});
+
+}  // namespace unroll

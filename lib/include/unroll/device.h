@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <torch/types.h>
+
+namespace unroll {
+
+/// Loads LibTorch's CUDA part when a driver is there, and says whether a CUDA device can be used.
+///
+/// The library is linked against LibTorch's CPU part only, so that one binary serves machines with
+/// and without a GPU. Call this (or try_gpu, or parse_device) before the first tensor is made:
+/// LibTorch looks for its CUDA part once.
+bool cuda_is_available();
+
+/// The first GPU if there is one, else the CPU.
+torch::Device try_gpu();
+
+/// The device that `name` stands for: `auto` (as try_gpu), `cpu`, `cuda` or `cuda:N`.
+/// Throws UsageError for any other name, Error when the device is not there.
+torch::Device parse_device(std::string_view name);
+
+/// Throws UsageError unless `name` is one of the names that parse_device knows.
+/// Touches no device.
+void check_device_name(std::string_view name);
+
+/// `cpu`, or `cuda:0 (NVIDIA H200)`-like.
+std::string describe(const torch::Device& device);
+
+}  // namespace unroll

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <stdexcept>
+
+namespace unroll {
+
+/// Something failed: a file, a device, memory, a value in the data.
+/// The message is one line that carries the offending value and what was expected.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The request alone shows that it is wrong: an unknown name, a value out of range.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
+}  // namespace unroll

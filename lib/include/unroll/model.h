@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "unroll/seq_data.h"
+
+namespace unroll {
+
+/// What a model remembers: RNN and GRU {h}, LSTM {h, c}, the MLP nothing.
+/// Scratch models hold (B,H), layered ones (L,B,H): the batch is dimension -2.
+using State = std::vector<torch::Tensor>;
+
+/// A tensor with the name under which it is stored, copied and compared.
+struct NamedTensor {
+  std::string name;
+  torch::Tensor tensor;
+};
+using NamedTensors = std::vector<NamedTensor>;
+
+/// The tensor called `name`. Throws Error when there is none.
+const torch::Tensor& at(const NamedTensors& tensors, const std::string& name);
+
+/// The tensors without their names.
+std::vector<torch::Tensor> values(const NamedTensors& tensors);
+
+/// A recurrent language model: all that training, prediction and checkpoints see of one.
+class SequenceModel {
+ public:
+  virtual ~SequenceModel() = default;
+
+  /// Logits of the token that follows each token, and the state after the last.
+  ///
+  /// X (B,T) int64, token indices in [0,V) -> logits (T*B,V), time step by time step.
+  virtual std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) = 0;
+
+  /// Mean cross-entropy in nats over the batch's B*T tokens, a scalar with gradient, and the state.
+  virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
+
+  /// The state before the first token: zeros.
+  virtual State begin_state(int64_t batch_size) const = 0;
+
+  /// The parameters, by stable names in a stable order; the live tensors, not copies.
+  virtual NamedTensors weights() const = 0;
+
+  /// Fixed at construction.
+  virtual torch::Device device() const = 0;
+
+ protected:
+  SequenceModel() = default;
+  SequenceModel(const SequenceModel&) = default;
+  SequenceModel& operator=(const SequenceModel&) = default;
+};
+
+/// The state cut from the graph that computed it: values, no history.
+State detach(const State& state);
+
+/// Copies values into the model's weights, by name.
+/// Throws Error when a name is missing or unexpected, or a shape differs; then nothing is changed.
+void load_weights(SequenceModel& model, const NamedTensors& source);
+
+}  // namespace unroll

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include <torch/types.h>
+
+#include "unroll/model.h"
+
+namespace unroll {
+
+/// Who computes: our own formulas, or torch::nn's layers.
+enum class ModelKind { kScratch, kConcise };
+
+/// Which recurrence.
+enum class Cell { kRnn, kGru, kLstm, kMlp };
+
+/// Whether the GRU's reset gate acts before the product with W_hh (the book) or after (torch::nn).
+enum class GruReset { kBefore, kAfter };
+
+std::string_view to_string(ModelKind kind);
+std::string_view to_string(Cell cell);
+std::string_view to_string(GruReset reset);
+
+/// Each throws UsageError for a name that is not listed.
+ModelKind parse_model_kind(std::string_view name);  ///< `scratch`, `concise`
+Cell parse_cell(std::string_view name);             ///< `rnn`, `gru`, `lstm`, `mlp`
+GruReset parse_gru_reset(std::string_view name);    ///< `before`, `after`
+
+/// Description of a model; with a vocabulary size it is enough to build one.
+struct ModelConfig {
+  ModelKind model = ModelKind::kScratch;  ///< who computes
+  Cell cell = Cell::kRnn;                 ///< which recurrence
+  int64_t hidden = 512;                   ///< H, hidden units of a layer
+  int64_t layers = 1;                     ///< L, layers; more than one needs the concise model
+  std::optional<GruReset> gru_reset;      ///< empty: before for scratch, after for concise
+};
+
+/// The reset form that the description stands for, its default filled in.
+GruReset gru_reset(const ModelConfig& config);
+
+/// Throws UsageError when the description is out of range or contradicts itself.
+void check(const ModelConfig& config);
+
+/// A new model with freshly drawn weights. Throws UsageError as check does.
+std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
+                                          torch::Device device);
+
+}  // namespace unroll

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
+
+#include "unroll/model.h"
+
+namespace unroll {
+
+/// The notebook's `sgd`: p -= lr * grad / batch_size, then the gradient is zeroed.
+/// The loss here is a mean already, so training calls it with batch_size 1.
+void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size);
+
+/// Clips the gradients, seen as one vector g: g <- min(1, theta/||g||) g.
+///
+/// One norm over all parameters. Returns ||g|| before clipping as a scalar tensor on the
+/// gradients' device, which is not waited for. theta <= 0 only measures.
+/// Pascanu et al. 2013, https://arxiv.org/abs/1211.5063
+torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta);
+
+/// The same over a model's weights.
+torch::Tensor grad_clipping(const SequenceModel& net, double theta);
+
+/// Changes parameters by their gradients: sgd on raw tensors or any torch::optim, one face.
+class Updater {
+ public:
+  virtual ~Updater() = default;
+
+  virtual void zero_grad() = 0;
+  virtual void step() = 0;
+
+  /// Learning rate.
+  virtual void set_lr(double lr) = 0;
+
+  /// What the updater remembers between steps, by stable names; plain SGD remembers nothing.
+  virtual NamedTensors state() const = 0;
+
+  /// Goes on from what state() returned. Throws Error when a name or shape does not fit.
+  virtual void load_state(const NamedTensors& state) = 0;
+};
+
+/// Which updater.
+enum class Optimizer { kSgd, kAdam, kAdamW };
+
+std::string_view to_string(Optimizer optimizer);
+
+/// `sgd`, `adam` or `adamw`; throws UsageError otherwise.
+Optimizer parse_optimizer(std::string_view name);
+
+/// As in the notebook: our own `sgd` for a model on raw tensors, torch::optim::SGD for a module;
+/// Adam and AdamW of torch::optim for both. The model must outlive the updater.
+std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr);
+
+}  // namespace unroll

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "unroll/model.h"
+#include "unroll/text.h"
+#include "unroll/vocab.h"
+
+namespace unroll {
+
+/// Continues `prefix` by `num_preds` tokens, as the notebook's `predict_ch8`: a batch of one is
+/// warmed up on all of the prefix' tokens but the last, then the most likely token is fed back.
+///
+/// Returns prefix and predictions, joined without a separator (words: by a space). Tokens of the
+/// prefix that the vocabulary lacks count as `<unk>`. Records no gradients.
+/// Throws UsageError for an empty prefix or num_preds < 0.
+std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
+                        const Vocab& vocab);
+
+/// A prompt as the training text was written: lower case under Normalize::kLetters.
+std::string normalize_prompt(std::string_view prompt, Normalize normalize);
+
+/// Throws UsageError when the prompt has no token, Error when a token is not in the vocabulary.
+void check_prompt(std::string_view prompt, const Vocab& vocab);
+
+}  // namespace unroll

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "unroll/compare.h"
+#include "unroll/model_config.h"
+#include "unroll/train.h"
+
+namespace unroll {
+
+/// A training and its surroundings, for the reader or a program.
+struct TrainReport {
+  TrainResult result;
+  ModelConfig config;
+  std::string device;      ///< `cpu`, `cuda:0`
+  int64_t vocab_size = 0;  ///< V
+  int64_t tokens = 0;      ///< corpus length
+  int threads = 0;
+};
+
+/// The notebook's line: `perplexity 1.0, 67212.6 tokens/s on cpu`, the last epoch's figures.
+std::string summary(const TrainReport& report);
+
+/// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs, predictions,
+/// vocab_size, tokens, seconds, threads, model, cell, hidden, layers. Full precision.
+std::string to_json(const TrainReport& report);
+
+/// One JSON object a line: epoch, perplexity, tokens_per_second, grad_norm, seconds.
+std::string log_line(const EpochStats& stats);
+
+/// A comparison as a table with the predictions below it.
+std::string table(const Comparison& comparison);
+
+/// A comparison as one JSON object.
+std::string to_json(const Comparison& comparison);
+
+}  // namespace unroll

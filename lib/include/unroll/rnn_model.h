@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <variant>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/rnn.h>
+#include <torch/types.h>
+
+#include "unroll/model.h"
+
+namespace unroll {
+
+/// The concise model: a recurrent layer of torch::nn, then one Linear(H,V) over all T*B outputs.
+///
+///     RNNModel net(torch::nn::LSTM(torch::nn::LSTMOptions(vocab.size(), 256)), vocab.size());
+///
+/// A torch::nn::Module, so that torch::optim, torch::save and Module::to work on it.
+class RNNModel : public torch::nn::Module, public SequenceModel {
+ public:
+  /// RNN (tanh), GRU or LSTM with V inputs and one or more layers, one direction, batch second.
+  using RecurrentLayer = std::variant<torch::nn::RNN, torch::nn::GRU, torch::nn::LSTM>;
+
+  /// Registers the layer as `rnn` and the output layer as `linear`, drawn after it, then moves
+  /// both to `device`. Throws UsageError for a layer that is bidirectional, batch-first or does
+  /// not take V inputs.
+  RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device device = torch::kCPU);
+
+  std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
+
+  /// RNN and GRU {h (L,B,H)}, LSTM {h, c}.
+  State begin_state(int64_t batch_size) const override;
+  NamedTensors weights() const override;
+  torch::Device device() const override;
+
+ private:
+  RecurrentLayer rnn_;
+  torch::nn::Linear linear_;
+  int64_t vocab_size_;
+};
+
+}  // namespace unroll

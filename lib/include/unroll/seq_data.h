@@ -1,0 +1,137 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include <torch/types.h>
+
+#include "unroll/vocab.h"
+
+namespace unroll {
+
+/// How subsequences are drawn from a corpus.
+enum class Sampling {
+  kSequential,       ///< row i of batch k+1 continues row i of batch k; the state is carried over
+  kRandom,           ///< shuffled subsequences; the state is reset at every batch
+  kSequentialReset,  ///< sequential data, the state reset at every batch
+};
+
+std::string_view to_string(Sampling sampling);
+
+/// `sequential`, `random` or `sequential-reset`; throws UsageError otherwise.
+Sampling parse_sampling(std::string_view name);
+
+/// Input and label of one step: Y is X moved by one token.
+struct Batch {
+  torch::Tensor X;  ///< (B,T) int64, token indices in [0,V)
+  torch::Tensor Y;  ///< (B,T) int64, the tokens that follow
+};
+
+/// How a corpus is cut into batches.
+struct DataOptions {
+  int64_t batch_size = 32;                   ///< B, rows of a batch
+  int64_t num_steps = 35;                    ///< T, tokens of a row
+  Sampling sampling = Sampling::kSequential; ///< order of the subsequences
+  uint64_t seed = 0;                         ///< of the offsets and the order
+  std::optional<int64_t> offset;             ///< tokens dropped at the start; drawn when empty
+};
+
+/// The batches of one pass over a corpus; usable in a range-for.
+class Epoch {
+ public:
+  class Iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const Batch*;
+    using reference = Batch;
+
+    Iterator(const Epoch& epoch, int64_t k) : epoch_(&epoch), k_(k) {}
+    Batch operator*() const { return (*epoch_)[k_]; }
+    Iterator& operator++() {
+      ++k_;
+      return *this;
+    }
+    bool operator==(const Iterator& other) const { return k_ == other.k_; }
+
+   private:
+    const Epoch* epoch_;
+    int64_t k_;
+  };
+
+  /// Number of batches.
+  int64_t size() const { return size_; }
+
+  /// Batch k, 0 <= k < size(). Throws Error outside.
+  Batch operator[](int64_t k) const;
+
+  Iterator begin() const { return {*this, 0}; }
+  Iterator end() const { return {*this, size_}; }
+
+  /// Whether batch k+1 continues the rows of batch k, so that a state may be carried over.
+  bool carries_state() const { return sampling_ == Sampling::kSequential; }
+
+  /// Tokens dropped at the corpus' start.
+  int64_t offset() const { return offset_; }
+
+  /// The rows of each batch that worker `rank` of `world` trains on; all shards together are the
+  /// whole. Throws Error unless 0 <= rank < world <= B.
+  Epoch shard(int64_t rank, int64_t world) const;
+
+ private:
+  friend class SeqDataLoader;
+  Epoch() = default;
+
+  Sampling sampling_ = Sampling::kSequential;
+  torch::Tensor inputs_;  // sequential: (B, n/B) view of the corpus; random: the corpus
+  torch::Tensor labels_;  // the same, moved by one
+  torch::Tensor starts_;  // random: (size * B) int64, shuffled starts of the subsequences
+  int64_t batch_size_ = 0;
+  int64_t first_row_ = 0;
+  int64_t rows_ = 0;
+  int64_t num_steps_ = 0;
+  int64_t size_ = 0;
+  int64_t offset_ = 0;
+};
+
+/// Cuts a corpus into batches, epoch by epoch.
+///
+///     SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35});
+///     for (auto [X, Y] : train_iter.epoch(0)) ...
+class SeqDataLoader {
+ public:
+  /// `corpus` (N) of an integer dtype. Batches come out on `device`.
+  /// Throws UsageError for options out of range, Error for a corpus too short for one batch.
+  SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
+                torch::Device device = torch::kCPU);
+
+  /// Pass `e` (from 0) over the corpus. Offset and order are a pure function of (seed, e).
+  Epoch epoch(int64_t e) const;
+
+  const DataOptions& options() const { return options_; }
+
+  /// Tokens in the corpus.
+  int64_t num_tokens() const { return corpus_.size(0); }
+
+  torch::Device device() const { return corpus_.device(); }
+
+ private:
+  torch::Tensor corpus_;
+  DataOptions options_;
+};
+
+/// Throws UsageError unless every option is in range: what the request alone shows.
+void check(const DataOptions& options);
+
+/// The notebook's `load_data_time_machine`: a file by character -> (iterator, vocabulary).
+std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,
+                                                       int64_t batch_size, int64_t num_steps,
+                                                       bool use_random_iter = false,
+                                                       int64_t max_tokens = 10000);
+
+}  // namespace unroll

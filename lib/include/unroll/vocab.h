@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "unroll/text.h"
+
+namespace unroll {
+
+/// Two-way map between tokens and indices in [0, size()), as the notebook's `Vocab`.
+///
+/// Index 0 is `<unk>`, then come the reserved tokens, then the tokens by falling frequency, ties
+/// in order of first appearance.
+class Vocab {
+ public:
+  using TokenCounts = std::vector<std::pair<std::string, int64_t>>;
+
+  /// Only `<unk>`.
+  Vocab();
+
+  /// Counts the tokens of all lines; tokens seen fewer than `min_freq` times are left out.
+  explicit Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_freq = 0,
+                 const std::vector<std::string>& reserved = {},
+                 TokenKind kind = TokenKind::kChar);
+
+  /// From tokens already counted, in order of first appearance.
+  static Vocab from_counts(const TokenCounts& counts, int64_t min_freq = 0,
+                           const std::vector<std::string>& reserved = {},
+                           TokenKind kind = TokenKind::kChar);
+
+  /// From all tokens in order of their indices, `<unk>` first: a vocabulary read from a file.
+  /// Throws Error when a token stands twice or the first is not `<unk>`.
+  static Vocab from_tokens(const std::vector<std::string>& tokens, TokenKind kind);
+
+  int64_t size() const { return static_cast<int64_t>(idx_to_token_.size()); }
+
+  /// Index of a token; 0 when it is unknown.
+  int64_t operator[](std::string_view token) const;
+
+  /// Indices of several tokens.
+  std::vector<int64_t> operator[](const std::vector<std::string>& tokens) const;
+
+  /// Whether the token has an index of its own.
+  bool contains(std::string_view token) const;
+
+  /// Token of an index. Throws Error unless 0 <= index < size().
+  const std::string& to_token(int64_t index) const;
+
+  /// Index of `<unk>`.
+  static constexpr int64_t unk() { return 0; }
+
+  /// All tokens in order of their indices.
+  const std::vector<std::string>& tokens() const { return idx_to_token_; }
+
+  /// Tokens with their counts by falling frequency; empty for a vocabulary read from a file.
+  const TokenCounts& token_freqs() const { return token_freqs_; }
+
+  /// What one token is.
+  TokenKind kind() const { return kind_; }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view token) const {
+      return std::hash<std::string_view>{}(token);
+    }
+  };
+
+  void add(const std::string& token);
+
+  TokenKind kind_ = TokenKind::kChar;
+  std::vector<std::string> idx_to_token_;
+  std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> token_to_idx_;
+  TokenCounts token_freqs_;
+};
+
+}  // namespace unroll

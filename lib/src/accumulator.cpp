@@ -1,0 +1,21 @@
+#include "unroll/accumulator.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "unroll/error.h"
+
+namespace unroll {
+
+void Accumulator::add(std::initializer_list<double> values) {
+  if (values.size() != sums_.size()) {
+    throw Error(
+        fmt::format("accumulator has {} sums, got {} values to add", sums_.size(), values.size()));
+  }
+  std::transform(values.begin(), values.end(), sums_.begin(), sums_.begin(), std::plus<>());
+}
+
+void Accumulator::reset() { std::fill(sums_.begin(), sums_.end(), 0.0); }
+
+}  // namespace unroll

@@ -1,0 +1,176 @@
+#include "unroll/animator.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "unroll/error.h"
+
+extern char** environ;
+
+namespace unroll {
+namespace {
+
+// A folder of our own that goes with its content.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    auto name = (std::filesystem::temp_directory_path() / "unroll-plot-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      throw Error(fmt::format("{}: cannot be made: {}", name, std::strerror(errno)));
+    }
+    path_ = name;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// Runs `gnuplot ARGUMENT`, its own output going nowhere. False when it cannot be run or fails.
+bool run_gnuplot(const std::string& argument) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_RDWR, 0);
+  }
+  std::string program = "gnuplot";
+  std::string copy = argument;
+  char* const argv[] = {program.data(), copy.data(), nullptr};
+  pid_t child = 0;
+  const int error = posix_spawnp(&child, program.c_str(), &actions, nullptr, argv, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    return false;
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) {
+      return false;
+    }
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// A string in gnuplot's single quotes.
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) {
+    result += c;
+    if (c == '\'') {
+      result += c;
+    }
+  }
+  return result + "'";
+}
+
+bool plot_with_gnuplot(const ScratchFolder& folder, const std::string& script) {
+  const auto file = folder.path() / "plot.gp";
+  std::ofstream(file) << script;
+  return run_gnuplot(file.string());
+}
+
+}  // namespace
+
+void check_plot_path(const std::filesystem::path& path) {
+  if (path.extension() != ".svg" && path.extension() != ".png") {
+    throw UsageError(fmt::format("plot must end in .svg or .png, got '{}'", path.string()));
+  }
+}
+
+Animator::Animator(std::filesystem::path path, PlotOptions options)
+    : path_(std::move(path)), options_(std::move(options)), curves_(options_.legend.size()) {
+  if (!path_.empty()) {
+    check_plot_path(path_);
+  }
+  if (!run_gnuplot("--version")) {
+    throw Error("no plot: gnuplot cannot be run, expected it on the PATH (package gnuplot-nox)");
+  }
+}
+
+void Animator::add(double x, double y, std::size_t curve) {
+  curves_.at(curve).emplace_back(x, y);
+  if (!path_.empty() && (!drawn_ || since_drawn_.stop() >= options_.redraw_seconds)) {
+    draw();
+  }
+}
+
+void Animator::draw() {
+  const ScratchFolder folder;
+  const auto image = folder.path() / ("plot" + path_.extension().string());
+  const std::string terminal =
+      path_.extension() == ".svg" ? "svg size 640,440 dynamic background 'white'"
+                                  : "pngcairo size 960,660 fontscale 1.3";
+  std::error_code error;
+  // Copied beside the target first: the temporary folder may lie on another file system.
+  const auto beside = std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));
+  if (!plot_with_gnuplot(folder, script(terminal, image))) {
+    throw Error(fmt::format("{}: gnuplot could not draw it", path_.string()));
+  }
+  std::filesystem::copy_file(image, beside, std::filesystem::copy_options::overwrite_existing,
+                             error);
+  if (!error) {
+    std::filesystem::rename(beside, path_, error);
+  }
+  if (error) {
+    std::error_code ignored;
+    std::filesystem::remove(beside, ignored);
+    throw Error(fmt::format("{}: cannot be written: {}", path_.string(), error.message()));
+  }
+  drawn_ = true;
+  since_drawn_.start();
+}
+
+std::string Animator::text(int columns, int rows) const {
+  const ScratchFolder folder;
+  const auto image = folder.path() / "plot.txt";
+  if (!plot_with_gnuplot(folder, script(fmt::format("dumb size {},{}", columns, rows), image))) {
+    throw Error("gnuplot could not draw the text plot");
+  }
+  std::ifstream file(image);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+std::string Animator::script(const std::string& terminal,
+                             const std::filesystem::path& output) const {
+  std::string text = fmt::format(
+      "set terminal {}\nset output {}\nset xlabel {}\nset ylabel {}\nset grid\n"
+      "set xrange [{}:{}]\nset key top right\nset style line 1 lw 2\n",
+      terminal, quoted(output.string()), quoted(options_.xlabel), quoted(options_.ylabel),
+      options_.xmin, options_.xmax > options_.xmin ? fmt::format("{}", options_.xmax) : "*");
+  for (std::size_t i = 0; i < curves_.size(); ++i) {
+    text += fmt::format("$curve{} << EOD\n", i);
+    for (const auto& [x, y] : curves_[i]) {
+      text += fmt::format("{} {}\n", x, y);
+    }
+    text += "EOD\n";
+  }
+  text += "plot ";
+  bool any = false;
+  for (std::size_t i = 0; i < curves_.size(); ++i) {
+    if (!curves_[i].empty()) {
+      text += fmt::format("{}$curve{} with lines lw 2 title {}", any ? ", " : "", i,
+                          quoted(options_.legend[i]));
+      any = true;
+    }
+  }
+  return text + (any ? "\n" : "NaN notitle\n");
+}
+
+}  // namespace unroll

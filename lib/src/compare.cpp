@@ -1,0 +1,96 @@
+#include "unroll/compare.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+
+#include "unroll/error.h"
+#include "unroll/scratch_weights.h"
+
+namespace unroll {
+namespace {
+
+double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
+  return (a.reshape_as(b) - b).abs().max().item<double>();
+}
+
+// Logits, state and gradients of one batch.
+struct Outcome {
+  torch::Tensor logits;
+  State state;
+  NamedTensors gradients;
+};
+
+Outcome run(SequenceModel& net, const ModelConfig& config, const Batch& batch) {
+  const auto begin = net.begin_state(batch.X.size(0));
+  Outcome outcome;
+  {
+    const torch::NoGradGuard no_grad;
+    std::tie(outcome.logits, outcome.state) = net.forward(batch.X, begin);
+  }
+  net.loss(batch, begin).first.backward();
+  for (auto& [name, gradient] : scratch_gradients(config, net.weights())) {
+    outcome.gradients.push_back({name, gradient.clone()});
+  }
+  for (auto& weight : values(net.weights())) {
+    weight.mutable_grad().reset();
+  }
+  return outcome;
+}
+
+Differences differences(const Outcome& a, const Outcome& b) {
+  Differences result;
+  result.logits = largest_difference(a.logits, b.logits);
+  for (std::size_t i = 0; i < a.state.size(); ++i) {
+    result.states = std::max(result.states, largest_difference(a.state[i], b.state[i]));
+  }
+  for (const auto& [name, gradient] : a.gradients) {
+    result.gradients =
+        std::max(result.gradients, largest_difference(gradient, at(b.gradients, name)));
+  }
+  return result;
+}
+
+}  // namespace
+
+Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
+                   const std::function<void(const ModelConfig&, const EpochStats&)>& on_epoch) {
+  if (options.cell == Cell::kMlp) {
+    throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
+  }
+  check(options.train);
+  ModelConfig scratch_config;
+  scratch_config.model = ModelKind::kScratch;
+  scratch_config.cell = options.cell;
+  scratch_config.hidden = options.hidden;
+  if (options.cell == Cell::kGru) {
+    scratch_config.gru_reset = GruReset::kAfter;
+  }
+  ModelConfig concise_config = scratch_config;
+  concise_config.model = ModelKind::kConcise;
+
+  const SeqDataLoader train_iter(corpus.indices, options.data, device);
+  const auto scratch = make_model(scratch_config, corpus.vocab.size(), device);
+  const auto concise = make_model(concise_config, corpus.vocab.size(), device);
+  load_weights(*concise, concise_weights(options.cell, scratch->weights()));
+
+  Comparison comparison;
+  const auto first = train_iter.epoch(0)[0];
+  comparison.differences = differences(run(*scratch, scratch_config, first),
+                                       run(*concise, concise_config, first));
+  for (const auto& [config, net] : {std::pair{scratch_config, scratch.get()},
+                                    std::pair{concise_config, concise.get()}}) {
+    TrainCallbacks callbacks;
+    if (on_epoch) {
+      callbacks.on_epoch = [&config = config, &on_epoch](const EpochStats& stats) {
+        on_epoch(config, stats);
+      };
+    }
+    comparison.models.push_back(
+        {config, train_ch8(*net, train_iter, corpus.vocab, options.train, callbacks)});
+  }
+  return comparison;
+}
+
+}  // namespace unroll

@@ -1,0 +1,63 @@
+#include "unroll/model.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "unroll/error.h"
+
+namespace unroll {
+
+const torch::Tensor& at(const NamedTensors& tensors, const std::string& name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& t) { return t.name == name; });
+  if (found == tensors.end()) {
+    throw Error(fmt::format("there is no tensor {}", name));
+  }
+  return found->tensor;
+}
+
+std::vector<torch::Tensor> values(const NamedTensors& tensors) {
+  std::vector<torch::Tensor> result;
+  result.reserve(tensors.size());
+  std::transform(tensors.begin(), tensors.end(), std::back_inserter(result),
+                 [](const NamedTensor& t) { return t.tensor; });
+  return result;
+}
+
+std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const State& state) {
+  auto [logits, new_state] = forward(batch.X, state);
+  // Y transposed, so that labels and logits both run time step by time step.
+  const auto labels = batch.Y.t().reshape({-1});
+  return {torch::cross_entropy_loss(logits, labels), std::move(new_state)};
+}
+
+State detach(const State& state) {
+  State result;
+  result.reserve(state.size());
+  std::transform(state.begin(), state.end(), std::back_inserter(result),
+                 [](const torch::Tensor& s) { return s.detach(); });
+  return result;
+}
+
+void load_weights(SequenceModel& model, const NamedTensors& source) {
+  const auto weights = model.weights();
+  for (const auto& [name, tensor] : weights) {
+    const auto& values = at(source, name);
+    if (values.sizes() != tensor.sizes()) {
+      throw Error(fmt::format("{} must have shape [{}], got [{}]", name,
+                              fmt::join(tensor.sizes(), ", "), fmt::join(values.sizes(), ", ")));
+    }
+  }
+  for (const auto& [name, tensor] : source) {
+    at(weights, name);
+  }
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : weights) {
+    tensor.copy_(at(source, name));
+  }
+}
+
+}  // namespace unroll

@@ -1,0 +1,146 @@
+#include "unroll/model_config.h"
+
+#include <array>
+#include <string>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "unroll/error.h"
+#include "unroll/gru_scratch.h"
+#include "unroll/lstm_scratch.h"
+#include "unroll/mlp_scratch.h"
+#include "unroll/rnn_model.h"
+#include "unroll/rnn_model_scratch.h"
+#include "unroll/rnn_scratch.h"
+
+namespace unroll {
+namespace {
+
+template <typename Enum, std::size_t N>
+Enum parse(std::string_view what, std::string_view name, const std::array<Enum, N>& all) {
+  std::array<std::string_view, N> names;
+  for (std::size_t i = 0; i < N; ++i) {
+    names[i] = to_string(all[i]);
+    if (names[i] == name) {
+      return all[i];
+    }
+  }
+  throw UsageError(fmt::format("{} must be one of {}, got '{}'", what, fmt::join(names, ", "),
+                               name));
+}
+
+std::unique_ptr<SequenceModel> make_scratch(const ModelConfig& config, int64_t V,
+                                            torch::Device device) {
+  const auto make = [&](auto get_params, auto init_state, auto forward_fn) {
+    return std::make_unique<RNNModelScratch>(V, config.hidden, device, get_params, init_state,
+                                             forward_fn);
+  };
+  switch (config.cell) {
+    case Cell::kGru:
+      return gru_reset(config) == GruReset::kBefore
+                 ? make(get_gru_params, init_gru_state, gru)
+                 : make(get_gru_reset_after_params, init_gru_state, gru_reset_after);
+    case Cell::kLstm:
+      return make(get_lstm_params, init_lstm_state, lstm);
+    case Cell::kMlp:
+      return make(get_mlp_params, init_mlp_state, mlp);
+    case Cell::kRnn:
+      break;
+  }
+  return make(get_params, init_rnn_state, rnn);
+}
+
+std::unique_ptr<SequenceModel> make_concise(const ModelConfig& config, int64_t V,
+                                            torch::Device device) {
+  const auto make = [&](auto layer) {
+    return std::make_unique<RNNModel>(std::move(layer), V, device);
+  };
+  switch (config.cell) {
+    case Cell::kGru:
+      return make(torch::nn::GRU(
+          torch::nn::GRUOptions(V, config.hidden).num_layers(config.layers)));
+    case Cell::kLstm:
+      return make(torch::nn::LSTM(
+          torch::nn::LSTMOptions(V, config.hidden).num_layers(config.layers)));
+    case Cell::kRnn:
+    case Cell::kMlp:
+      break;
+  }
+  return make(torch::nn::RNN(torch::nn::RNNOptions(V, config.hidden)
+                                 .num_layers(config.layers)
+                                 .nonlinearity(torch::kTanh)));
+}
+
+}  // namespace
+
+std::string_view to_string(ModelKind kind) {
+  return kind == ModelKind::kScratch ? "scratch" : "concise";
+}
+
+std::string_view to_string(Cell cell) {
+  switch (cell) {
+    case Cell::kGru:
+      return "gru";
+    case Cell::kLstm:
+      return "lstm";
+    case Cell::kMlp:
+      return "mlp";
+    case Cell::kRnn:
+      break;
+  }
+  return "rnn";
+}
+
+std::string_view to_string(GruReset reset) {
+  return reset == GruReset::kBefore ? "before" : "after";
+}
+
+ModelKind parse_model_kind(std::string_view name) {
+  return parse("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise});
+}
+
+Cell parse_cell(std::string_view name) {
+  return parse("cell", name, std::array{Cell::kRnn, Cell::kGru, Cell::kLstm, Cell::kMlp});
+}
+
+GruReset parse_gru_reset(std::string_view name) {
+  return parse("gru-reset", name, std::array{GruReset::kBefore, GruReset::kAfter});
+}
+
+GruReset gru_reset(const ModelConfig& config) {
+  return config.gru_reset.value_or(config.model == ModelKind::kScratch ? GruReset::kBefore
+                                                                       : GruReset::kAfter);
+}
+
+void check(const ModelConfig& config) {
+  if (config.hidden < 1) {
+    throw UsageError(fmt::format("hidden must be >= 1, got {}", config.hidden));
+  }
+  if (config.layers < 1) {
+    throw UsageError(fmt::format("layers must be >= 1, got {}", config.layers));
+  }
+  if (config.model == ModelKind::kScratch && config.layers > 1) {
+    throw UsageError(
+        fmt::format("the scratch model has 1 layer, got {}; use --model concise", config.layers));
+  }
+  if (config.model == ModelKind::kConcise && config.cell == Cell::kMlp) {
+    throw UsageError("the mlp ablation is a scratch model; use --model scratch");
+  }
+  if (config.model == ModelKind::kConcise && gru_reset(config) == GruReset::kBefore) {
+    throw UsageError("torch::nn::GRU resets after the product; use --gru-reset after");
+  }
+  if (config.gru_reset && config.cell != Cell::kGru) {
+    throw UsageError(
+        fmt::format("gru-reset belongs to --cell gru, got --cell {}", to_string(config.cell)));
+  }
+}
+
+std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
+                                          torch::Device device) {
+  check(config);
+  return config.model == ModelKind::kScratch ? make_scratch(config, vocab_size, device)
+                                             : make_concise(config, vocab_size, device);
+}
+
+}  // namespace unroll

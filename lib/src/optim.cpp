@@ -1,0 +1,190 @@
+#include "unroll/optim.h"
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+#include <torch/nn/module.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
+  std::vector<torch::Tensor> grads;
+  for (const auto& p : params) {
+    if (p.grad().defined()) {
+      grads.push_back(p.grad());
+    }
+  }
+  return grads;
+}
+
+// The notebook's sgd over a scratch model's tensors.
+class ScratchSgd : public Updater {
+ public:
+  ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
+
+  void zero_grad() override {}  // sgd leaves the gradients at zero
+  void step() override { sgd(params_, lr_, 1); }
+  void set_lr(double lr) override { lr_ = lr; }
+  NamedTensors state() const override { return {}; }
+  void load_state(const NamedTensors& state) override {
+    if (!state.empty()) {
+      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
+    }
+  }
+
+ private:
+  std::vector<torch::Tensor> params_;
+  double lr_;
+};
+
+// torch::optim::SGD without momentum, which remembers nothing.
+class TorchSgd : public Updater {
+ public:
+  TorchSgd(const std::vector<torch::Tensor>& params, double lr) : sgd_(params, lr) {}
+
+  void zero_grad() override { sgd_.zero_grad(); }
+  void step() override { sgd_.step(); }
+  void set_lr(double lr) override { sgd_.param_groups().at(0).options().set_lr(lr); }
+  NamedTensors state() const override { return {}; }
+  void load_state(const NamedTensors& state) override {
+    if (!state.empty()) {
+      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
+    }
+  }
+
+ private:
+  torch::optim::SGD sgd_;
+};
+
+// torch::optim::Adam or AdamW, whose states are the same: steps and two running means a weight.
+template <typename Adam, typename ParamState>
+class AdamUpdater : public Updater {
+ public:
+  AdamUpdater(NamedTensors weights, double lr) : weights_(std::move(weights)), adam_(values(weights_), lr) {}
+
+  void zero_grad() override { adam_.zero_grad(); }
+  void step() override { adam_.step(); }
+  void set_lr(double lr) override { adam_.param_groups().at(0).options().set_lr(lr); }
+
+  NamedTensors state() const override {
+    NamedTensors result;
+    for (const auto& [name, weight] : weights_) {
+      const auto found = adam_.state().find(weight.unsafeGetTensorImpl());
+      if (found == adam_.state().end()) {
+        continue;
+      }
+      const auto& state = static_cast<const ParamState&>(*found->second);
+      result.push_back({name + ".step", torch::tensor(state.step(), torch::kInt64)});
+      result.push_back({name + ".exp_avg", state.exp_avg()});
+      result.push_back({name + ".exp_avg_sq", state.exp_avg_sq()});
+    }
+    return result;
+  }
+
+  void load_state(const NamedTensors& state) override {
+    if (!state.empty() && state.size() != 3 * weights_.size()) {
+      throw Error(fmt::format("Adam's state has {} tensors, got {}", 3 * weights_.size(),
+                              state.size()));
+    }
+    adam_.state().clear();
+    for (const auto& [name, weight] : weights_) {
+      if (state.empty()) {
+        break;
+      }
+      auto loaded = std::make_unique<ParamState>();
+      loaded->step(at(state, name + ".step").template item<int64_t>());
+      loaded->exp_avg(fitting(at(state, name + ".exp_avg"), name, weight));
+      loaded->exp_avg_sq(fitting(at(state, name + ".exp_avg_sq"), name, weight));
+      adam_.state()[weight.unsafeGetTensorImpl()] = std::move(loaded);
+    }
+  }
+
+ private:
+  static torch::Tensor fitting(const torch::Tensor& loaded, const std::string& name,
+                               const torch::Tensor& weight) {
+    if (loaded.sizes() != weight.sizes()) {
+      throw Error(fmt::format("Adam's state of {} has another shape than the weight", name));
+    }
+    return loaded.to(weight.device(), weight.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+  }
+
+  NamedTensors weights_;
+  Adam adam_;
+};
+
+}  // namespace
+
+void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& p : params) {
+    if (p.grad().defined()) {
+      p.sub_(p.grad(), lr / static_cast<double>(batch_size));
+      p.grad().zero_();
+    }
+  }
+}
+
+torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta) {
+  const torch::NoGradGuard no_grad;
+  auto grads = gradients(params);
+  if (grads.empty()) {
+    return torch::zeros({});
+  }
+  const auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
+  if (theta > 0) {
+    torch::_foreach_mul_(grads, (theta / norm).clamp_max(1.0));
+  }
+  return norm;
+}
+
+torch::Tensor grad_clipping(const SequenceModel& net, double theta) {
+  return grad_clipping(values(net.weights()), theta);
+}
+
+std::string_view to_string(Optimizer optimizer) {
+  switch (optimizer) {
+    case Optimizer::kAdam:
+      return "adam";
+    case Optimizer::kAdamW:
+      return "adamw";
+    case Optimizer::kSgd:
+      break;
+  }
+  return "sgd";
+}
+
+Optimizer parse_optimizer(std::string_view name) {
+  for (const auto optimizer : {Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW}) {
+    if (name == to_string(optimizer)) {
+      return optimizer;
+    }
+  }
+  throw UsageError(fmt::format("optimizer must be sgd, adam or adamw, got '{}'", name));
+}
+
+std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr) {
+  switch (optimizer) {
+    case Optimizer::kAdam:
+      return std::make_unique<AdamUpdater<torch::optim::Adam, torch::optim::AdamParamState>>(
+          net.weights(), lr);
+    case Optimizer::kAdamW:
+      return std::make_unique<AdamUpdater<torch::optim::AdamW, torch::optim::AdamWParamState>>(
+          net.weights(), lr);
+    case Optimizer::kSgd:
+      break;
+  }
+  if (dynamic_cast<torch::nn::Module*>(&net) != nullptr) {
+    return std::make_unique<TorchSgd>(values(net.weights()), lr);
+  }
+  return std::make_unique<ScratchSgd>(values(net.weights()), lr);
+}
+
+}  // namespace unroll

@@ -1,0 +1,116 @@
+#include "unroll/report.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace unroll {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A prediction by byte need not be valid UTF-8; JSON must be.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json_object(const ModelConfig& config) {
+  return {{"model", to_string(config.model)},
+          {"cell", to_string(config.cell)},
+          {"hidden", config.hidden},
+          {"layers", config.layers}};
+}
+
+}  // namespace
+
+std::string summary(const TrainReport& report) {
+  const auto& last = report.result.epochs.back();
+  return fmt::format("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
+                     last.tokens_per_second, report.device);
+}
+
+std::string to_json(const TrainReport& report) {
+  Json json{{"perplexity", report.result.perplexity()},
+            {"tokens_per_second", report.result.tokens_per_second()},
+            {"device", report.device},
+            {"epochs", report.result.epochs.size()},
+            {"predictions", report.result.predictions},
+            {"vocab_size", report.vocab_size},
+            {"tokens", report.tokens},
+            {"seconds", report.result.seconds},
+            {"threads", report.threads}};
+  json.update(to_json_object(report.config));
+  return dump(json);
+}
+
+std::string log_line(const EpochStats& stats) {
+  return dump({{"epoch", stats.epoch},
+               {"perplexity", stats.perplexity},
+               {"tokens_per_second", stats.tokens_per_second},
+               {"grad_norm", stats.grad_norm},
+               {"seconds", stats.seconds}});
+}
+
+std::string table(const Comparison& comparison) {
+  const auto& differences = comparison.differences;
+  std::string text = fmt::format(
+      "From the same weights, on the first batch, the largest difference of\n"
+      "  logits {:.1e}, states {:.1e}, gradients {:.1e}\n\n",
+      differences.logits, differences.states, differences.gradients);
+
+  text += fmt::format("{:>8}", "epoch");
+  for (const auto& model : comparison.models) {
+    text += fmt::format("{:>22}", fmt::format("{} perplexity", to_string(model.config.model)));
+  }
+  text += '\n';
+  // About ten rows, the first and the last among them.
+  const auto epochs = static_cast<int64_t>(comparison.models.front().training.epochs.size());
+  const int64_t stride = std::max<int64_t>(1, epochs / 10);
+  for (int64_t e = 0; e < epochs; ++e) {
+    if (e != 0 && e != epochs - 1 && (e + 1) % stride != 0) {
+      continue;
+    }
+    text += fmt::format("{:>8}", e + 1);
+    for (const auto& model : comparison.models) {
+      text += fmt::format("{:>22.4f}", model.training.epochs[e].perplexity);
+    }
+    text += '\n';
+  }
+  text += fmt::format("\n{:>8}", "tokens/s");
+  for (const auto& model : comparison.models) {
+    text += fmt::format("{:>22.1f}", model.training.tokens_per_second());
+  }
+  text += '\n';
+  for (const auto& model : comparison.models) {
+    for (const auto& prediction : model.training.predictions) {
+      text += fmt::format("\n{}: {}", to_string(model.config.model), prediction);
+    }
+  }
+  return text;
+}
+
+std::string to_json(const Comparison& comparison) {
+  Json json{{"differences",
+             {{"logits", comparison.differences.logits},
+              {"states", comparison.differences.states},
+              {"gradients", comparison.differences.gradients}}},
+            {"models", Json::array()}};
+  for (const auto& model : comparison.models) {
+    Json perplexities = Json::array();
+    for (const auto& epoch : model.training.epochs) {
+      perplexities.push_back(epoch.perplexity);
+    }
+    Json entry = to_json_object(model.config);
+    entry["perplexity_by_epoch"] = perplexities;
+    entry["perplexity"] = model.training.perplexity();
+    entry["tokens_per_second"] = model.training.tokens_per_second();
+    entry["seconds"] = model.training.seconds;
+    entry["predictions"] = model.training.predictions;
+    json["models"].push_back(entry);
+  }
+  return dump(json);
+}
+
+}  // namespace unroll

@@ -1,0 +1,158 @@
+#include "unroll/seq_data.h"
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "unroll/corpus.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+// The generator of one epoch: its own stream for each (seed, epoch), apart from LibTorch's.
+std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
+  std::seed_seq sequence{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32),
+                         static_cast<uint32_t>(epoch)};
+  return std::mt19937_64(sequence);
+}
+
+void require_at_least(std::string_view what, int64_t value, int64_t least) {
+  if (value < least) {
+    throw UsageError(fmt::format("{} must be >= {}, got {}", what, least, value));
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Sampling sampling) {
+  switch (sampling) {
+    case Sampling::kRandom:
+      return "random";
+    case Sampling::kSequentialReset:
+      return "sequential-reset";
+    case Sampling::kSequential:
+      break;
+  }
+  return "sequential";
+}
+
+Sampling parse_sampling(std::string_view name) {
+  for (const auto sampling :
+       {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
+    if (name == to_string(sampling)) {
+      return sampling;
+    }
+  }
+  throw UsageError(
+      fmt::format("sampling must be sequential, random or sequential-reset, got '{}'", name));
+}
+
+void check(const DataOptions& options) {
+  require_at_least("batch-size", options.batch_size, 1);
+  require_at_least("num-steps", options.num_steps, 1);
+  if (options.offset) {
+    require_at_least("offset", *options.offset, 0);
+  }
+}
+
+Batch Epoch::operator[](int64_t k) const {
+  if (k < 0 || k >= size_) {
+    throw Error(fmt::format("batch must be in [0, {}), got {}", size_, k));
+  }
+  const auto cut = [&](const torch::Tensor& tokens) {
+    if (sampling_ != Sampling::kRandom) {
+      return tokens.narrow(0, first_row_, rows_)
+          .narrow(1, k * num_steps_, num_steps_)
+          .to(torch::kInt64)
+          .contiguous();
+    }
+    const auto starts = starts_.narrow(0, k * batch_size_ + first_row_, rows_);
+    const auto steps = torch::arange(num_steps_, starts.options());
+    return tokens.index_select(0, (starts.unsqueeze(1) + steps).reshape(-1))
+        .to(torch::kInt64)
+        .reshape({rows_, num_steps_});
+  };
+  return {cut(inputs_), cut(labels_)};
+}
+
+Epoch Epoch::shard(int64_t rank, int64_t world) const {
+  if (rank < 0 || rank >= world || world > rows_) {
+    throw Error(fmt::format("shard must have 0 <= rank < world <= {} rows, got rank {} of {}",
+                            rows_, rank, world));
+  }
+  Epoch part = *this;
+  const int64_t begin = rows_ * rank / world;
+  part.first_row_ = first_row_ + begin;
+  part.rows_ = rows_ * (rank + 1) / world - begin;
+  return part;
+}
+
+SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
+                             torch::Device device)
+    : corpus_(corpus.to(device)), options_(options) {
+  check(options);
+  const int64_t needed =
+      options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
+  if (corpus.size(0) < needed) {
+    const std::string offset =
+        options.offset.value_or(0) > 0 ? fmt::format(" after offset {}", *options.offset) : "";
+    throw Error(fmt::format("{} tokens, need at least {} for batch {} x steps {}{}",
+                            corpus.size(0), needed, options.batch_size, options.num_steps,
+                            offset));
+  }
+}
+
+Epoch SeqDataLoader::epoch(int64_t e) const {
+  const int64_t B = options_.batch_size;
+  const int64_t T = options_.num_steps;
+  const int64_t N = num_tokens();
+  auto random = generator(options_.seed, e);
+
+  Epoch epoch;
+  epoch.sampling_ = options_.sampling;
+  epoch.batch_size_ = B;
+  epoch.rows_ = B;
+  epoch.num_steps_ = T;
+  // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
+  // one batch always remains.
+  const int64_t most = std::min(options_.sampling == Sampling::kRandom ? T - 1 : T, N - 1 - B * T);
+  epoch.offset_ =
+      options_.offset.value_or(std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(most, 0))(random));
+
+  if (options_.sampling == Sampling::kRandom) {
+    std::vector<int64_t> starts((N - epoch.offset_ - 1) / T);
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+      starts[i] = static_cast<int64_t>(i) * T;
+    }
+    std::shuffle(starts.begin(), starts.end(), random);
+    epoch.size_ = static_cast<int64_t>(starts.size()) / B;
+    epoch.starts_ = torch::tensor(starts).to(device());
+    const int64_t kept = N - epoch.offset_ - 1;
+    epoch.inputs_ = corpus_.narrow(0, epoch.offset_, kept);
+    epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, kept);
+    return epoch;
+  }
+  const int64_t n = (N - epoch.offset_ - 1) / B * B;
+  epoch.inputs_ = corpus_.narrow(0, epoch.offset_, n).view({B, n / B});
+  epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, n).view({B, n / B});
+  epoch.size_ = n / B / T;
+  return epoch;
+}
+
+std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,
+                                                       int64_t batch_size, int64_t num_steps,
+                                                       bool use_random_iter, int64_t max_tokens) {
+  const auto corpus = load_corpus_time_machine(path, max_tokens);
+  DataOptions options;
+  options.batch_size = batch_size;
+  options.num_steps = num_steps;
+  options.sampling = use_random_iter ? Sampling::kRandom : Sampling::kSequential;
+  return {SeqDataLoader(corpus.indices, options), corpus.vocab};
+}
+
+}  // namespace unroll

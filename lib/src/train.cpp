@@ -1,0 +1,162 @@
+#include "unroll/train.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "unroll/error.h"
+#include "unroll/predict.h"
+#include "unroll/timer.h"
+
+namespace unroll {
+namespace {
+
+Sums zero_sums(torch::Device device) {
+  const auto options = torch::TensorOptions().device(device);
+  return {.loss = torch::zeros({}, options.dtype(torch::kFloat64)),
+          .grad_norm = torch::zeros({}, options.dtype(torch::kFloat64)),
+          .nonfinite = torch::zeros({}, options.dtype(torch::kInt64))};
+}
+
+// Zeroes all gradients when `finite` (a scalar bool on their device) is false; asks it nothing.
+void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& finite) {
+  for (const auto& p : params) {
+    if (p.grad().defined()) {
+      p.grad().copy_(torch::where(finite, p.grad(), torch::zeros({}, p.grad().options())));
+    }
+  }
+}
+
+}  // namespace
+
+EagerStep::EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress)
+    : net_(net),
+      updater_(updater),
+      clip_(clip),
+      progress_(progress),
+      params_(values(net.weights())) {}
+
+void EagerStep::run(const Batch& batch, bool reset_state) {
+  const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
+  auto [loss, new_state] = net_.loss(batch, state);
+  updater_.zero_grad();
+  loss.backward();
+
+  const torch::NoGradGuard no_grad;
+  const auto norm = grad_clipping(params_, clip_);
+  const auto finite = torch::isfinite(norm);
+  mask_gradients(params_, finite);
+  updater_.step();
+
+  auto& sums = progress_.sums;
+  const int64_t tokens = batch.Y.numel();
+  sums.loss.add_(loss.detach(), tokens);
+  sums.grad_norm.add_(norm);
+  sums.nonfinite.add_(finite.logical_not());
+  sums.tokens += tokens;
+  ++sums.steps;
+  progress_.carry = detach(new_state);
+}
+
+void check(const TrainOptions& options) {
+  const auto require = [](bool holds, std::string_view what, auto value) {
+    if (!holds) {
+      throw UsageError(fmt::format("{}, got {}", what, value));
+    }
+  };
+  require(options.epochs >= 1, "epochs must be >= 1", options.epochs);
+  require(std::isfinite(options.lr) && options.lr > 0, "lr must be > 0", options.lr);
+  require(std::isfinite(options.clip) && options.clip >= 0, "clip must be >= 0 (0 is off)",
+          options.clip);
+  require(options.every >= 0, "every must be >= 0 (0 is never)", options.every);
+  require(options.predict >= 0, "predict must be >= 0", options.predict);
+}
+
+double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
+
+double TrainResult::tokens_per_second() const {
+  if (epochs.empty()) {
+    return 0;
+  }
+  std::vector<double> speeds(epochs.size());
+  std::transform(epochs.begin(), epochs.end(), speeds.begin(),
+                 [](const EpochStats& epoch) { return epoch.tokens_per_second; });
+  std::sort(speeds.begin(), speeds.end());
+  const auto middle = speeds.size() / 2;
+  return speeds.size() % 2 == 1 ? speeds[middle] : (speeds[middle - 1] + speeds[middle]) / 2;
+}
+
+EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
+                           const TrainCallbacks& callbacks) {
+  const Timer timer;
+  const int64_t first = progress.batch;
+  for (int64_t k = first; k < train_iter.size(); ++k) {
+    const auto batch = train_iter[k];
+    if (!progress.sums.loss.defined()) {
+      progress.sums = zero_sums(batch.X.device());
+    }
+    step.run(batch, k == 0 || !train_iter.carries_state());
+    progress.batch = k + 1;
+    if (callbacks.on_batch) {
+      callbacks.on_batch(progress, train_iter.size());
+    }
+  }
+
+  const auto sums = std::exchange(progress.sums, {});
+  progress.batch = 0;
+  ++progress.epoch;
+  if (sums.steps == 0) {
+    throw Error(fmt::format("epoch {} has no batch", progress.epoch));
+  }
+  const auto nonfinite = sums.nonfinite.item<int64_t>();
+  const double seconds = timer.stop();
+  const double perplexity =
+      std::exp(sums.loss.item<double>() / static_cast<double>(sums.tokens));
+  if (nonfinite > 0 || !std::isfinite(perplexity)) {
+    throw Error(
+        fmt::format("training diverged in epoch {}: the gradient was not finite in {} of {} steps, "
+                    "perplexity {:.3g}; try a smaller --lr or a --clip bound",
+                    progress.epoch, nonfinite, sums.steps, perplexity));
+  }
+  // An epoch that was entered in its middle counts the tokens that it trained on itself.
+  const auto trained = static_cast<double>(sums.tokens) *
+                       static_cast<double>(train_iter.size() - first) /
+                       static_cast<double>(train_iter.size());
+  return {.epoch = progress.epoch,
+          .perplexity = perplexity,
+          .tokens_per_second = trained / seconds,
+          .grad_norm = sums.grad_norm.item<double>() / static_cast<double>(sums.steps),
+          .seconds = seconds};
+}
+
+TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
+                      const TrainOptions& options, const TrainCallbacks& callbacks) {
+  check(options);
+  const Timer timer;
+  const auto updater = make_updater(net, options.optimizer, options.lr);
+  TrainProgress progress;
+  EagerStep step(net, *updater, options.clip, progress);
+
+  TrainResult result;
+  for (int64_t e = 0; e < options.epochs; ++e) {
+    const auto stats = train_epoch_ch8(train_iter.epoch(e), step, progress, callbacks);
+    result.epochs.push_back(stats);
+    if (callbacks.on_epoch) {
+      callbacks.on_epoch(stats);
+    }
+    if (callbacks.on_prediction && !options.prompts.empty() && options.every > 0 &&
+        stats.epoch % options.every == 0) {
+      callbacks.on_prediction(stats,
+                              predict_ch8(options.prompts.front(), options.predict, net, vocab));
+    }
+  }
+  for (const auto& prompt : options.prompts) {
+    result.predictions.push_back(predict_ch8(prompt, options.predict, net, vocab));
+  }
+  result.seconds = timer.stop();
+  return result;
+}
+
+}  // namespace unroll
