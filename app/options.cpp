@@ -31,6 +31,7 @@ Options::Options(const std::string& command, const std::string& usage)
 
 Options& Options::group(const std::string& name) {
   group_ = name;
+  groups_.push_back(name);
   return *this;
 }
 
@@ -56,14 +57,14 @@ Options& Options::flag(const std::string& name, const std::string& help) {
 }
 
 bool Options::parse(int argc, const char* const* argv) {
-  options_.add_options("")("h,help", "show this help");
+  options_.add_options()("h,help", "show this help");
   try {
     result_ = options_.parse(argc, argv);
   } catch (const cxxopts::exceptions::exception& error) {
     throw UsageError(fmt::format("{}: {} (unroll {} --help)", command_, error.what(), command_));
   }
   if (result_.count("help") > 0) {
-    fmt::print("{}", options_.help());
+    fmt::print("{}", options_.help(groups_));
     return false;
   }
   if (!result_.unmatched().empty()) {

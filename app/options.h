@@ -47,6 +47,7 @@ class Options {
   cxxopts::ParseResult result_;
   std::string command_;
   std::string group_;
+  std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
 };
 
 // Options that several commands share, and what they stand for.
