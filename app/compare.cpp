@@ -1,11 +1,11 @@
 #include "unroll/compare.h"
 
+#include <ATen/Context.h>
+#include <fmt/format.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <ATen/Context.h>
-#include <fmt/format.h>
 
 #include "commands.h"
 #include "machine.h"
@@ -38,9 +38,10 @@ void draw(const std::string& path, const Comparison& comparison) {
 }  // namespace
 
 void compare(int argc, const char* const* argv) {
-  Options options("compare",
-                  "Gives the scratch and the concise model the same weights, measures how far apart "
-                  "they compute, and trains both on the same batches.");
+  Options options(
+      "compare",
+      "Gives the scratch and the concise model the same weights, measures how far apart "
+      "they compute, and trains both on the same batches.");
   CompareOptions request;
   add_corpus_options(options);
   options.group("Model")
@@ -85,8 +86,8 @@ void compare(int argc, const char* const* argv) {
 
   Progress progress(options.is_set("quiet"), request.train.epochs);
   std::string_view shown;
-  const auto comparison =
-      unroll::compare(corpus, request, device, [&](const ModelConfig& model, const EpochStats& stats) {
+  const auto comparison = unroll::compare(
+      corpus, request, device, [&](const ModelConfig& model, const EpochStats& stats) {
         if (const auto name = to_string(model.model); name != shown) {
           shown = name;
           progress.restart(std::string(name));

@@ -1,9 +1,9 @@
-#include <string>
-
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <fmt/format.h>
 #include <torch/version.h>
+
+#include <string>
 
 #include "commands.h"
 #include "options.h"
@@ -41,11 +41,11 @@ void show_checkpoint(const std::string& path) {
   show("hidden", fmt::to_string(config.hidden));
   show("layers", fmt::to_string(config.layers));
   show("parameters", fmt::to_string(parameters));
-  show("vocabulary", fmt::format("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
-                                 to_string(checkpoint.text.tokens),
-                                 to_string(checkpoint.text.normalize)));
-  show("trained", fmt::format("{} epochs, perplexity {:.3f}", checkpoint.epochs,
-                              checkpoint.perplexity));
+  show("vocabulary",
+       fmt::format("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
+                   to_string(checkpoint.text.tokens), to_string(checkpoint.text.normalize)));
+  show("trained",
+       fmt::format("{} epochs, perplexity {:.3f}", checkpoint.epochs, checkpoint.perplexity));
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -5,8 +7,6 @@
 #include <new>
 #include <string>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "commands.h"
 #include "unroll/error.h"
@@ -36,8 +36,9 @@ std::string usage() {
   for (const auto& command : kCommands) {
     text += fmt::format("  {:<10}{}\n", command.name, command.does);
   }
-  return text + "\nunroll COMMAND --help lists a command's options. With no option, train learns\n"
-                "from the bundled text.\n";
+  return text +
+         "\nunroll COMMAND --help lists a command's options. With no option, train learns\n"
+         "from the bundled text.\n";
 }
 
 // The first line of a message that may carry a stack trace behind it.

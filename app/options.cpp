@@ -1,9 +1,9 @@
 #include "options.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 #include "unroll/sample.h"

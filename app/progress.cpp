@@ -1,12 +1,11 @@
 #include "progress.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace unroll::app {
 namespace {
@@ -41,12 +40,11 @@ void Progress::show(const EpochStats& stats) {
   if (quiet_ || !due) {
     return;
   }
-  const double left =
-      since_start_.stop() / static_cast<double>(stats.epoch) * static_cast<double>(epochs_ - stats.epoch);
-  const auto line =
-      fmt::format("{}{}epoch {}/{}  perplexity {:.2f}  {:.0f} tokens/s  {} left", label_,
-                  label_.empty() ? "" : "  ", stats.epoch, epochs_, stats.perplexity,
-                  stats.tokens_per_second, clock(left));
+  const double left = since_start_.stop() / static_cast<double>(stats.epoch) *
+                      static_cast<double>(epochs_ - stats.epoch);
+  const auto line = fmt::format("{}{}epoch {}/{}  perplexity {:.2f}  {:.0f} tokens/s  {} left",
+                                label_, label_.empty() ? "" : "  ", stats.epoch, epochs_,
+                                stats.perplexity, stats.tokens_per_second, clock(left));
   if (terminal_) {
     fmt::print(stderr, "\r{}\x1b[K", line);
     on_screen_ = true;

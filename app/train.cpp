@@ -1,13 +1,13 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
-
-#include <ATen/Context.h>
-#include <ATen/Parallel.h>
-#include <fmt/format.h>
 
 #include "commands.h"
 #include "machine.h"
@@ -25,7 +25,8 @@ namespace unroll::app {
 namespace {
 
 Options declare() {
-  Options options("train", "Trains a model on a text, prints its perplexity and continues prompts.");
+  Options options("train",
+                  "Trains a model on a text, prints its perplexity and continues prompts.");
   const ModelConfig defaults;
   add_corpus_options(options);
   options.group("Model")
@@ -35,9 +36,10 @@ Options declare() {
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
       .value("layers", "layers; more than one needs --model concise", "L",
              fmt::to_string(defaults.layers))
-      .value("gru-reset",
-             "reset gate before or after the product (default: before for scratch, after for concise)",
-             "WHEN");
+      .value(
+          "gru-reset",
+          "reset gate before or after the product (default: before for scratch, after for concise)",
+          "WHEN");
   add_data_options(options);
   add_train_options(options, TrainOptions{}.epochs);
   options.value("every", "epochs between two predictions and points; 0 is never", "N",

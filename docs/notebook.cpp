@@ -1,10 +1,10 @@
 // The notebook's cells in order, each with the library's function of the same name.
 // Usage: notebook [TEXT [EPOCHS]]; without a text the bundled sample is learned.
+#include <unroll/unroll.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <string>
-
-#include <unroll/unroll.h>
 
 using namespace unroll;
 
@@ -78,7 +78,8 @@ int main(int argc, char** argv) {
   // [train-random]
   RNNModelScratch other(vocab.size(), kHiddens, device, get_params, init_rnn_state, rnn);
   const SeqDataLoader reset_iter(
-      corpus.indices, {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset, .offset = {}},
+      corpus.indices,
+      {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset, .offset = {}},
       device);
   const auto reset = train_ch8(other, reset_iter, vocab, options);
   std::cout << "sequential-reset: perplexity " << reset.perplexity() << "\n"

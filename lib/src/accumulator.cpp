@@ -1,8 +1,8 @@
 #include "unroll/accumulator.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "unroll/error.h"
 

@@ -1,6 +1,7 @@
 #include "unroll/animator.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,8 +11,6 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 
@@ -114,9 +113,9 @@ void Animator::add(double x, double y, std::size_t curve) {
 void Animator::draw() {
   const ScratchFolder folder;
   const auto image = folder.path() / ("plot" + path_.extension().string());
-  const std::string terminal =
-      path_.extension() == ".svg" ? "svg size 640,440 dynamic background 'white'"
-                                  : "pngcairo size 960,660 fontscale 1.3";
+  const std::string terminal = path_.extension() == ".svg"
+                                   ? "svg size 640,440 dynamic background 'white'"
+                                   : "pngcairo size 960,660 fontscale 1.3";
   std::error_code error;
   // Copied beside the target first: the temporary folder may lie on another file system.
   const auto beside = std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));

@@ -1,11 +1,11 @@
 #include "unroll/checkpoint.h"
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
@@ -35,8 +35,9 @@ Json tokens_to_json(const Vocab& vocab) {
 std::vector<std::string> tokens_from_json(const Json& tokens) {
   std::vector<std::string> result;
   for (const auto& token : tokens) {
-    result.push_back(token.is_number() ? std::string(1, static_cast<char>(token.get<unsigned char>()))
-                                       : token.get<std::string>());
+    result.push_back(token.is_number()
+                         ? std::string(1, static_cast<char>(token.get<unsigned char>()))
+                         : token.get<std::string>());
   }
   return result;
 }
@@ -119,8 +120,8 @@ std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::D
   try {
     load_weights(*model, checkpoint.weights);
   } catch (const Error& error) {
-    throw Error(fmt::format("the checkpoint's weights do not fit its description: {}",
-                            error.what()));
+    throw Error(
+        fmt::format("the checkpoint's weights do not fit its description: {}", error.what()));
   }
   return model;
 }

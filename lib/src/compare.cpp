@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-
 #include "unroll/error.h"
 #include "unroll/scratch_weights.h"
 
@@ -77,10 +76,10 @@ Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::D
 
   Comparison comparison;
   const auto first = train_iter.epoch(0)[0];
-  comparison.differences = differences(run(*scratch, scratch_config, first),
-                                       run(*concise, concise_config, first));
-  for (const auto& [config, net] : {std::pair{scratch_config, scratch.get()},
-                                    std::pair{concise_config, concise.get()}}) {
+  comparison.differences =
+      differences(run(*scratch, scratch_config, first), run(*concise, concise_config, first));
+  for (const auto& [config, net] :
+       {std::pair{scratch_config, scratch.get()}, std::pair{concise_config, concise.get()}}) {
     TrainCallbacks callbacks;
     if (on_epoch) {
       callbacks.on_epoch = [&config = config, &on_epoch](const EpochStats& stats) {

@@ -1,15 +1,14 @@
 #include "unroll/device.h"
 
+#include <ATen/Context.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
+#include <torch/cuda.h>
 
 #include <charconv>
 #include <filesystem>
 #include <string>
-
-#include <ATen/Context.h>
-#include <ATen/detail/CUDAHooksInterface.h>
-#include <fmt/format.h>
-#include <torch/cuda.h>
 
 #include "unroll/error.h"
 

@@ -1,10 +1,10 @@
 #include "unroll/model.h"
 
-#include <algorithm>
-#include <iterator>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
 
 #include "unroll/error.h"
 

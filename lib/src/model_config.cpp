@@ -1,10 +1,10 @@
 #include "unroll/model_config.h"
 
-#include <array>
-#include <string>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <array>
+#include <string>
 
 #include "unroll/error.h"
 #include "unroll/gru_scratch.h"
@@ -26,8 +26,8 @@ Enum parse(std::string_view what, std::string_view name, const std::array<Enum, 
       return all[i];
     }
   }
-  throw UsageError(fmt::format("{} must be one of {}, got '{}'", what, fmt::join(names, ", "),
-                               name));
+  throw UsageError(
+      fmt::format("{} must be one of {}, got '{}'", what, fmt::join(names, ", "), name));
 }
 
 std::unique_ptr<SequenceModel> make_scratch(const ModelConfig& config, int64_t V,
@@ -58,11 +58,11 @@ std::unique_ptr<SequenceModel> make_concise(const ModelConfig& config, int64_t V
   };
   switch (config.cell) {
     case Cell::kGru:
-      return make(torch::nn::GRU(
-          torch::nn::GRUOptions(V, config.hidden).num_layers(config.layers)));
+      return make(
+          torch::nn::GRU(torch::nn::GRUOptions(V, config.hidden).num_layers(config.layers)));
     case Cell::kLstm:
-      return make(torch::nn::LSTM(
-          torch::nn::LSTMOptions(V, config.hidden).num_layers(config.layers)));
+      return make(
+          torch::nn::LSTM(torch::nn::LSTMOptions(V, config.hidden).num_layers(config.layers)));
     case Cell::kRnn:
     case Cell::kMlp:
       break;

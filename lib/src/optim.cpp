@@ -1,14 +1,14 @@
 #include "unroll/optim.h"
 
-#include <array>
-#include <string>
-#include <utility>
-
 #include <fmt/format.h>
 #include <torch/nn/module.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
+
+#include <array>
+#include <string>
+#include <utility>
 
 #include "unroll/error.h"
 
@@ -68,7 +68,8 @@ class TorchSgd : public Updater {
 template <typename Adam, typename ParamState>
 class AdamUpdater : public Updater {
  public:
-  AdamUpdater(NamedTensors weights, double lr) : weights_(std::move(weights)), adam_(values(weights_), lr) {}
+  AdamUpdater(NamedTensors weights, double lr)
+      : weights_(std::move(weights)), adam_(values(weights_), lr) {}
 
   void zero_grad() override { adam_.zero_grad(); }
   void step() override { adam_.step(); }
@@ -91,8 +92,8 @@ class AdamUpdater : public Updater {
 
   void load_state(const NamedTensors& state) override {
     if (!state.empty() && state.size() != 3 * weights_.size()) {
-      throw Error(fmt::format("Adam's state has {} tensors, got {}", 3 * weights_.size(),
-                              state.size()));
+      throw Error(
+          fmt::format("Adam's state has {} tensors, got {}", 3 * weights_.size(), state.size()));
     }
     adam_.state().clear();
     for (const auto& [name, weight] : weights_) {

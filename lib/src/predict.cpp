@@ -1,10 +1,10 @@
 #include "unroll/predict.h"
 
-#include <algorithm>
-#include <vector>
-
 #include <fmt/format.h>
 #include <torch/types.h>
+
+#include <algorithm>
+#include <vector>
 
 #include "unroll/error.h"
 

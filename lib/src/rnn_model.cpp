@@ -1,9 +1,9 @@
 #include "unroll/rnn_model.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 #include <type_traits>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 
@@ -32,8 +32,7 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
         require(options.input_size() == vocab_size,
                 fmt::format("takes {} inputs, got {}", vocab_size, options.input_size()));
         register_module("rnn", layer);
-        linear_ = register_module("linear",
-                                  torch::nn::Linear(options.hidden_size(), vocab_size));
+        linear_ = register_module("linear", torch::nn::Linear(options.hidden_size(), vocab_size));
       },
       rnn_);
   to(device);

@@ -1,6 +1,8 @@
 #include "unroll/safetensors.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,12 +13,9 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-#include <torch/types.h>
 
 #include "unroll/error.h"
 
@@ -185,10 +184,9 @@ class Header {
       bad("no dtype, shape or data_offsets");
     }
     const auto& dtype = value["dtype"];
-    const auto* known =
-        std::find_if(kDtypes.begin(), kDtypes.end(), [&](const auto& candidate) {
-          return dtype.is_string() && dtype.get_ref<const std::string&>() == candidate.first;
-        });
+    const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const auto& candidate) {
+      return dtype.is_string() && dtype.get_ref<const std::string&>() == candidate.first;
+    });
     if (known == kDtypes.end()) {
       bad("a dtype that is not known");
     }

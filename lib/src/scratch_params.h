@@ -1,13 +1,13 @@
 #pragma once
 
+#include <fmt/format.h>
+#include <torch/types.h>
+
 #include <array>
 #include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
-#include <torch/types.h>
 
 #include "unroll/error.h"
 #include "unroll/model.h"

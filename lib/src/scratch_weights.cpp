@@ -1,11 +1,11 @@
 #include "unroll/scratch_weights.h"
 
+#include <fmt/format.h>
+#include <torch/types.h>
+
 #include <array>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
-#include <torch/types.h>
 
 #include "unroll/error.h"
 
@@ -81,7 +81,8 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
   const torch::NoGradGuard no_grad;
   NamedTensors gradients;
   for (const auto& [name, tensor] : weights) {
-    gradients.push_back({name, tensor.grad().defined() ? tensor.grad() : torch::zeros_like(tensor)});
+    gradients.push_back(
+        {name, tensor.grad().defined() ? tensor.grad() : torch::zeros_like(tensor)});
   }
   return to_scratch_layout(config, gradients, TwoBiases::kTakeFirst);
 }
@@ -100,8 +101,10 @@ NamedTensors concise_weights(Cell cell, const NamedTensors& scratch) {
     b_hh.push_back(gates.has_b_hh && gate == "h" ? at(scratch, "b_hh")
                                                  : torch::zeros_like(b_ih.back()));
   }
-  return {{"rnn.weight_ih_l0", torch::cat(W_ih)},  {"rnn.weight_hh_l0", torch::cat(W_hh)},
-          {"rnn.bias_ih_l0", torch::cat(b_ih)},    {"rnn.bias_hh_l0", torch::cat(b_hh)},
+  return {{"rnn.weight_ih_l0", torch::cat(W_ih)},
+          {"rnn.weight_hh_l0", torch::cat(W_hh)},
+          {"rnn.bias_ih_l0", torch::cat(b_ih)},
+          {"rnn.bias_hh_l0", torch::cat(b_hh)},
           {"linear.weight", at(scratch, "W_hq").t().contiguous()},
           {"linear.bias", at(scratch, "b_q")}};
 }

@@ -1,12 +1,12 @@
 #include "unroll/seq_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "unroll/corpus.h"
 #include "unroll/error.h"
@@ -96,14 +96,12 @@ SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& opt
                              torch::Device device)
     : corpus_(corpus.to(device)), options_(options) {
   check(options);
-  const int64_t needed =
-      options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
+  const int64_t needed = options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
   if (corpus.size(0) < needed) {
     const std::string offset =
         options.offset.value_or(0) > 0 ? fmt::format(" after offset {}", *options.offset) : "";
-    throw Error(fmt::format("{} tokens, need at least {} for batch {} x steps {}{}",
-                            corpus.size(0), needed, options.batch_size, options.num_steps,
-                            offset));
+    throw Error(fmt::format("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
+                            needed, options.batch_size, options.num_steps, offset));
   }
 }
 
@@ -121,8 +119,8 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
   // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
   // one batch always remains.
   const int64_t most = std::min(options_.sampling == Sampling::kRandom ? T - 1 : T, N - 1 - B * T);
-  epoch.offset_ =
-      options_.offset.value_or(std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(most, 0))(random));
+  epoch.offset_ = options_.offset.value_or(
+      std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(most, 0))(random));
 
   if (options_.sampling == Sampling::kRandom) {
     std::vector<int64_t> starts((N - epoch.offset_ - 1) / T);

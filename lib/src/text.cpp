@@ -1,5 +1,6 @@
 #include "unroll/text.h"
 
+#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -8,8 +9,6 @@
 #include <cstring>
 #include <fstream>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 
@@ -163,8 +162,7 @@ std::string normalize_letters(std::string_view line) {
 
 std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  read_lines(path, false,
-             [&](const Line& line) { lines.push_back(normalize_letters(line.text)); });
+  read_lines(path, false, [&](const Line& line) { lines.push_back(normalize_letters(line.text)); });
   return lines;
 }
 

@@ -1,10 +1,10 @@
 #include "unroll/train.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 #include "unroll/predict.h"
@@ -112,8 +112,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   }
   const auto nonfinite = sums.nonfinite.item<int64_t>();
   const double seconds = timer.stop();
-  const double perplexity =
-      std::exp(sums.loss.item<double>() / static_cast<double>(sums.tokens));
+  const double perplexity = std::exp(sums.loss.item<double>() / static_cast<double>(sums.tokens));
   if (nonfinite > 0 || !std::isfinite(perplexity)) {
     throw Error(
         fmt::format("training diverged in epoch {}: the gradient was not finite in {} of {} steps, "

@@ -1,9 +1,9 @@
 #include "unroll/vocab.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "unroll/error.h"
 

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 #include "unroll/model_config.h"
@@ -16,12 +16,12 @@ namespace unroll {
 
 /// A trained model as one file holds it: enough to go on using it without the text.
 struct Checkpoint {
-  ModelConfig config;    ///< which model
-  Vocab vocab;           ///< which tokens
-  TextOptions text;      ///< how the training text was read
-  NamedTensors weights;  ///< the model's, by its own names
-  int64_t epochs = 0;    ///< epochs trained
-  double perplexity = 0; ///< of the last epoch, on the training text
+  ModelConfig config;     ///< which model
+  Vocab vocab;            ///< which tokens
+  TextOptions text;       ///< how the training text was read
+  NamedTensors weights;   ///< the model's, by its own names
+  int64_t epochs = 0;     ///< epochs trained
+  double perplexity = 0;  ///< of the last epoch, on the training text
 };
 
 /// Writes a checkpoint as a safetensors file: tensors `model.*`; `__metadata__` with `format`

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "unroll/corpus.h"
 #include "unroll/model_config.h"
@@ -15,10 +15,10 @@ namespace unroll {
 
 /// What is compared: the scratch and the concise model of one cell.
 struct CompareOptions {
-  Cell cell = Cell::kRnn;     ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
-  int64_t hidden = 512;       ///< H
-  DataOptions data;           ///< the batches, the same for both
-  TrainOptions train;         ///< the training, the same for both
+  Cell cell = Cell::kRnn;  ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
+  int64_t hidden = 512;    ///< H
+  DataOptions data;        ///< the batches, the same for both
+  TrainOptions train;      ///< the training, the same for both
 };
 
 /// Largest absolute differences between the two models from the same weights on the first batch.

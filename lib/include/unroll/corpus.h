@@ -1,10 +1,10 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
-
-#include <torch/types.h>
 
 #include "unroll/text.h"
 #include "unroll/vocab.h"

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <string>
 #include <string_view>
-
-#include <torch/types.h>
 
 namespace unroll {
 

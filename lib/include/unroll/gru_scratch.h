@@ -1,9 +1,9 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <utility>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 
@@ -13,7 +13,8 @@ namespace unroll {
 /// W_x. (V,H), W_h. (H,H), b_. (H), W_hq (H,V), b_q (V). Drawn as the RNN's, in this order.
 NamedTensors get_gru_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device);
 
-/// The same with b_hh (H), zero, after b_h: the bias that gru_reset_after puts under the reset gate.
+/// The same with b_hh (H), zero, after b_h: the bias that gru_reset_after puts under the reset
+/// gate.
 NamedTensors get_gru_reset_after_params(int64_t vocab_size, int64_t num_hiddens,
                                         torch::Device device);
 
@@ -30,7 +31,8 @@ State init_gru_state(int64_t batch_size, int64_t num_hiddens, torch::Device devi
 std::pair<torch::Tensor, State> gru(const torch::Tensor& inputs, const State& state,
                                     const NamedTensors& params);
 
-/// torch::nn::GRU's form, the reset gate after the product: C = tanh(X W_xh + b_h + R*(H W_hh + b_hh)).
+/// torch::nn::GRU's form, the reset gate after the product: C = tanh(X W_xh + b_h + R*(H W_hh +
+/// b_hh)).
 std::pair<torch::Tensor, State> gru_reset_after(const torch::Tensor& inputs, const State& state,
                                                 const NamedTensors& params);
 

@@ -1,9 +1,9 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <utility>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 

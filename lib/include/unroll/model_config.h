@@ -1,11 +1,11 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 

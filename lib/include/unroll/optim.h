@@ -1,12 +1,12 @@
 #pragma once
 
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string_view>
 #include <vector>
-
-#include <torch/optim/optimizer.h>
-#include <torch/types.h>
 
 #include "unroll/model.h"
 

@@ -22,8 +22,8 @@ struct TrainReport {
 /// The notebook's line: `perplexity 1.0, 67212.6 tokens/s on cpu`, the last epoch's figures.
 std::string summary(const TrainReport& report);
 
-/// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs, predictions,
-/// vocab_size, tokens, seconds, threads, model, cell, hidden, layers. Full precision.
+/// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs,
+/// predictions, vocab_size, tokens, seconds, threads, model, cell, hidden, layers. Full precision.
 std::string to_json(const TrainReport& report);
 
 /// One JSON object a line: epoch, perplexity, tokens_per_second, grad_norm, seconds.

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <cstdint>
-#include <utility>
-#include <variant>
-
 #include <torch/nn/module.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/rnn.h>
 #include <torch/types.h>
+
+#include <cstdint>
+#include <utility>
+#include <variant>
 
 #include "unroll/model.h"
 

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <utility>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 

@@ -1,13 +1,13 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
-
-#include <torch/types.h>
 
 #include "unroll/vocab.h"
 
@@ -33,11 +33,11 @@ struct Batch {
 
 /// How a corpus is cut into batches.
 struct DataOptions {
-  int64_t batch_size = 32;                   ///< B, rows of a batch
-  int64_t num_steps = 35;                    ///< T, tokens of a row
-  Sampling sampling = Sampling::kSequential; ///< order of the subsequences
-  uint64_t seed = 0;                         ///< of the offsets and the order
-  std::optional<int64_t> offset;             ///< tokens dropped at the start; drawn when empty
+  int64_t batch_size = 32;                    ///< B, rows of a batch
+  int64_t num_steps = 35;                     ///< T, tokens of a row
+  Sampling sampling = Sampling::kSequential;  ///< order of the subsequences
+  uint64_t seed = 0;                          ///< of the offsets and the order
+  std::optional<int64_t> offset;              ///< tokens dropped at the start; drawn when empty
 };
 
 /// The batches of one pass over a corpus; usable in a range-for.

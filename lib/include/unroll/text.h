@@ -11,7 +11,8 @@ namespace unroll {
 
 /// What becomes of a text before it is cut into tokens.
 enum class Normalize {
-  kLetters,  ///< every run outside A-Z a-z becomes one space; ends stripped; lower case; no line ends
+  kLetters,  ///< every run outside A-Z a-z becomes one space; ends stripped; lower case; no line
+             ///< ends
   kNone,     ///< the text as it is, line ends included
 };
 

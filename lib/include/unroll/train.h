@@ -1,11 +1,11 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <torch/types.h>
 
 #include "unroll/model.h"
 #include "unroll/optim.h"
@@ -69,12 +69,12 @@ struct EpochStats {
 
 /// What train_ch8 does.
 struct TrainOptions {
-  int64_t epochs = 500;                        ///< passes over the corpus in total
-  double lr = 1;                               ///< learning rate
-  double clip = 1;                             ///< bound on the gradient norm; 0 is off
-  Optimizer optimizer = Optimizer::kSgd;       ///< how gradients become steps
-  int64_t every = 10;                          ///< epochs between two predictions; 0 is never
-  int64_t predict = 50;                        ///< tokens of a prediction
+  int64_t epochs = 500;                   ///< passes over the corpus in total
+  double lr = 1;                          ///< learning rate
+  double clip = 1;                        ///< bound on the gradient norm; 0 is off
+  Optimizer optimizer = Optimizer::kSgd;  ///< how gradients become steps
+  int64_t every = 10;                     ///< epochs between two predictions; 0 is never
+  int64_t predict = 50;                   ///< tokens of a prediction
   std::vector<std::string> prompts = {"time traveller", "traveller"};  ///< continued at the end
 };
 

@@ -24,8 +24,7 @@ class Vocab {
 
   /// Counts the tokens of all lines; tokens seen fewer than `min_freq` times are left out.
   explicit Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_freq = 0,
-                 const std::vector<std::string>& reserved = {},
-                 TokenKind kind = TokenKind::kChar);
+                 const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar);
 
   /// From tokens already counted, in order of first appearance.
   static Vocab from_counts(const TokenCounts& counts, int64_t min_freq = 0,

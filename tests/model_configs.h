@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "unroll/model_config.h"
+
+namespace unroll {
+
+/// `scratch_gru_before`, `concise_lstm_2_layers`: a name for a parameterised test.
+inline std::string name_of(const ModelConfig& config) {
+  auto name = fmt::format("{}_{}", to_string(config.model), to_string(config.cell));
+  if (config.cell == Cell::kGru) {
+    name += fmt::format("_{}", to_string(gru_reset(config)));
+  }
+  if (config.layers > 1) {
+    name += fmt::format("_{}_layers", config.layers);
+  }
+  return name;
+}
+
+inline void PrintTo(const ModelConfig& config, std::ostream* out) { *out << name_of(config); }
+
+inline ModelConfig config_of(ModelKind model, Cell cell, int64_t hidden) {
+  ModelConfig config;
+  config.model = model;
+  config.cell = cell;
+  config.hidden = hidden;
+  return config;
+}
+
+/// Each model with a memory, one layer: both kinds, every cell, both forms of the GRU.
+inline std::vector<ModelConfig> recurrent_models(int64_t hidden) {
+  std::vector<ModelConfig> models;
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {
+    for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+      models.push_back(config_of(kind, cell, hidden));
+    }
+  }
+  models.push_back(config_of(ModelKind::kScratch, Cell::kGru, hidden));
+  models.back().gru_reset = GruReset::kAfter;
+  return models;
+}
+
+/// Every model there is: recurrent_models, the MLP and a concise LSTM of two layers.
+inline std::vector<ModelConfig> all_models(int64_t hidden) {
+  auto models = recurrent_models(hidden);
+  models.push_back(config_of(ModelKind::kScratch, Cell::kMlp, hidden));
+  models.push_back(config_of(ModelKind::kConcise, Cell::kLstm, hidden));
+  models.back().layers = 2;
+  return models;
+}
+
+}  // namespace unroll
