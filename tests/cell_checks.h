@@ -1,12 +1,12 @@
 #pragma once
 
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <torch/types.h>
 
 #include "all_close.h"
 #include "unroll/model.h"
@@ -139,8 +139,8 @@ inline void expect_drawn_as_the_notebook_does(const GetParams& get_params) {
   for (const auto& [name, tensor] : params) {
     EXPECT_TRUE(tensor.requires_grad()) << name;
     EXPECT_TRUE(tensor.is_leaf()) << name;
-    const auto expected = name.starts_with("b_") ? torch::zeros(tensor.sizes())
-                                                 : torch::randn(tensor.sizes()) * 0.01;
+    const auto expected =
+        name.starts_with("b_") ? torch::zeros(tensor.sizes()) : torch::randn(tensor.sizes()) * 0.01;
     EXPECT_TRUE(torch::equal(tensor, expected)) << name;
   }
 }

@@ -1,10 +1,10 @@
 #include "unroll/corpus.h"
 
-#include <random>
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <random>
 
 #include "temp_folder.h"
 #include "thrown.h"
@@ -84,7 +84,8 @@ TEST(Corpus, CharactersMayStraddleBlocks) {
 }
 
 TEST(Corpus, NormalizeNoneKeepsEveryCharacter) {
-  const auto corpus = make_corpus("B\r\nb\xc3\xa9\n", options_of(TokenKind::kChar, Normalize::kNone));
+  const auto corpus =
+      make_corpus("B\r\nb\xc3\xa9\n", options_of(TokenKind::kChar, Normalize::kNone));
   EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "\n", "B", "\r", "b", "\xc3\xa9"));
   EXPECT_THAT(indices_of(corpus), ElementsAre(2, 3, 1, 4, 5, 1));
 }
@@ -98,7 +99,8 @@ TEST(Corpus, BytesAreBytes) {
 }
 
 TEST(Corpus, WordsKeepLineEndsAsTokens) {
-  const auto corpus = make_corpus("to be\nor  not to\n", options_of(TokenKind::kWord, Normalize::kNone));
+  const auto corpus =
+      make_corpus("to be\nor  not to\n", options_of(TokenKind::kWord, Normalize::kNone));
   EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "to", "\n", "be", "or", "not"));
   EXPECT_THAT(indices_of(corpus), ElementsAre(1, 3, 2, 4, 5, 1, 2));
 }

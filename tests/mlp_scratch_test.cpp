@@ -20,8 +20,8 @@ TEST(MlpScratch, RemembersNothing) {
   const auto [outputs, state] = mlp(inputs, {}, params);
   EXPECT_TRUE(state.empty());
   // The last step's outputs do not depend on the steps before.
-  EXPECT_TRUE(all_close(outputs.narrow(0, 6, 2), mlp(inputs.narrow(0, 3, 1), {}, params).first,
-                        1e-7));
+  EXPECT_TRUE(
+      all_close(outputs.narrow(0, 6, 2), mlp(inputs.narrow(0, 3, 1), {}, params).first, 1e-7));
 }
 
 TEST(MlpScratch, GradientsMatchFiniteDifferences) {

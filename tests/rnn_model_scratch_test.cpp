@@ -48,14 +48,14 @@ TEST_P(RnnModelScratchOfEachCell, TimeStepsOfOneCallEqualCallsOfOneStep) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Models, RnnModelScratchOfEachCell,
-    ::testing::ValuesIn([] {
-      auto models = all_models(512);
-      std::erase_if(models, [](const auto& m) { return m.model != ModelKind::kScratch; });
-      return models;
-    }()),
-    [](const auto& info) { return name_of(info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, RnnModelScratchOfEachCell, ::testing::ValuesIn([] {
+                           auto models = all_models(512);
+                           std::erase_if(models, [](const auto& m) {
+                             return m.model != ModelKind::kScratch;
+                           });
+                           return models;
+                         }()),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST(RnnModelScratch, CallsTheThreeFunctionsItWasGiven) {
   NamedTensors given;
@@ -64,7 +64,9 @@ TEST(RnnModelScratch, CallsTheThreeFunctionsItWasGiven) {
       [](int64_t V, int64_t H, torch::Device) {
         return NamedTensors{{"W", torch::ones({V, H}, torch::kFloat64)}};
       },
-      [](int64_t B, int64_t H, torch::Device) { return State{torch::full({B, H}, 7.0)}; },
+      [](int64_t B, int64_t H, torch::Device) {
+        return State{torch::full({B, H}, 7.0)};
+      },
       [&](const torch::Tensor& inputs, const State& state, const NamedTensors& params) {
         given = {{"inputs", inputs}, {"state", state[0]}, params[0]};
         return std::pair{inputs.flatten(0, 1), state};
@@ -79,10 +81,8 @@ TEST(RnnModelScratch, CallsTheThreeFunctionsItWasGiven) {
 }
 
 TEST(RnnModelScratch, RefusesEmptySizes) {
-  thrown<UsageError>(
-      [] { RNNModelScratch(0, 2, torch::kCPU, get_params, init_rnn_state, rnn); });
-  thrown<UsageError>(
-      [] { RNNModelScratch(2, 0, torch::kCPU, get_params, init_rnn_state, rnn); });
+  thrown<UsageError>([] { RNNModelScratch(0, 2, torch::kCPU, get_params, init_rnn_state, rnn); });
+  thrown<UsageError>([] { RNNModelScratch(2, 0, torch::kCPU, get_params, init_rnn_state, rnn); });
 }
 
 }  // namespace

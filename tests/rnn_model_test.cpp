@@ -34,8 +34,7 @@ TEST(RnnModel, IsTheLayerAndALinearLayerOverAllSteps) {
   torch::nn::RNN layer(torch::nn::RNNOptions(6, 4).nonlinearity(torch::kTanh));
   RNNModel net(layer, 6);
   const auto X = torch::randint(6, {2, 3}, torch::kInt64);
-  const auto outputs =
-      std::get<0>(layer->forward(torch::one_hot(X.t(), 6).to(torch::kFloat32)));
+  const auto outputs = std::get<0>(layer->forward(torch::one_hot(X.t(), 6).to(torch::kFloat32)));
   const auto weights = net.weights();
   EXPECT_TRUE(torch::allclose(net.forward(X, net.begin_state(2)).first,
                               torch::linear(outputs.reshape({6, 4}), at(weights, "linear.weight"),

@@ -1,10 +1,10 @@
 #include "unroll/sample.h"
 
+#include <gtest/gtest.h>
+
 #include <fstream>
 #include <iterator>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "temp_folder.h"
 #include "unroll/corpus.h"

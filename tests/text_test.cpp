@@ -76,8 +76,8 @@ TEST(Text, TokensByCharacterAreCodePoints) {
 }
 
 TEST(Text, InvalidUtf8IsAnErrorThatNamesTheByte) {
-  for (const std::string bad : {"\xff", "\xc3", "\xc3(", "\x80", "\xed\xa0\x80", "\xc0\xaf",
-                                "\xf4\x90\x80\x80"}) {
+  for (const std::string bad :
+       {"\xff", "\xc3", "\xc3(", "\x80", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80"}) {
     EXPECT_THAT(thrown<Error>([&] { tokens_of("abc" + bad, TokenKind::kChar); }),
                 HasSubstr("byte 3 "));
   }

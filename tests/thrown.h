@@ -1,10 +1,10 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <exception>
 #include <string>
 #include <typeinfo>
-
-#include <gtest/gtest.h>
 
 namespace unroll {
 

@@ -11,9 +11,10 @@ TEST(Timer, RunsForwardAndStartsAgain) {
   const double second = timer.stop();
   EXPECT_GE(first, 0);
   EXPECT_GE(second, first);
-  Timer later;
+  const Timer earlier;
   timer.start();
-  EXPECT_LE(timer.stop(), later.stop());
+  const double restarted = timer.stop();
+  EXPECT_LE(restarted, earlier.stop());
 }
 
 }  // namespace

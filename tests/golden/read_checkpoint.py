@@ -72,7 +72,7 @@ def rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[n
         net = notebook.RNNModel(layer, V)
         expected = {name: tuple(param.shape) for name, param in net.named_parameters()}
     else:
-        spec = notebook.CELLS["gru_after" if (cell, config["gru_reset"]) == ("gru", "after") else cell]
+        spec = notebook.CELLS["gru_after" if (cell, config.get("gru_reset")) == ("gru", "after") else cell]
         expected = {name: spec.shape(name, V, hidden) for name in spec.names}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     fail_unless(found == expected, f"tensors are {found}, expected {expected}")

@@ -1,0 +1,53 @@
+"""Runs the command for the tests beside it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+UNROLL = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+
+# A training of a second: options that every test may override.
+TINY = ["--hidden", "8", "--batch-size", "4", "--num-steps", "10", "--max-tokens", "500", "--epochs", "2"]
+
+
+def has_gpu() -> bool:
+    return "cuda" in subprocess.run([UNROLL, "info"], capture_output=True, text=True, check=True).stdout
+
+
+class CommandTest(unittest.TestCase):
+    """Each test has a folder of its own."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.folder.chmod(0o755)
+
+    def write(self, name: str, content: bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def run_unroll(self, *args: object, env: dict[str, str] | None = None, prefix: tuple[str, ...] = ()):
+        command = [*prefix, str(UNROLL), *map(str, args)]
+        return subprocess.run(
+            command, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), cwd=self.folder, check=False, timeout=300
+        )
+
+    def succeed(self, *args: object, **kwargs) -> str:
+        """What a run that must succeed prints."""
+        done = self.run_unroll(*args, **kwargs)
+        self.assertEqual(done.returncode, 0, done.stderr.decode(errors="replace"))
+        return done.stdout.decode(errors="replace")
+
+    def train(self, *args: object, **kwargs) -> str:
+        return self.succeed("train", "--device", "cpu", *TINY, *args, **kwargs)
+
+
+def main() -> None:
+    if UNROLL is None:
+        sys.exit(f"usage: {sys.argv[0]} BINARY [unittest's arguments]")
+    unittest.main(module="__main__", verbosity=2)

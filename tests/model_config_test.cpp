@@ -1,0 +1,79 @@
+#include "unroll/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model_configs.h"
+#include "thrown.h"
+#include "unroll/error.h"
+#include "unroll/rnn_model.h"
+#include "unroll/rnn_model_scratch.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(ModelConfig, NamesAreParsedBack) {
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {
+    EXPECT_EQ(parse_model_kind(to_string(kind)), kind);
+  }
+  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm, Cell::kMlp}) {
+    EXPECT_EQ(parse_cell(to_string(cell)), cell);
+  }
+  for (const auto reset : {GruReset::kBefore, GruReset::kAfter}) {
+    EXPECT_EQ(parse_gru_reset(to_string(reset)), reset);
+  }
+  EXPECT_THAT(thrown<UsageError>([] { parse_model_kind("fused"); }), HasSubstr("'fused'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_cell("RNN"); }),
+              AllOf(HasSubstr("'RNN'"), HasSubstr("rnn, gru, lstm, mlp")));
+  EXPECT_THAT(thrown<UsageError>([] { parse_gru_reset(""); }), HasSubstr("''"));
+}
+
+TEST(ModelConfig, TheGrusResetIsTheBooksFromScratchAndTorchsOtherwise) {
+  auto config = config_of(ModelKind::kScratch, Cell::kGru, 2);
+  EXPECT_EQ(gru_reset(config), GruReset::kBefore);
+  config.gru_reset = GruReset::kAfter;
+  EXPECT_EQ(gru_reset(config), GruReset::kAfter);
+  EXPECT_EQ(gru_reset(config_of(ModelKind::kConcise, Cell::kGru, 2)), GruReset::kAfter);
+}
+
+TEST(ModelConfig, DescriptionsThatContradictThemselvesAreWrongUsage) {
+  const auto refused = [](auto change, ModelKind kind = ModelKind::kScratch) {
+    auto config = config_of(kind, Cell::kRnn, 4);
+    change(config);
+    return thrown<UsageError>([&] { make_model(config, 3, torch::kCPU); });
+  };
+  EXPECT_THAT(refused([](auto& c) { c.hidden = 0; }), HasSubstr("hidden must be >= 1, got 0"));
+  EXPECT_THAT(refused([](auto& c) { c.layers = -2; }), HasSubstr("got -2"));
+  EXPECT_THAT(refused([](auto& c) { c.layers = 2; }), HasSubstr("got 2"));
+  refused([](auto& c) { c.gru_reset = GruReset::kAfter; });
+  refused([](auto& c) { c.cell = Cell::kMlp; }, ModelKind::kConcise);
+  refused(
+      [](auto& c) {
+        c.cell = Cell::kGru;
+        c.gru_reset = GruReset::kBefore;
+      },
+      ModelKind::kConcise);
+}
+
+TEST(ModelConfig, MakesTheModelItDescribes) {
+  for (const auto& config : all_models(4)) {
+    SCOPED_TRACE(name_of(config));
+    const auto net = make_model(config, 3, torch::kCPU);
+    EXPECT_EQ(dynamic_cast<RNNModel*>(net.get()) != nullptr, config.model == ModelKind::kConcise);
+    EXPECT_EQ(dynamic_cast<RNNModelScratch*>(net.get()) != nullptr,
+              config.model == ModelKind::kScratch);
+    EXPECT_EQ(net->device(), torch::Device(torch::kCPU));
+    const auto state = net->begin_state(2);
+    EXPECT_EQ(state.size(), config.cell == Cell::kMlp ? 0U : config.cell == Cell::kLstm ? 2U : 1U);
+    for (const auto& s : state) {
+      EXPECT_EQ(s.size(-2), 2);
+      EXPECT_EQ(s.size(-1), 4);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace unroll

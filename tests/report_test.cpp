@@ -1,0 +1,124 @@
+#include "unroll/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace unroll {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+TrainResult result_of(const std::vector<double>& perplexities) {
+  TrainResult result;
+  for (const double perplexity : perplexities) {
+    const auto epoch = static_cast<int64_t>(result.epochs.size()) + 1;
+    result.epochs.push_back({.epoch = epoch,
+                             .perplexity = perplexity,
+                             .tokens_per_second = 1000.0 * static_cast<double>(epoch),
+                             .grad_norm = 0.25,
+                             .seconds = 0.5});
+  }
+  result.predictions = {"time \"traveller\"", "caf\xc3\xa9"};
+  result.seconds = 2.5;
+  return result;
+}
+
+TrainReport report_of(const TrainResult& result) {
+  return {.result = result,
+          .config = {.cell = Cell::kGru, .hidden = 8, .gru_reset = {}},
+          .device = "cpu",
+          .vocab_size = 28,
+          .tokens = 10000,
+          .threads = 2};
+}
+
+TEST(Report, SummaryIsTheNotebooksLine) {
+  EXPECT_EQ(summary(report_of(result_of({3, 1.04}))), "perplexity 1.0, 2000.0 tokens/s on cpu");
+}
+
+TEST(Report, JsonHasEveryKeyInFullPrecision) {
+  const double perplexity = 1.0 / 3 + 1;
+  const auto json = Json::parse(to_json(report_of(result_of({3, 2, perplexity}))));
+  EXPECT_EQ(json, Json({{"perplexity", perplexity},
+                        {"tokens_per_second", 2000.0},
+                        {"device", "cpu"},
+                        {"epochs", 3},
+                        {"predictions", {"time \"traveller\"", "caf\xc3\xa9"}},
+                        {"vocab_size", 28},
+                        {"tokens", 10000},
+                        {"seconds", 2.5},
+                        {"threads", 2},
+                        {"model", "scratch"},
+                        {"cell", "gru"},
+                        {"hidden", 8},
+                        {"layers", 1}}));
+}
+
+TEST(Report, JsonIsValidWhereAPredictionIsNot) {
+  auto result = result_of({2});
+  result.predictions = {"\xff\xfe bytes"};
+  const auto text = to_json(report_of(result));
+  EXPECT_THAT(Json::parse(text).at("predictions").at(0).get<std::string>(), HasSubstr(" bytes"));
+  EXPECT_EQ(text.find('\n'), std::string::npos);
+}
+
+TEST(Report, LogLineHasEveryKey) {
+  const auto line = log_line(result_of({1.0 / 3}).epochs[0]);
+  EXPECT_EQ(Json::parse(line), Json({{"epoch", 1},
+                                     {"perplexity", 1.0 / 3},
+                                     {"tokens_per_second", 1000.0},
+                                     {"grad_norm", 0.25},
+                                     {"seconds", 0.5}}));
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+}
+
+Comparison comparison_of(const std::vector<double>& perplexities) {
+  Comparison comparison;
+  comparison.differences = {1e-7, 2e-7, 3e-8};
+  comparison.models = {{{.model = ModelKind::kScratch, .gru_reset = {}}, result_of(perplexities)},
+                       {{.model = ModelKind::kConcise, .gru_reset = {}}, result_of(perplexities)}};
+  return comparison;
+}
+
+TEST(Report, TableHasDifferencesPerplexitiesSpeedsAndPredictions) {
+  const auto text = table(comparison_of({3.25, 2.125}));
+  for (const char* expected : {"logits 1.0e-07", "states 2.0e-07", "gradients 3.0e-08",
+                               "scratch perplexity", "concise perplexity", "3.2500", "2.1250",
+                               "1500.0", "scratch: time \"traveller\"", "concise: caf\xc3\xa9"}) {
+    EXPECT_THAT(text, HasSubstr(expected));
+  }
+}
+
+TEST(Report, TableOfManyEpochsShowsTheFirstAndTheLastAndFewBetween) {
+  std::vector<double> perplexities(500, 2.0);
+  perplexities.front() = 24.7586;
+  perplexities.back() = 1.0625;
+  const auto text = table(comparison_of(perplexities));
+  EXPECT_THAT(text, HasSubstr("24.7586"));
+  EXPECT_THAT(text, HasSubstr("1.0625"));
+  EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 30);
+}
+
+TEST(Report, ComparisonAsJsonHasBothModels) {
+  const auto json = Json::parse(to_json(comparison_of({3, 2})));
+  EXPECT_EQ(json.at("differences"),
+            Json({{"logits", 1e-7}, {"states", 2e-7}, {"gradients", 3e-8}}));
+  ASSERT_EQ(json.at("models").size(), 2U);
+  EXPECT_EQ(json["models"][0].at("model"), "scratch");
+  EXPECT_EQ(json["models"][1].at("model"), "concise");
+  for (const auto& model : json["models"]) {
+    EXPECT_EQ(model.at("perplexity_by_epoch"), Json({3.0, 2.0}));
+    EXPECT_EQ(model.at("perplexity"), 2.0);
+    for (const char* key :
+         {"cell", "hidden", "layers", "tokens_per_second", "seconds", "predictions"}) {
+      EXPECT_TRUE(model.contains(key)) << key;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace unroll

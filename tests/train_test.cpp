@@ -1,0 +1,362 @@
+#include "unroll/train.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "all_close.h"
+#include "cell_checks.h"
+#include "model_configs.h"
+#include "thrown.h"
+#include "unroll/corpus.h"
+#include "unroll/error.h"
+#include "unroll/predict.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// `aabab aabab ...`: what follows an a depends on more than the a.
+Corpus periodic_corpus(int repetitions = 200) {
+  std::string text;
+  for (int i = 0; i < repetitions; ++i) {
+    text += "aabab ";
+  }
+  return make_corpus(text);
+}
+
+// Trains until the perplexity is below `goal`, for so many epochs at most; returns the best.
+double best_perplexity(const ModelConfig& config, double goal, int64_t epochs) {
+  at::manual_seed(0);
+  const auto corpus = periodic_corpus();
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 10});
+  const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
+  const auto updater = make_updater(*net, Optimizer::kAdam, 0.02);
+  TrainProgress progress;
+  EagerStep step(*net, *updater, 1, progress);
+  double best = std::numeric_limits<double>::infinity();
+  for (int64_t e = 0; e < epochs && best >= goal; ++e) {
+    best = std::min(best, train_epoch_ch8(train_iter.epoch(e), step, progress).perplexity);
+  }
+  return best;
+}
+
+class LearningOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+
+TEST_P(LearningOfEachModel, ReachesAPerplexityOfOneOnAPeriodicText) {
+  EXPECT_LT(best_perplexity(GetParam(), 1.05, 60), 1.05);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LearningOfEachModel, ::testing::ValuesIn(recurrent_models(16)),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST(Learning, WithoutMemoryThePeriodicTextStaysUncertain) {
+  // After an a comes a b in two of three cases, after a b an a or a space: exp(0.549) = 1.73.
+  EXPECT_GT(best_perplexity(config_of(ModelKind::kScratch, Cell::kMlp, 16), 0, 60), 1.7);
+}
+
+TEST(Learning, TheNotebooksSgdLearnsTheTextByHeart) {
+  at::manual_seed(0);
+  const auto corpus = periodic_corpus();
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 10});
+  const auto net =
+      make_model(config_of(ModelKind::kScratch, Cell::kRnn, 32), corpus.vocab.size(), torch::kCPU);
+  const auto result =
+      train_ch8(*net, train_iter, corpus.vocab,
+                {.epochs = 40, .lr = 1, .predict = 12, .prompts = {"aabab ", "ab "}});
+  EXPECT_LT(result.perplexity(), 1.05);
+  EXPECT_THAT(result.predictions, ElementsAre("aabab aabab aabab ", "ab aabab aabab "));
+}
+
+// The same seeds as Python's notebook give its perplexities.
+class NotebookPerplexity : public ::testing::TestWithParam<std::pair<Cell, int64_t>> {
+ protected:
+  // Compares epoch by epoch with a list of golden/perplexity.json.
+  static void expect_perplexities(Cell cell, double clip, int64_t epochs,
+                                  const nlohmann::ordered_json& expected) {
+    const std::string text = std::string(UNROLL_DATA_DIR) + "/timemachine.txt";
+    if (!std::filesystem::exists(text)) {
+      GTEST_SKIP() << text << " is absent: scripts/fetch_time_machine";
+    }
+    const auto corpus = load_corpus_time_machine(text, 10000);
+    const SeqDataLoader train_iter(corpus.indices,
+                                   {.batch_size = 32, .num_steps = 35, .offset = 0});
+    at::manual_seed(0);
+    const auto net =
+        make_model(config_of(ModelKind::kScratch, cell, 512), corpus.vocab.size(), torch::kCPU);
+    const auto result = train_ch8(*net, train_iter, corpus.vocab,
+                                  {.epochs = epochs, .lr = 1, .clip = clip, .prompts = {}});
+    ASSERT_GE(expected.size(), result.epochs.size());
+    for (std::size_t e = 0; e < result.epochs.size(); ++e) {
+      const auto value = expected[e].get<double>();
+      EXPECT_NEAR(result.epochs[e].perplexity, value, 5e-5 * value) << "epoch " << e + 1;
+    }
+  }
+};
+
+TEST_P(NotebookPerplexity, EqualsPythonsEpochByEpoch) {
+  const auto [cell, epochs] = GetParam();
+  expect_perplexities(cell, 1, epochs,
+                      golden("perplexity.json").at("perplexity").at(std::string(to_string(cell))));
+}
+
+TEST_P(NotebookPerplexity, EqualsPythonsWhereGradientsAreClipped) {
+  const auto [cell, epochs] = GetParam();
+  const auto clipped = golden("perplexity.json").value("clipped", nlohmann::ordered_json::object());
+  const std::string name(to_string(cell));
+  if (!clipped.contains(name)) {
+    GTEST_SKIP() << "golden/perplexity.json has no clipped run of " << name;
+  }
+  expect_perplexities(cell, clipped.at("clip").get<double>(), epochs, clipped.at(name));
+}
+
+INSTANTIATE_TEST_SUITE_P(Cells, NotebookPerplexity,
+                         ::testing::Values(std::pair{Cell::kRnn, 14}, std::pair{Cell::kGru, 3},
+                                           std::pair{Cell::kLstm, 3}),
+                         [](const auto& info) { return std::string(to_string(info.param.first)); });
+
+// Keeps what it was given; the loss of its n-th batch is n nats a token.
+class RecordingStep : public TrainStep {
+ public:
+  explicit RecordingStep(TrainProgress& progress) : progress_(progress) {}
+
+  void run(const Batch& batch, bool reset_state) override {
+    batches.push_back(batch.X[0][0].item<int64_t>());
+    resets.push_back(reset_state);
+    auto& sums = progress_.sums;
+    sums.loss.add_(static_cast<double>(batches.size() * batch.Y.numel()));
+    sums.tokens += batch.Y.numel();
+    ++sums.steps;
+  }
+
+  std::vector<int64_t> batches;
+  std::vector<bool> resets;
+
+ private:
+  TrainProgress& progress_;
+};
+
+SeqDataLoader places(Sampling sampling) {
+  return {torch::arange(41, torch::kInt32),
+          {.batch_size = 2, .num_steps = 5, .sampling = sampling, .offset = 0}};
+}
+
+TEST(TrainEpoch, StartsFromZerosWhereTheStateIsNotCarried) {
+  for (const auto sampling :
+       {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
+    TrainProgress progress;
+    RecordingStep step(progress);
+    train_epoch_ch8(places(sampling).epoch(0), step, progress);
+    const bool later = sampling != Sampling::kSequential;
+    EXPECT_THAT(step.resets, ElementsAre(true, later, later, later));
+  }
+}
+
+TEST(TrainEpoch, PerplexityIsTheExponentialOfTheMeanLoss) {
+  TrainProgress progress;
+  RecordingStep step(progress);
+  const auto stats = train_epoch_ch8(places(Sampling::kSequential).epoch(0), step, progress);
+  EXPECT_NEAR(stats.perplexity, std::exp((1 + 2 + 3 + 4) / 4.0), 1e-9);
+  EXPECT_EQ(stats.epoch, 1);
+  EXPECT_EQ(progress.epoch, 1);
+  EXPECT_EQ(progress.batch, 0);
+}
+
+TEST(TrainEpoch, GoesOnInsideAnEpoch) {
+  TrainProgress progress;
+  progress.epoch = 6;
+  progress.batch = 2;
+  RecordingStep step(progress);
+  const auto stats = train_epoch_ch8(places(Sampling::kSequential).epoch(0), step, progress);
+  EXPECT_THAT(step.batches, ElementsAre(10, 15));
+  EXPECT_THAT(step.resets, ElementsAre(false, false));
+  EXPECT_EQ(stats.epoch, 7);
+}
+
+class EagerStepOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+ protected:
+  void SetUp() override {
+    at::manual_seed(0);
+    net = make_model(GetParam(), corpus.vocab.size(), torch::kCPU);
+  }
+
+  const Corpus corpus = periodic_corpus(30);
+  const SeqDataLoader train_iter{corpus.indices, {.batch_size = 2, .num_steps = 7}};
+  std::unique_ptr<SequenceModel> net;
+};
+
+TEST_P(EagerStepOfEachModel, CarriesTheStateWithoutItsHistory) {
+  const auto updater = make_updater(*net, Optimizer::kSgd, 1e-30);
+  TrainProgress progress;
+  EagerStep step(*net, *updater, 1, progress);
+  const auto stats = train_epoch_ch8(train_iter.epoch(0), step, progress);
+
+  // At such a learning rate the weights stay, and one pass by hand gives the same numbers.
+  auto state = net->begin_state(2);
+  double loss = 0;
+  for (const auto& batch : train_iter.epoch(0)) {
+    auto [batch_loss, next] = net->loss(batch, state);
+    loss += batch_loss.item<double>();
+    state = next;
+  }
+  EXPECT_NEAR(stats.perplexity, std::exp(loss / static_cast<double>(train_iter.epoch(0).size())),
+              1e-5);
+  ASSERT_EQ(progress.carry.size(), state.size());
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    EXPECT_TRUE(all_close(progress.carry[i], state[i], 1e-6));
+    EXPECT_FALSE(progress.carry[i].requires_grad());
+  }
+}
+
+TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
+  const auto batch = train_iter.epoch(0)[0];
+  constexpr double kLr = 0.5, kClip = 1e-3;
+  net->loss(batch, net->begin_state(2)).first.backward();
+  const auto norm = grad_clipping(*net, 0).item<double>();
+  ASSERT_GT(norm, kClip);
+  std::vector<torch::Tensor> expected;
+  for (const auto& weight : values(net->weights())) {
+    expected.push_back((weight - kLr * kClip / norm * weight.grad()).detach());
+    weight.grad().zero_();
+  }
+  const auto updater = make_updater(*net, Optimizer::kSgd, kLr);
+  TrainProgress progress;
+  EagerStep step(*net, *updater, kClip, progress);
+  const auto zero = torch::zeros({}, torch::kFloat64);
+  progress.sums = {.loss = zero.clone(),
+                   .grad_norm = zero.clone(),
+                   .nonfinite = torch::zeros({}, torch::kInt64)};
+  step.run(batch, true);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(all_close(values(net->weights())[i], expected[i], 1e-7));
+  }
+  EXPECT_NEAR(progress.sums.grad_norm.item<double>(), norm, 1e-5 * norm);
+  EXPECT_EQ(progress.sums.tokens, 14);
+}
+
+TEST_P(EagerStepOfEachModel, AGradientThatIsNotFiniteLeavesTheWeights) {
+  net->weights().front().tensor.data().fill_(std::numeric_limits<float>::quiet_NaN());
+  const auto bias = net->weights().back().tensor.detach().clone();
+  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
+  TrainProgress progress;
+  EagerStep step(*net, *updater, 1, progress);
+  EXPECT_THAT(thrown<Error>([&] { train_epoch_ch8(train_iter.epoch(0), step, progress); }),
+              AllOf(HasSubstr("epoch 1"),
+                    HasSubstr(fmt::format("{0} of {0} steps", train_iter.epoch(0).size()))));
+  EXPECT_TRUE(torch::equal(net->weights().back().tensor, bias));
+}
+
+TEST_P(EagerStepOfEachModel, SameSeedSameNumbers) {
+  const auto perplexities = [&] {
+    at::manual_seed(3);
+    const auto fresh = make_model(GetParam(), corpus.vocab.size(), torch::kCPU);
+    std::vector<double> result;
+    for (const auto& stats : train_ch8(*fresh, train_iter, corpus.vocab, {.epochs = 3}).epochs) {
+      result.push_back(stats.perplexity);
+    }
+    return result;
+  };
+  EXPECT_EQ(perplexities(), perplexities());
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EagerStepOfEachModel, ::testing::ValuesIn(all_models(6)),
+                         [](const auto& info) { return name_of(info.param); });
+
+class TrainCh8 : public ::testing::Test {
+ protected:
+  TrainResult train(const TrainOptions& options, const TrainCallbacks& callbacks = {}) {
+    return train_ch8(*net, train_iter, corpus.vocab, options, callbacks);
+  }
+
+  const Corpus corpus = periodic_corpus(20);
+  const SeqDataLoader train_iter{corpus.indices, {.batch_size = 2, .num_steps = 10, .offset = 0}};
+  const std::unique_ptr<SequenceModel> net =
+      make_model(config_of(ModelKind::kScratch, Cell::kRnn, 4), corpus.vocab.size(), torch::kCPU);
+};
+
+TEST_F(TrainCh8, CallsBackAfterBatchesEpochsAndPredictionsInThisOrder) {
+  std::string calls;
+  TrainCallbacks callbacks;
+  callbacks.on_batch = [&](const TrainProgress& progress, int64_t batches) {
+    EXPECT_EQ(batches, 5);
+    calls += fmt::format("{}", progress.batch);
+  };
+  callbacks.on_epoch = [&](const EpochStats& stats) { calls += fmt::format(" e{} ", stats.epoch); };
+  callbacks.on_prediction = [&](const EpochStats& stats, const std::string& text) {
+    calls += fmt::format("p{} ", stats.epoch);
+    EXPECT_EQ(text.size(), 3U + 4U);
+    EXPECT_TRUE(text.starts_with("aab"));
+  };
+  const auto result =
+      train({.epochs = 5, .every = 2, .predict = 4, .prompts = {"aab", "b"}}, callbacks);
+  EXPECT_EQ(calls, "12345 e1 12345 e2 p2 12345 e3 12345 e4 p4 12345 e5 ");
+  ASSERT_EQ(result.predictions.size(), 2U);
+  EXPECT_EQ(result.predictions[1], predict_ch8("b", 4, *net, corpus.vocab));
+}
+
+TEST_F(TrainCh8, NeverPredictsInBetweenWhenEveryIsZero) {
+  TrainCallbacks callbacks;
+  callbacks.on_prediction = [](const EpochStats&, const std::string&) { ADD_FAILURE(); };
+  train({.epochs = 3, .every = 0}, callbacks);
+}
+
+TEST_F(TrainCh8, WhatACallbackThrowsEndsTheTraining) {
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [](const EpochStats& stats) {
+    if (stats.epoch == 2) {
+      throw std::runtime_error("enough");
+    }
+  };
+  EXPECT_THROW(train({.epochs = 500}, callbacks), std::runtime_error);
+}
+
+TEST_F(TrainCh8, ReportsEveryEpoch) {
+  const auto result = train({.epochs = 4});
+  ASSERT_EQ(result.epochs.size(), 4U);
+  for (std::size_t e = 0; e < 4; ++e) {
+    EXPECT_EQ(result.epochs[e].epoch, static_cast<int64_t>(e + 1));
+    EXPECT_GT(result.epochs[e].perplexity, 1);
+    EXPECT_GT(result.epochs[e].tokens_per_second, 0);
+    EXPECT_GT(result.epochs[e].grad_norm, 0);
+  }
+  EXPECT_EQ(result.perplexity(), result.epochs.back().perplexity);
+}
+
+TEST_F(TrainCh8, DivergenceIsAnErrorThatNamesTheEpoch) {
+  EXPECT_THAT(thrown<Error>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
+              HasSubstr("diverged in epoch 1"));
+}
+
+TEST_F(TrainCh8, OptionsOutOfRangeAreWrongUsage) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(thrown<UsageError>([&] { train({.epochs = 0}); }), HasSubstr("epochs"));
+  for (const double lr : {0.0, -1.0, infinity, std::nan("")}) {
+    EXPECT_THAT(thrown<UsageError>([&] { train({.lr = lr}); }), HasSubstr("lr"));
+  }
+  for (const double clip : {-1.0, infinity, std::nan("")}) {
+    EXPECT_THAT(thrown<UsageError>([&] { train({.clip = clip}); }), HasSubstr("clip"));
+  }
+  EXPECT_THAT(thrown<UsageError>([&] { train({.every = -1}); }), HasSubstr("every"));
+  EXPECT_THAT(thrown<UsageError>([&] { train({.predict = -1}); }), HasSubstr("predict"));
+}
+
+TEST(TrainResult, SpeedIsTheMedianOverEpochs) {
+  TrainResult result;
+  EXPECT_EQ(result.tokens_per_second(), 0);
+  for (const double speed : {1.0, 9.0, 3.0}) {
+    result.epochs.push_back({.tokens_per_second = speed});
+  }
+  EXPECT_EQ(result.tokens_per_second(), 3);
+  result.epochs.push_back({.tokens_per_second = 5});
+  EXPECT_EQ(result.tokens_per_second(), 4);
+}
+
+}  // namespace
+}  // namespace unroll
