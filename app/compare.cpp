@@ -3,13 +3,14 @@
 #include <ATen/Context.h>
 #include <fmt/format.h>
 
+#include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "commands.h"
+#include "interrupt.h"
 #include "machine.h"
 #include "options.h"
+#include "plot.h"
 #include "progress.h"
 #include "unroll/animator.h"
 #include "unroll/error.h"
@@ -17,26 +18,6 @@
 #include "unroll/report.h"
 
 namespace unroll::app {
-namespace {
-
-void draw(const std::string& path, const Comparison& comparison) {
-  PlotOptions plot;
-  plot.legend.clear();
-  for (const auto& model : comparison.models) {
-    plot.legend.emplace_back(to_string(model.config.model));
-  }
-  plot.xmin = 1;
-  Animator animator(path, plot);
-  for (std::size_t i = 0; i < comparison.models.size(); ++i) {
-    for (const auto& stats : comparison.models[i].training.epochs) {
-      animator.add(static_cast<double>(stats.epoch), stats.perplexity, i);
-    }
-  }
-  animator.draw();
-}
-
-}  // namespace
-
 void compare(int argc, const char* const* argv) {
   Options options(
       "compare",
@@ -70,8 +51,11 @@ void compare(int argc, const char* const* argv) {
   request.data = read_data_options(options);
   request.train = read_train_options(options);
   check_machine_options(options);
+  if (options.given("text")) {
+    options.path("text");
+  }
   if (options.given("plot")) {
-    check_plot_path(options.text("plot"));
+    check_plot_path(options.path("plot"));
   }
 
   const auto device = set_up_machine(options);
@@ -82,22 +66,39 @@ void compare(int argc, const char* const* argv) {
       check_prompt(prompt, corpus.vocab);
     }
   }
+  make_loader(options, corpus, request.data, device);  // names the text when it is too short
   at::manual_seed(request.data.seed);
 
+  std::optional<Plot> plot;
+  if (options.given("plot")) {
+    PlotOptions plot_options;
+    plot_options.legend = {std::string(to_string(ModelKind::kScratch)),
+                           std::string(to_string(ModelKind::kConcise))};
+    plot_options.xmin = 1;
+    plot.emplace(options.path("plot"), plot_options);
+  }
   Progress progress(options.is_set("quiet"), request.train.epochs);
-  std::string_view shown;
-  const auto comparison = unroll::compare(
-      corpus, request, device, [&](const ModelConfig& model, const EpochStats& stats) {
-        if (const auto name = to_string(model.model); name != shown) {
-          shown = name;
-          progress.restart(std::string(name));
-        }
-        progress.show(stats);
-      });
+  catch_interrupts();
+  const auto comparison = unroll::compare(corpus, request, device, [&](const ModelConfig& model) {
+    progress.restart(std::string(to_string(model.model)));
+    TrainCallbacks callbacks;
+    callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
+      check_interrupt(at);
+      progress.show(at, batches);
+    };
+    const std::size_t curve = model.model == ModelKind::kScratch ? 0 : 1;
+    callbacks.on_epoch = [&, curve](const EpochStats& stats) {
+      progress.show(stats);
+      if (plot) {
+        plot->add(stats, curve);
+      }
+    };
+    return callbacks;
+  });
   progress.clear();
   fmt::print("{}\n", options.is_set("json") ? to_json(comparison) : table(comparison));
-  if (options.given("plot")) {
-    draw(options.text("plot"), comparison);
+  if (plot) {
+    plot->finish();
   }
 }
 

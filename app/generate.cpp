@@ -37,9 +37,10 @@ void generate(int argc, const char* const* argv) {
     }
   }
   check_machine_options(options);
+  const auto path = options.path("checkpoint");
 
   const auto device = set_up_machine(options);
-  const auto checkpoint = load_checkpoint(options.text("checkpoint"));
+  const auto checkpoint = load_checkpoint(path);
   const auto net = make_model(checkpoint, device);
   for (const auto& prompt : prompts) {
     const auto normalized = normalize_prompt(prompt, checkpoint.text.normalize);

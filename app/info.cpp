@@ -20,7 +20,7 @@ void show(const std::string& name, const std::string& value) {
 void show_build() {
   show("unroll", UNROLL_VERSION);
   show("LibTorch", TORCH_VERSION);
-  show("compiler", "g++ " __VERSION__);
+  show("compiler", __VERSION__);
   show("CPU", at::get_cpu_capability());
   show("threads", fmt::to_string(at::get_num_threads()));
   show("device", describe(try_gpu()));
@@ -57,7 +57,7 @@ void info(int argc, const char* const* argv) {
     return;
   }
   if (options.given("checkpoint")) {
-    show_checkpoint(options.text("checkpoint"));
+    show_checkpoint(options.path("checkpoint"));
   } else {
     show_build();
   }

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <exception>
@@ -9,12 +8,14 @@
 #include <string_view>
 
 #include "commands.h"
+#include "interrupt.h"
 #include "unroll/error.h"
 
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kWrongUsage = 2;
+constexpr int kInterrupted = 130;
 
 struct Command {
   std::string_view name;
@@ -41,14 +42,36 @@ std::string usage() {
          "from the bundled text.\n";
 }
 
-// The first line of a message that may carry a stack trace behind it.
-std::string first_line(std::string_view message) {
+// What went wrong, from a message of LibTorch's that has more: its first line, and of a refused
+// allocation what follows the place in LibTorch's own source.
+std::string gist(std::string_view message) {
   message = message.substr(0, message.find('\n'));
-  // LibTorch puts the place in its own source in front.
-  if (message.starts_with("[enforce fail at ")) {
-    message.remove_prefix(std::min(message.size(), message.find("] ") + 2));
+  constexpr std::string_view kAllocator = "DefaultCPUAllocator: ";
+  if (const auto at = message.find(kAllocator); at != std::string_view::npos) {
+    return fmt::format("out of memory: {}", message.substr(at + kAllocator.size()));
   }
   return std::string(message);
+}
+
+// A message as one line: control characters that a file's name or a prompt brought are escaped.
+std::string one_line(std::string_view message) {
+  std::string line;
+  for (const char c : message) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      line += c;
+    }
+  }
+  return line;
+}
+
+std::string command_names() {
+  std::string names;
+  for (const auto& command : kCommands) {
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", command.name);
+  }
+  return names;
 }
 
 int run(int argc, const char* const* argv) {
@@ -68,17 +91,16 @@ int run(int argc, const char* const* argv) {
     }
   }
   throw unroll::UsageError(
-      name.empty() ? "no command given, expected one of train, generate, compare, info (--help)"
-                   : fmt::format("unknown command '{}', expected one of train, generate, compare, "
-                                 "info (--help)",
-                                 name));
+      fmt::format("{}, expected one of {} (--help)",
+                  name.empty() ? "no command given" : fmt::format("unknown command '{}'", name),
+                  command_names()));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const auto fail = [](int code, const std::string& message) {
-    fmt::print(stderr, "unroll: {}\n", message);
+    fmt::print(stderr, "unroll: {}\n", one_line(message));
     return code;
   };
   try {
@@ -87,6 +109,8 @@ int main(int argc, char** argv) {
       return fail(kFailed, "standard output cannot be written");
     }
     return code;
+  } catch (const unroll::app::Interrupted& interrupted) {
+    return fail(kInterrupted, interrupted.what());
   } catch (const unroll::UsageError& error) {
     return fail(kWrongUsage, error.what());
   } catch (const unroll::Error& error) {
@@ -94,6 +118,6 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
   } catch (const std::exception& error) {
-    return fail(kFailed, first_line(error.what()));
+    return fail(kFailed, gist(error.what()));
   }
 }

@@ -74,6 +74,14 @@ bool Options::parse(int argc, const char* const* argv) {
   return true;
 }
 
+std::string Options::path(const std::string& name) const {
+  auto value = text(name);
+  if (value.empty()) {
+    throw UsageError(fmt::format("--{} must name a file, got ''", name));
+  }
+  return value;
+}
+
 std::vector<std::string> Options::texts(const std::string& name) const {
   return given(name) ? result_[name].as<std::vector<std::string>>() : std::vector<std::string>{};
 }
@@ -116,8 +124,18 @@ CorpusOptions read_corpus_options(const Options& options) {
 
 Corpus load_corpus(const Options& options) {
   const auto corpus = read_corpus_options(options);
-  return options.given("text") ? read_corpus(options.text("text"), corpus)
+  return options.given("text") ? read_corpus(options.path("text"), corpus)
                                : make_corpus(sample_text(), corpus);
+}
+
+SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,
+                          torch::Device device) {
+  try {
+    return {corpus.indices, data, device};
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", options.given("text") ? options.text("text") : "bundled text",
+                            error.what()));
+  }
 }
 
 void add_data_options(Options& options) {
@@ -163,11 +181,6 @@ TrainOptions read_train_options(const Options& options) {
   train.predict = options.integer("predict");
   if (options.given("prompt")) {
     train.prompts = options.texts("prompt");
-  }
-  for (const auto& prompt : train.prompts) {
-    if (prompt.empty()) {
-      throw UsageError("prompt must have at least one token, got ''");
-    }
   }
   check(train);
   return train;

@@ -37,6 +37,8 @@ class Options {
   bool given(const std::string& name) const { return result_.count(name) > 0; }
   bool is_set(const std::string& name) const { return result_[name].as<bool>(); }
   std::string text(const std::string& name) const { return result_[name].as<std::string>(); }
+  /// A file's path: not empty.
+  std::string path(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
   int64_t integer(const std::string& name) const;
   double number(const std::string& name) const;
@@ -57,6 +59,10 @@ CorpusOptions read_corpus_options(const Options& options);
 
 /// The text that the options name, the bundled one by default.
 Corpus load_corpus(const Options& options);
+
+/// The batches of a corpus. Throws Error, naming the text, when it is too short for one.
+SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,
+                          torch::Device device);
 
 void add_data_options(Options& options);
 DataOptions read_data_options(const Options& options);

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstdio>
-#include <utility>
 
 namespace unroll::app {
 namespace {
@@ -21,30 +20,38 @@ std::string clock(double seconds) {
 
 }  // namespace
 
-Progress::Progress(bool quiet, int64_t epochs, std::string label)
-    : quiet_(quiet),
-      terminal_(isatty(STDERR_FILENO) == 1),
-      epochs_(epochs),
-      label_(std::move(label)) {}
+Progress::Progress(bool quiet, int64_t epochs)
+    : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1), epochs_(epochs) {}
 
-void Progress::restart(std::string label) {
+void Progress::restart(const std::string& label) {
   clear();
-  label_ = std::move(label);
-  since_start_.start();
-  shown_ = false;
+  label_ = label + "  ";
+  seconds_ = 0;
 }
 
 void Progress::show(const EpochStats& stats) {
-  const double interval = terminal_ ? 0.1 : 10;
-  const bool due = terminal_ && !shown_ ? true : since_shown_.stop() >= interval;
-  if (quiet_ || !due) {
+  seconds_ += stats.seconds;
+  if (!is_due()) {
     return;
   }
-  const double left = since_start_.stop() / static_cast<double>(stats.epoch) *
-                      static_cast<double>(epochs_ - stats.epoch);
-  const auto line = fmt::format("{}{}epoch {}/{}  perplexity {:.2f}  {:.0f} tokens/s  {} left",
-                                label_, label_.empty() ? "" : "  ", stats.epoch, epochs_,
-                                stats.perplexity, stats.tokens_per_second, clock(left));
+  const double left =
+      seconds_ / static_cast<double>(stats.epoch) * static_cast<double>(epochs_ - stats.epoch);
+  print(fmt::format("{}epoch {}/{}  perplexity {:.2f}  {:.0f} tokens/s  {} left", label_,
+                    stats.epoch, epochs_, stats.perplexity, stats.tokens_per_second, clock(left)));
+}
+
+void Progress::show(const TrainProgress& progress, int64_t batches) {
+  // A short epoch's own line says enough.
+  constexpr double kLongSeconds = 2;
+  if (progress.batch < batches && since_shown_.stop() > kLongSeconds && is_due()) {
+    print(fmt::format("{}epoch {}/{}  batch {}/{}", label_, progress.epoch + 1, epochs_,
+                      progress.batch, batches));
+  }
+}
+
+bool Progress::is_due() const { return !quiet_ && since_shown_.stop() >= (terminal_ ? 0.1 : 10.0); }
+
+void Progress::print(const std::string& line) {
   if (terminal_) {
     fmt::print(stderr, "\r{}\x1b[K", line);
     on_screen_ = true;
@@ -52,7 +59,6 @@ void Progress::show(const EpochStats& stats) {
     fmt::print(stderr, "{}\n", line);
   }
   std::fflush(stderr);
-  shown_ = true;
   since_shown_.start();
 }
 

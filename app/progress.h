@@ -12,7 +12,7 @@ namespace unroll::app {
 /// every ten seconds. Silent when quiet.
 class Progress {
  public:
-  Progress(bool quiet, int64_t epochs, std::string label = "");
+  Progress(bool quiet, int64_t epochs);
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -20,20 +20,25 @@ class Progress {
   /// Shows the figures of the epoch that ended.
   void show(const EpochStats& stats);
 
-  /// Shows `label` before the next figures and counts epochs from here.
-  void restart(std::string label);
+  /// Shows the batches of an epoch that takes long.
+  void show(const TrainProgress& progress, int64_t batches);
+
+  /// Begins another training, shown under `label`.
+  void restart(const std::string& label);
 
   /// Takes the line away, so that others can print.
   void clear();
 
  private:
+  bool is_due() const;
+  void print(const std::string& line);
+
   bool quiet_;
   bool terminal_;
   int64_t epochs_;
   std::string label_;
-  Timer since_start_;
+  double seconds_ = 0;  // of the epochs shown since restart
   Timer since_shown_;
-  bool shown_ = false;
   bool on_screen_ = false;
 };
 

@@ -10,8 +10,10 @@
 #include <utility>
 
 #include "commands.h"
+#include "interrupt.h"
 #include "machine.h"
 #include "options.h"
+#include "plot.h"
 #include "progress.h"
 #include "unroll/animator.h"
 #include "unroll/checkpoint.h"
@@ -89,51 +91,19 @@ class Log {
   std::ofstream file_;
 };
 
-// The plot, or nothing once it could not be drawn: training does not stop for it.
-class Plot {
- public:
-  Plot(const std::string& path, double xmin, double xmax) {
-    attempt([&] {
-      PlotOptions options;
-      options.xmin = xmin;
-      options.xmax = xmax;
-      animator_.emplace(path == "-" ? "" : path, options);
-    });
-    draws_text_ = path == "-";
-  }
-
-  void add(const EpochStats& stats) {
-    attempt([&] { animator_->add(static_cast<double>(stats.epoch), stats.perplexity); });
-  }
-
-  void finish() {
-    attempt([&] {
-      if (draws_text_) {
-        fmt::print("{}", animator_->text());
-      } else {
-        animator_->draw();
-      }
-    });
-  }
-
- private:
-  template <typename Draw>
-  void attempt(const Draw& draw) {
-    if (failed_) {
-      return;
-    }
-    try {
-      draw();
-    } catch (const Error& error) {
-      failed_ = true;
-      fmt::print(stderr, "unroll: {}; training goes on\n", error.what());
+// What the paths and flags of the output show to be wrong by themselves.
+void check_output_options(const Options& options) {
+  for (const char* name : {"text", "save", "log"}) {
+    if (options.given(name)) {
+      options.path(name);
     }
   }
-
-  std::optional<Animator> animator_;
-  bool draws_text_ = false;
-  bool failed_ = false;
-};
+  if (options.given("plot") && options.path("plot") != "-") {
+    check_plot_path(options.path("plot"));
+  } else if (options.given("plot") && (options.is_set("json") || options.is_set("quiet"))) {
+    throw UsageError("--plot - draws on the standard output, which --json and --quiet keep clear");
+  }
+}
 
 }  // namespace
 
@@ -154,13 +124,11 @@ void train(int argc, const char* const* argv) {
   check_machine_options(options);
   const bool quiet = options.is_set("quiet");
   const bool json = options.is_set("json");
-  if (options.given("plot") && options.text("plot") != "-") {
-    check_plot_path(options.text("plot"));
-  }
+  check_output_options(options);
 
   const auto device = set_up_machine(options);
   if (options.given("save")) {
-    check_writable(options.text("save"));
+    check_writable(options.path("save"));
   }
   const auto corpus = load_corpus(options);
   for (auto& prompt : training.prompts) {
@@ -169,27 +137,32 @@ void train(int argc, const char* const* argv) {
       check_prompt(prompt, corpus.vocab);
     }
   }
-  const SeqDataLoader train_iter(corpus.indices, data, device);
+  const auto train_iter = make_loader(options, corpus, data, device);
   std::optional<Log> log;
   if (options.given("log")) {
-    log.emplace(options.text("log"));
+    log.emplace(options.path("log"));
   }
 
   at::manual_seed(data.seed);
   const auto net = make_model(config, corpus.vocab.size(), device);
 
   const int64_t stride = training.every > 0 ? training.every : training.epochs;
+  // As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
+  const int64_t plot_stride = training.epochs > 10 * stride ? stride : 1;
   std::optional<Plot> plot;
   if (options.given("plot")) {
-    // As in the notebook the axis starts at the first point; a short run shows every epoch.
-    plot.emplace(options.text("plot"),
-                 training.epochs > 10 * stride ? static_cast<double>(stride) : 1.0,
-                 static_cast<double>(training.epochs));
+    PlotOptions plot_options;
+    plot_options.xmin = static_cast<double>(plot_stride);
+    plot_options.xmax = static_cast<double>(training.epochs);
+    plot.emplace(options.path("plot"), plot_options);
   }
-  const int64_t plot_stride = training.epochs > 10 * stride ? stride : 1;
 
   Progress progress(quiet, training.epochs);
   TrainCallbacks callbacks;
+  callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
+    check_interrupt(at);
+    progress.show(at, batches);
+  };
   callbacks.on_epoch = [&](const EpochStats& stats) {
     if (log) {
       log->write(stats);
@@ -207,21 +180,14 @@ void train(int argc, const char* const* argv) {
     };
   }
 
-  TrainReport report{.result = train_ch8(*net, train_iter, corpus.vocab, training, callbacks),
-                     .config = config,
-                     .device = describe(device),
-                     .vocab_size = corpus.vocab.size(),
-                     .tokens = corpus.size(),
-                     .threads = at::get_num_threads()};
+  catch_interrupts();
+  const TrainReport report{.result = train_ch8(*net, train_iter, corpus.vocab, training, callbacks),
+                           .config = config,
+                           .device = describe(device),
+                           .vocab_size = corpus.vocab.size(),
+                           .tokens = corpus.size(),
+                           .threads = at::get_num_threads()};
   progress.clear();
-  if (options.given("save")) {
-    save_checkpoint(options.text("save"), {.config = config,
-                                           .vocab = corpus.vocab,
-                                           .text = corpus.text,
-                                           .weights = net->weights(),
-                                           .epochs = training.epochs,
-                                           .perplexity = report.result.perplexity()});
-  }
   if (json) {
     fmt::print("{}\n", to_json(report));
   } else {
@@ -229,6 +195,15 @@ void train(int argc, const char* const* argv) {
     for (const auto& prediction : report.result.predictions) {
       fmt::print("{}\n", prediction);
     }
+  }
+  std::fflush(stdout);
+  if (options.given("save")) {
+    save_checkpoint(options.path("save"), {.config = config,
+                                           .vocab = corpus.vocab,
+                                           .text = corpus.text,
+                                           .weights = net->weights(),
+                                           .epochs = training.epochs,
+                                           .perplexity = report.result.perplexity()});
   }
   if (plot) {
     plot->finish();

@@ -15,8 +15,7 @@ int main(int argc, char** argv) {
   // [load-data]
   const Corpus corpus = argc > 1 ? read_corpus(argv[1]) : make_corpus(sample_text());
   const Vocab& vocab = corpus.vocab;
-  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35},
-                                 device);
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35}, device);
   std::cout << corpus.size() << " tokens, " << vocab.size() << " different\n";
 
   // [one-hot]
@@ -78,8 +77,7 @@ int main(int argc, char** argv) {
   // [train-random]
   RNNModelScratch other(vocab.size(), kHiddens, device, get_params, init_rnn_state, rnn);
   const SeqDataLoader reset_iter(
-      corpus.indices,
-      {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset},
+      corpus.indices, {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset},
       device);
   const auto reset = train_ch8(other, reset_iter, vocab, options);
   std::cout << "sequential-reset: perplexity " << reset.perplexity() << "\n"

@@ -88,7 +88,7 @@ TEST_F(AnimatorDrawing, DrawsTextWithLabelsAndSeveralCurves) {
   for (const char* label : {"epoch", "scratch", "concise"}) {
     EXPECT_THAT(text, HasSubstr(label));
   }
-  EXPECT_THROW(animator.add(1, 1, 2), std::out_of_range);
+  thrown<Error>([&] { animator.add(1, 1, 2); });
 }
 
 TEST_F(AnimatorDrawing, WithoutPointsIsStillAPlot) {

@@ -28,10 +28,14 @@ class CompareOfEachCell : public ::testing::TestWithParam<Cell> {};
 TEST_P(CompareOfEachCell, BothModelsComputeAndLearnTheSame) {
   at::manual_seed(0);
   std::vector<std::pair<ModelKind, int64_t>> calls;
-  const auto comparison = compare(kCorpus, small(GetParam()), torch::kCPU,
-                                  [&](const ModelConfig& model, const EpochStats& stats) {
-                                    calls.emplace_back(model.model, stats.epoch);
-                                  });
+  const auto record = [&](const ModelConfig& model) {
+    TrainCallbacks callbacks;
+    callbacks.on_epoch = [&calls, kind = model.model](const EpochStats& stats) {
+      calls.emplace_back(kind, stats.epoch);
+    };
+    return callbacks;
+  };
+  const auto comparison = compare(kCorpus, small(GetParam()), torch::kCPU, record);
   EXPECT_LT(comparison.differences.logits, 1e-5);
   EXPECT_LT(comparison.differences.states, 1e-5);
   EXPECT_LT(comparison.differences.gradients, 1e-5);

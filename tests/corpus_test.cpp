@@ -165,7 +165,7 @@ TEST(Corpus, TextsThatCannotBeReadAreErrorsThatNameTheFile) {
   EXPECT_THAT(read(folder.write("nul.txt", std::string("a\0", 2)), Normalize::kNone),
               AllOf(HasSubstr("nul.txt"), HasSubstr("NUL")));
   EXPECT_THAT(read(folder.write("latin1.txt", "one\ncaf\xe9\n"), Normalize::kNone),
-              AllOf(HasSubstr("latin1.txt"), HasSubstr("starts at byte 4"), HasSubstr("byte 3")));
+              AllOf(HasSubstr("latin1.txt"), HasSubstr("byte 7 ")));
 }
 
 }  // namespace

@@ -46,28 +46,41 @@ TEST(Text, ReadTimeMachineKeepsEmptyLines) {
   EXPECT_THAT(read_time_machine(file), ElementsAre("the time", "", "", "machine"));
 }
 
-TEST(Text, LinesCarryTheirOffsetAndWhetherTheyEnd) {
-  std::vector<std::tuple<std::string, int64_t, bool>> lines;
-  const auto sink = [&](const Line& line) {
-    lines.emplace_back(line.text, line.offset, line.terminated);
-  };
-  split_lines("ab\n\ncd", sink);
-  EXPECT_THAT(lines, ElementsAre(std::tuple("ab", 0, true), std::tuple("", 3, true),
-                                 std::tuple("cd", 4, false)));
-  lines.clear();
-  split_lines("ab\n", sink);
-  EXPECT_THAT(lines, ElementsAre(std::tuple("ab", 0, true)));
+TEST(Text, TokensDoNotDependOnWhereBlocksAreCut) {
+  const std::string text = "Ab  \xc3\xa9t\xc3\xa9 -- \xf0\x9f\x98\x80c\n\n 12\nx";
+  for (const auto normalize : {Normalize::kLetters, Normalize::kNone}) {
+    for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
+      const auto tokens_in_blocks_of = [&](std::size_t size) {
+        Tokens tokens;
+        Tokenizer tokenizer({.normalize = normalize, .tokens = kind},
+                            [&](std::string_view token) { tokens.emplace_back(token); });
+        for (std::size_t at = 0; at < text.size(); at += size) {
+          tokenizer.feed(std::string_view(text).substr(at, size));
+        }
+        tokenizer.finish();
+        return tokens;
+      };
+      const auto whole = tokens_in_blocks_of(text.size());
+      EXPECT_GT(whole.size(), 3U);
+      for (std::size_t size = 1; size < 8; ++size) {
+        EXPECT_EQ(tokens_in_blocks_of(size), whole) << "blocks of " << size;
+      }
+    }
+  }
 }
 
-TEST(Text, LinesLongerThanABlockStayWhole) {
+TEST(Text, BlocksAreTheWholeFile) {
   const TempFolder folder;
-  const std::string first(1500000, 'a');
-  const std::string second((std::size_t{1} << 20) - 1, 'b');
-  std::vector<std::pair<std::size_t, int64_t>> lines;
-  read_lines(folder.write("long.txt", first + "\n" + second + "\nc"), false,
-             [&](const Line& line) { lines.emplace_back(line.text.size(), line.offset); });
-  EXPECT_THAT(lines, ElementsAre(std::pair(1500000U, 0), std::pair(second.size(), 1500001),
-                                 std::pair(1U, 1500001 + (1 << 20))));
+  const std::string text = std::string(1500000, 'a') + "\n" + std::string(1 << 20, 'b');
+  std::string read;
+  read_blocks(folder.write("long.txt", text), NulBytes::kRefuse,
+              [&](std::string_view block) { read.append(block); });
+  EXPECT_TRUE(read == text);
+}
+
+TEST(Text, WordsMustBeUtf8Too) {
+  EXPECT_THAT(thrown<Error>([] { tokens_of("un caf\xe9", TokenKind::kWord); }),
+              HasSubstr("byte 6 "));
 }
 
 TEST(Text, TokensByCharacterAreCodePoints) {
@@ -100,8 +113,8 @@ TEST(Text, TokenizeGivesOneListALine) {
 
 TEST(Text, FilesThatAreNoTextAreErrorsThatNameThem) {
   const TempFolder folder;
-  const auto read = [](const std::filesystem::path& path, bool binary = false) {
-    read_lines(path, binary, [](const Line&) {});
+  const auto read = [](const std::filesystem::path& path, NulBytes nul = NulBytes::kRefuse) {
+    read_blocks(path, nul, [](std::string_view) {});
   };
   EXPECT_THAT(thrown<Error>([&] { read(folder / "missing.txt"); }), HasSubstr("missing.txt"));
   EXPECT_THAT(thrown<Error>([&] { read(folder.path()); }), HasSubstr("is a directory"));
@@ -110,7 +123,7 @@ TEST(Text, FilesThatAreNoTextAreErrorsThatNameThem) {
   const auto binary = folder.write("binary.txt", std::string("ab\n\0c", 5));
   EXPECT_THAT(thrown<Error>([&] { read(binary); }),
               AllOf(HasSubstr("binary.txt"), HasSubstr("offset 3")));
-  EXPECT_NO_THROW(read(binary, true));
+  EXPECT_NO_THROW(read(binary, NulBytes::kAllow));
 }
 
 }  // namespace

@@ -23,7 +23,12 @@ namespace {
 class ScratchFolder {
  public:
   ScratchFolder() {
-    auto name = (std::filesystem::temp_directory_path() / "unroll-plot-XXXXXX").string();
+    std::error_code error;
+    const auto parent = std::filesystem::temp_directory_path(error);
+    if (error) {
+      throw Error(fmt::format("no folder for temporary files: {}", error.message()));
+    }
+    auto name = (parent / "unroll-plot-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) {
       throw Error(fmt::format("{}: cannot be made: {}", name, std::strerror(errno)));
     }
@@ -104,7 +109,10 @@ Animator::Animator(std::filesystem::path path, PlotOptions options)
 }
 
 void Animator::add(double x, double y, std::size_t curve) {
-  curves_.at(curve).emplace_back(x, y);
+  if (curve >= curves_.size()) {
+    throw Error(fmt::format("curve must be in [0, {}), got {}", curves_.size(), curve));
+  }
+  curves_[curve].emplace_back(x, y);
   if (!path_.empty() && (!drawn_ || since_drawn_.stop() >= options_.redraw_seconds)) {
     draw();
   }
@@ -150,7 +158,7 @@ std::string Animator::script(const std::string& terminal,
                              const std::filesystem::path& output) const {
   std::string text = fmt::format(
       "set terminal {}\nset output {}\nset xlabel {}\nset ylabel {}\nset grid\n"
-      "set xrange [{}:{}]\nset key top right\nset style line 1 lw 2\n",
+      "set xrange [{}:{}]\nset key top right\n",
       terminal, quoted(output.string()), quoted(options_.xlabel), quoted(options_.ylabel),
       options_.xmin, options_.xmax > options_.xmin ? fmt::format("{}", options_.xmax) : "*");
   for (std::size_t i = 0; i < curves_.size(); ++i) {
@@ -169,7 +177,7 @@ std::string Animator::script(const std::string& terminal,
       any = true;
     }
   }
-  return text + (any ? "\n" : "NaN notitle\n");
+  return text + (any ? "\n" : "[][0:1] NaN notitle\n");
 }
 
 }  // namespace unroll

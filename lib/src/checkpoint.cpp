@@ -58,10 +58,17 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   config["perplexity"] = checkpoint.perplexity;
   config["vocab"] = tokens_to_json(checkpoint.vocab);
 
+  std::string config_text;
+  try {
+    config_text = config.dump();
+  } catch (const Json::exception& error) {
+    throw Error(
+        fmt::format("{}: the vocabulary cannot be stored: {}", path.string(), error.what()));
+  }
   SafeTensors content{.tensors = {},
                       .metadata = {{"format", std::string(kFormat)},
                                    {"version", std::string(kVersion)},
-                                   {"config", config.dump()}}};
+                                   {"config", config_text}}};
   for (const auto& [name, tensor] : checkpoint.weights) {
     content.tensors.push_back({std::string(kModelPrefix) + name, tensor});
   }

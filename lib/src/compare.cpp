@@ -1,7 +1,8 @@
 #include "unroll/compare.h"
 
-#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 #include "unroll/error.h"
@@ -13,6 +14,9 @@ namespace {
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.reshape_as(b) - b).abs().max().item<double>();
 }
+
+// The larger one; not-a-number is larger than all, so that it is not hidden.
+double larger(double a, double b) { return std::isnan(b) || b > a ? b : a; }
 
 // Logits, state and gradients of one batch.
 struct Outcome {
@@ -42,11 +46,11 @@ Differences differences(const Outcome& a, const Outcome& b) {
   Differences result;
   result.logits = largest_difference(a.logits, b.logits);
   for (std::size_t i = 0; i < a.state.size(); ++i) {
-    result.states = std::max(result.states, largest_difference(a.state[i], b.state[i]));
+    result.states = larger(result.states, largest_difference(a.state[i], b.state[i]));
   }
   for (const auto& [name, gradient] : a.gradients) {
     result.gradients =
-        std::max(result.gradients, largest_difference(gradient, at(b.gradients, name)));
+        larger(result.gradients, largest_difference(gradient, at(b.gradients, name)));
   }
   return result;
 }
@@ -54,7 +58,7 @@ Differences differences(const Outcome& a, const Outcome& b) {
 }  // namespace
 
 Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
-                   const std::function<void(const ModelConfig&, const EpochStats&)>& on_epoch) {
+                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks) {
   if (options.cell == Cell::kMlp) {
     throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
   }
@@ -80,14 +84,9 @@ Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::D
       differences(run(*scratch, scratch_config, first), run(*concise, concise_config, first));
   for (const auto& [config, net] :
        {std::pair{scratch_config, scratch.get()}, std::pair{concise_config, concise.get()}}) {
-    TrainCallbacks callbacks;
-    if (on_epoch) {
-      callbacks.on_epoch = [&config = config, &on_epoch](const EpochStats& stats) {
-        on_epoch(config, stats);
-      };
-    }
     comparison.models.push_back(
-        {config, train_ch8(*net, train_iter, corpus.vocab, options.train, callbacks)});
+        {config, train_ch8(*net, train_iter, corpus.vocab, options.train,
+                           callbacks ? callbacks(config) : TrainCallbacks{})});
   }
   return comparison;
 }

@@ -38,26 +38,13 @@ class Indexer {
         options.max_tokens > 0 ? std::min(options.max_tokens, size_hint) : size_hint));
   }
 
-  void add_line(const Line& line) {
-    if (options_.text.normalize == Normalize::kLetters) {
-      tokenize_line(normalize_letters(line.text), options_.text.tokens, sink_);
-      return;
-    }
-    try {
-      tokenize_line(line.text, options_.text.tokens, sink_);
-    } catch (const Error& error) {
-      throw Error(fmt::format("line that starts at byte {}: {}; use --tokens byte for such a text",
-                              line.offset, error.what()));
-    }
-    if (line.terminated) {
-      add("\n");
-    }
-  }
+  void feed(std::string_view block) { tokenizer_.feed(block); }
 
   Corpus finish() {
+    tokenizer_.finish();
     if (counts_.empty()) {
       throw Error(options_.text.normalize == Normalize::kLetters
-                      ? "has no letter A-Z, expected a text (--normalize none keeps all characters)"
+                      ? "has no letter A-Z, expected a text (normalize none keeps all characters)"
                       : "has no token, expected a text");
     }
     Corpus corpus;
@@ -135,6 +122,7 @@ class Indexer {
 
   void widen() {
     if (wide_.empty()) {
+      wide_.reserve(narrow_.capacity());
       wide_.assign(narrow_.begin(), narrow_.end());
       narrow_ = {};
     }
@@ -154,7 +142,7 @@ class Indexer {
   std::vector<uint8_t> narrow_;
   std::vector<int32_t> wide_;
   int64_t size_ = 0;
-  std::function<void(std::string_view)> sink_ = [this](std::string_view token) { add(token); };
+  Tokenizer tokenizer_{options_.text, [this](std::string_view token) { add(token); }};
 };
 
 }  // namespace
@@ -163,15 +151,17 @@ Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& optio
   std::error_code unknown_size;
   const auto bytes = std::filesystem::file_size(path, unknown_size);
   Indexer indexer(options, unknown_size ? 0 : static_cast<int64_t>(bytes));
-  const bool binary =
+  // Only bytes kept as they are can be those of a binary file.
+  const bool bytes_as_they_are =
       options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
-  read_lines(path, binary, [&](const Line& line) {
+  const auto add = [&](std::string_view block) {
     try {
-      indexer.add_line(line);
+      indexer.feed(block);
     } catch (const Error& error) {
       throw Error(fmt::format("{}: {}", path.string(), error.what()));
     }
-  });
+  };
+  read_blocks(path, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse, add);
   try {
     return indexer.finish();
   } catch (const Error& error) {
@@ -181,7 +171,7 @@ Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& optio
 
 Corpus make_corpus(std::string_view text, const CorpusOptions& options) {
   Indexer indexer(options, static_cast<int64_t>(text.size()));
-  split_lines(text, [&](const Line& line) { indexer.add_line(line); });
+  indexer.feed(text);
   return indexer.finish();
 }
 

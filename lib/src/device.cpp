@@ -42,7 +42,7 @@ int64_t cuda_index(std::string_view name) {
     return -1;
   }
   name.remove_prefix(kPrefix.size());
-  int8_t index = -1;
+  int64_t index = -1;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
   return error == std::errc{} && end == name.data() + name.size() && index >= 0 ? index : -1;
 }
@@ -80,7 +80,7 @@ torch::Device parse_device(std::string_view name) {
   if (index >= count) {
     throw Error(
         fmt::format("device {} is not there: this machine has {} CUDA device{} that LibTorch can "
-                    "use; use --device cpu",
+                    "use",
                     name, count, count == 1 ? "" : "s"));
   }
   return {torch::kCUDA, static_cast<torch::DeviceIndex>(index)};

@@ -121,18 +121,18 @@ void check(const ModelConfig& config) {
     throw UsageError(fmt::format("layers must be >= 1, got {}", config.layers));
   }
   if (config.model == ModelKind::kScratch && config.layers > 1) {
-    throw UsageError(
-        fmt::format("the scratch model has 1 layer, got {}; use --model concise", config.layers));
+    throw UsageError(fmt::format(
+        "the scratch model has 1 layer, got layers {}; the concise model has more", config.layers));
   }
   if (config.model == ModelKind::kConcise && config.cell == Cell::kMlp) {
-    throw UsageError("the mlp ablation is a scratch model; use --model scratch");
-  }
-  if (config.model == ModelKind::kConcise && gru_reset(config) == GruReset::kBefore) {
-    throw UsageError("torch::nn::GRU resets after the product; use --gru-reset after");
+    throw UsageError("the mlp cell is a scratch model's, got model concise");
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(
-        fmt::format("gru-reset belongs to --cell gru, got --cell {}", to_string(config.cell)));
+        fmt::format("gru-reset belongs to the gru cell, got cell {}", to_string(config.cell)));
+  }
+  if (config.model == ModelKind::kConcise && gru_reset(config) == GruReset::kBefore) {
+    throw UsageError("the concise gru resets after the product, got gru-reset before");
   }
 }
 

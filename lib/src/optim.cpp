@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
+#include <torch/optim/optimizer.h>
 #include <torch/optim/sgd.h>
 
 #include <array>
@@ -30,7 +31,13 @@ class ScratchSgd : public Updater {
  public:
   ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
 
-  void zero_grad() override {}  // sgd leaves the gradients at zero
+  void zero_grad() override {
+    for (auto& p : params_) {
+      if (p.grad().defined()) {
+        p.mutable_grad().zero_();
+      }
+    }
+  }
   void step() override { sgd(params_, lr_, 1); }
   void set_lr(double lr) override { lr_ = lr; }
   NamedTensors state() const override { return {}; }
@@ -95,7 +102,7 @@ class AdamUpdater : public Updater {
       throw Error(
           fmt::format("Adam's state has {} tensors, got {}", 3 * weights_.size(), state.size()));
     }
-    adam_.state().clear();
+    std::vector<std::pair<void*, std::unique_ptr<ParamState>>> complete;
     for (const auto& [name, weight] : weights_) {
       if (state.empty()) {
         break;
@@ -104,7 +111,11 @@ class AdamUpdater : public Updater {
       loaded->step(at(state, name + ".step").template item<int64_t>());
       loaded->exp_avg(fitting(at(state, name + ".exp_avg"), name, weight));
       loaded->exp_avg_sq(fitting(at(state, name + ".exp_avg_sq"), name, weight));
-      adam_.state()[weight.unsafeGetTensorImpl()] = std::move(loaded);
+      complete.emplace_back(weight.unsafeGetTensorImpl(), std::move(loaded));
+    }
+    adam_.state().clear();
+    for (auto& [weight, loaded] : complete) {
+      adam_.state()[weight] = std::move(loaded);
     }
   }
 

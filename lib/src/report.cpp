@@ -26,7 +26,7 @@ Json to_json_object(const ModelConfig& config) {
 }  // namespace
 
 std::string summary(const TrainReport& report) {
-  const auto& last = report.result.epochs.back();
+  const auto last = report.result.epochs.empty() ? EpochStats{} : report.result.epochs.back();
   return fmt::format("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
                      last.tokens_per_second, report.device);
 }
@@ -57,7 +57,9 @@ std::string table(const Comparison& comparison) {
   const auto& differences = comparison.differences;
   std::string text = fmt::format(
       "From the same weights, on the first batch, the largest difference of\n"
-      "  logits {:.1e}, states {:.1e}, gradients {:.1e}\n\n",
+      "  logits {:.1e}, states {:.1e}, gradients {:.1e}\n"
+      "While training they drift apart: torch::nn has two biases a gate, each with the whole "
+      "gradient.\n\n",
       differences.logits, differences.states, differences.gradients);
 
   text += fmt::format("{:>8}", "epoch");
@@ -66,9 +68,12 @@ std::string table(const Comparison& comparison) {
   }
   text += '\n';
   // About ten rows, the first and the last among them.
-  const auto epochs = static_cast<int64_t>(comparison.models.front().training.epochs.size());
-  const int64_t stride = std::max<int64_t>(1, epochs / 10);
-  for (int64_t e = 0; e < epochs; ++e) {
+  std::size_t epochs = 0;
+  for (const auto& model : comparison.models) {
+    epochs = std::max(epochs, model.training.epochs.size());
+  }
+  const auto stride = std::max<std::size_t>(1, epochs / 10);
+  for (std::size_t e = 0; e < epochs; ++e) {
     if (e != 0 && e != epochs - 1 && (e + 1) % stride != 0) {
       continue;
     }

@@ -31,6 +31,7 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
         require(!options.batch_first(), "has time first (batch_first false)");
         require(options.input_size() == vocab_size,
                 fmt::format("takes {} inputs, got {}", vocab_size, options.input_size()));
+        require(options.proj_size() == 0, "projects nothing (proj_size 0)");
         register_module("rnn", layer);
         linear_ = register_module("linear", torch::nn::Linear(options.hidden_size(), vocab_size));
       },

@@ -46,9 +46,12 @@ constexpr std::array<std::pair<const char*, torch::ScalarType>, 10> kDtypes{{
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::filesystem::path& target)
-      : target_(target.string()), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
-    if (std::filesystem::is_directory(target)) {
-      throw Error(fmt::format("{}: is a directory, expected a file to write", target_));
+      : target_(resolved(target)), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
+    std::error_code error;
+    const auto status = std::filesystem::status(target_, error);
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+      throw Error(fmt::format("{}: is {}, expected a regular file to write", target_,
+                              std::filesystem::is_directory(status) ? "a directory" : "no file"));
     }
     descriptor_ = open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
@@ -97,6 +100,13 @@ class TemporaryFile {
   }
 
  private:
+  // Where a symbolic link leads, so that the link itself stays.
+  static std::string resolved(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto target = std::filesystem::weakly_canonical(path, error);
+    return error || !std::filesystem::is_symlink(path, error) ? path.string() : target.string();
+  }
+
   [[noreturn]] void fail(const char* what) const {
     throw Error(fmt::format("{}: {}: {}", target_, what, std::strerror(errno)));
   }
@@ -249,7 +259,12 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception& error) {
+    throw Error(fmt::format("{}: its header cannot be written: {}", path.string(), error.what()));
+  }
   // Spaces behind the header put the tensors on a multiple of eight bytes.
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t size = text.size();

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <torch/types.h>
 
-#include <array>
+#include <algorithm>
 #include <string>
 #include <vector>
 

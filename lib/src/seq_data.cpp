@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <string>
 #include <utility>
@@ -21,9 +22,16 @@ std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
   return std::mt19937_64(sequence);
 }
 
-void require_at_least(std::string_view what, int64_t value, int64_t least) {
+// Bounds under which batch x steps + offset is far from an overflow.
+constexpr int64_t kMostRowsOrSteps = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMostOffset = int64_t{1} << 48;
+
+void require_in(std::string_view what, int64_t value, int64_t least, int64_t most) {
   if (value < least) {
     throw UsageError(fmt::format("{} must be >= {}, got {}", what, least, value));
+  }
+  if (value > most) {
+    throw UsageError(fmt::format("{} must be <= {}, got {}", what, most, value));
   }
 }
 
@@ -53,10 +61,10 @@ Sampling parse_sampling(std::string_view name) {
 }
 
 void check(const DataOptions& options) {
-  require_at_least("batch-size", options.batch_size, 1);
-  require_at_least("num-steps", options.num_steps, 1);
+  require_in("batch-size", options.batch_size, 1, kMostRowsOrSteps);
+  require_in("num-steps", options.num_steps, 1, kMostRowsOrSteps);
   if (options.offset) {
-    require_at_least("offset", *options.offset, 0);
+    require_in("offset", *options.offset, 0, kMostOffset);
   }
 }
 

@@ -17,41 +17,6 @@ namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 
-// Cuts blocks into lines; a line that spans blocks is put together in `carry_`.
-class LineSplitter {
- public:
-  explicit LineSplitter(const std::function<void(const Line&)>& sink) : sink_(sink) {}
-
-  void feed(std::string_view block) {
-    for (auto end = block.find('\n'); end != std::string_view::npos; end = block.find('\n')) {
-      emit(block.substr(0, end), true);
-      block.remove_prefix(end + 1);
-    }
-    carry_.append(block);
-  }
-
-  void finish() {
-    if (!carry_.empty()) {
-      emit({}, false);
-    }
-  }
-
- private:
-  void emit(std::string_view piece, bool terminated) {
-    if (!carry_.empty()) {
-      carry_.append(piece);
-      piece = carry_;
-    }
-    sink_({piece, offset_, terminated});
-    offset_ += static_cast<int64_t>(piece.size()) + (terminated ? 1 : 0);
-    carry_.clear();
-  }
-
-  const std::function<void(const Line&)>& sink_;
-  std::string carry_;
-  int64_t offset_ = 0;
-};
-
 // Lower-case letter of each byte, 0 for a byte that is no letter.
 constexpr std::array<char, 256> kLetterOf = [] {
   std::array<char, 256> table{};
@@ -63,6 +28,22 @@ constexpr std::array<char, 256> kLetterOf = [] {
 }();
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
+
+// Throws Error unless `bytes`, which stand at `offset` in the text, are valid UTF-8.
+void check_utf8(std::string_view bytes, int64_t offset) {
+  const auto* data = reinterpret_cast<const utf8proc_uint8_t*>(bytes.data());
+  std::size_t at = 0;
+  while (at < bytes.size()) {
+    utf8proc_int32_t code_point = 0;
+    const auto size =
+        utf8proc_iterate(data + at, static_cast<utf8proc_ssize_t>(bytes.size() - at), &code_point);
+    if (size <= 0) {
+      throw Error(fmt::format("byte {} (0x{:02x}) is not valid UTF-8",
+                              offset + static_cast<int64_t>(at), data[at]));
+    }
+    at += static_cast<std::size_t>(size);
+  }
+}
 
 }  // namespace
 
@@ -100,8 +81,8 @@ TokenKind parse_token_kind(std::string_view name) {
   throw UsageError(fmt::format("tokens must be char, word or byte, got '{}'", name));
 }
 
-void read_lines(const std::filesystem::path& path, bool binary,
-                const std::function<void(const Line&)>& sink) {
+void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
+                 const std::function<void(std::string_view)>& sink) {
   const std::string name = path.string();
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
@@ -112,18 +93,18 @@ void read_lines(const std::filesystem::path& path, bool binary,
   if (!file) {
     throw Error(fmt::format("{}: cannot be opened: {}", name, std::strerror(errno)));
   }
-  LineSplitter lines(sink);
   std::string buffer(kBlockBytes, '\0');
   int64_t offset = 0;
   while (file) {
     file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     const auto size = static_cast<std::size_t>(file.gcount());
     const std::string_view block(buffer.data(), size);
-    if (const auto nul = block.find('\0'); !binary && nul != std::string_view::npos) {
+    if (const auto nul = block.find('\0');
+        nul_bytes == NulBytes::kRefuse && nul != std::string_view::npos) {
       throw Error(fmt::format("{}: has a NUL byte at offset {}, expected a text file", name,
                               offset + static_cast<int64_t>(nul)));
     }
-    lines.feed(block);
+    sink(block);
     offset += static_cast<int64_t>(size);
   }
   if (file.bad()) {
@@ -132,66 +113,134 @@ void read_lines(const std::filesystem::path& path, bool binary,
   if (offset == 0) {
     throw Error(fmt::format("{}: is empty, expected a text", name));
   }
-  lines.finish();
 }
 
-void split_lines(std::string_view text, const std::function<void(const Line&)>& sink) {
-  LineSplitter lines(sink);
-  lines.feed(text);
-  lines.finish();
+Tokenizer::Tokenizer(TextOptions options, std::function<void(std::string_view)> sink)
+    : options_(options), sink_(std::move(sink)) {}
+
+void Tokenizer::feed(std::string_view block) {
+  for (const char c : block) {
+    if (options_.normalize == Normalize::kNone) {
+      keep(c);
+    } else if (const char letter = kLetterOf[static_cast<unsigned char>(c)]; letter != 0) {
+      put_letter(letter);
+    } else if (c == '\n') {
+      end_word();
+      line_began_ = false;
+      gap_ = false;
+    } else {
+      gap_ = true;
+    }
+    ++offset_;
+  }
+}
+
+void Tokenizer::finish() {
+  if (options_.tokens == TokenKind::kChar && !pending_.empty()) {
+    end_code_point();
+  }
+  end_word();
+}
+
+void Tokenizer::put_letter(char letter) {
+  const bool space = gap_ && line_began_;
+  gap_ = false;
+  line_began_ = true;
+  if (options_.tokens == TokenKind::kWord) {
+    if (space) {
+      end_word();
+    }
+    pending_ += letter;
+    return;
+  }
+  if (space) {
+    sink_(" ");
+  }
+  sink_({&letter, 1});
+}
+
+void Tokenizer::keep(char c) {
+  if (options_.tokens == TokenKind::kByte) {
+    sink_({&c, 1});
+    return;
+  }
+  if (options_.tokens == TokenKind::kWord) {
+    if (c == '\n') {
+      end_word();
+      sink_("\n");
+    } else if (is_space(c)) {
+      end_word();
+    } else {
+      pending_ += c;
+    }
+    return;
+  }
+  if (pending_.empty()) {
+    const auto byte = static_cast<unsigned char>(c);
+    expected_ = byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+    if (expected_ == 1) {
+      sink_({&c, 1});
+      return;
+    }
+  }
+  pending_ += c;
+  if (pending_.size() == expected_) {
+    ++offset_;
+    end_code_point();
+    --offset_;
+  }
+}
+
+void Tokenizer::end_code_point() {
+  check_utf8(pending_, offset_ - static_cast<int64_t>(pending_.size()));
+  sink_(pending_);
+  pending_.clear();
+}
+
+void Tokenizer::end_word() {
+  if (options_.tokens == TokenKind::kWord && !pending_.empty()) {
+    check_utf8(pending_, offset_ - static_cast<int64_t>(pending_.size()));
+    sink_(pending_);
+    pending_.clear();
+  }
 }
 
 std::string normalize_letters(std::string_view line) {
   std::string letters;
   letters.reserve(line.size());
-  bool gap = false;
-  for (const char c : line) {
-    const char letter = kLetterOf[static_cast<unsigned char>(c)];
-    if (letter == 0) {
-      gap = true;
-      continue;
-    }
-    if (gap && !letters.empty()) {
-      letters.push_back(' ');
-    }
-    letters.push_back(letter);
-    gap = false;
-  }
+  Tokenizer tokenizer({.normalize = Normalize::kLetters, .tokens = TokenKind::kChar},
+                      [&](std::string_view c) { letters.append(c); });
+  tokenizer.feed(line);
+  tokenizer.finish();
   return letters;
 }
 
 std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  read_lines(path, false, [&](const Line& line) { lines.push_back(normalize_letters(line.text)); });
+  std::string line;
+  const auto end_line = [&] {
+    lines.push_back(normalize_letters(line));
+    line.clear();
+  };
+  read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) {
+    for (auto end = block.find('\n'); end != std::string_view::npos; end = block.find('\n')) {
+      line.append(block.substr(0, end));
+      end_line();
+      block.remove_prefix(end + 1);
+    }
+    line.append(block);
+  });
+  if (!line.empty()) {
+    end_line();
+  }
   return lines;
 }
 
 void tokenize_line(std::string_view line, TokenKind kind,
                    const std::function<void(std::string_view)>& sink) {
-  std::size_t at = 0;
-  while (at < line.size()) {
-    std::size_t size = 1;
-    if (kind == TokenKind::kWord) {
-      if (is_space(line[at])) {
-        ++at;
-        continue;
-      }
-      const auto* end = std::find_if(line.begin() + at, line.end(), is_space);
-      size = static_cast<std::size_t>(end - (line.begin() + at));
-    } else if (kind == TokenKind::kChar && static_cast<unsigned char>(line[at]) >= 0x80) {
-      utf8proc_int32_t code_point = 0;
-      const auto bytes =
-          utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(line.data()) + at,
-                           static_cast<utf8proc_ssize_t>(line.size() - at), &code_point);
-      if (bytes <= 0) {
-        throw Error(fmt::format("byte {} (0x{:02x}) is not valid UTF-8", at,
-                                static_cast<unsigned char>(line[at])));
-      }
-      size = static_cast<std::size_t>(bytes);
-    }
-    sink(line.substr(at, size));
-    at += size;
-  }
+  Tokenizer tokenizer({.normalize = Normalize::kNone, .tokens = kind}, sink);
+  tokenizer.feed(line);
+  tokenizer.finish();
 }
 
 std::vector<std::vector<std::string>> tokenize(const std::vector<std::string>& lines,

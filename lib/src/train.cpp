@@ -20,11 +20,11 @@ Sums zero_sums(torch::Device device) {
           .nonfinite = torch::zeros({}, options.dtype(torch::kInt64))};
 }
 
-// Zeroes all gradients when `finite` (a scalar bool on their device) is false; asks it nothing.
-void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& finite) {
+// Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
+void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& nonfinite) {
   for (const auto& p : params) {
     if (p.grad().defined()) {
-      p.grad().copy_(torch::where(finite, p.grad(), torch::zeros({}, p.grad().options())));
+      p.grad().masked_fill_(nonfinite, 0);
     }
   }
 }
@@ -46,15 +46,15 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
 
   const torch::NoGradGuard no_grad;
   const auto norm = grad_clipping(params_, clip_);
-  const auto finite = torch::isfinite(norm);
-  mask_gradients(params_, finite);
+  const auto nonfinite = torch::isfinite(norm).logical_not();
+  mask_gradients(params_, nonfinite);
   updater_.step();
 
   auto& sums = progress_.sums;
   const int64_t tokens = batch.Y.numel();
   sums.loss.add_(loss.detach(), tokens);
   sums.grad_norm.add_(norm);
-  sums.nonfinite.add_(finite.logical_not());
+  sums.nonfinite.add_(nonfinite);
   sums.tokens += tokens;
   ++sums.steps;
   progress_.carry = detach(new_state);
@@ -72,6 +72,9 @@ void check(const TrainOptions& options) {
           options.clip);
   require(options.every >= 0, "every must be >= 0 (0 is never)", options.every);
   require(options.predict >= 0, "predict must be >= 0", options.predict);
+  for (const auto& prompt : options.prompts) {
+    require(!prompt.empty(), "prompt must have at least one token", "''");
+  }
 }
 
 double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
@@ -91,8 +94,8 @@ double TrainResult::tokens_per_second() const {
 EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
                            const TrainCallbacks& callbacks) {
   const Timer timer;
-  const int64_t first = progress.batch;
-  for (int64_t k = first; k < train_iter.size(); ++k) {
+  const int64_t tokens_before = progress.sums.tokens;
+  for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
     const auto batch = train_iter[k];
     if (!progress.sums.loss.defined()) {
       progress.sums = zero_sums(batch.X.device());
@@ -114,15 +117,12 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const double seconds = timer.stop();
   const double perplexity = std::exp(sums.loss.item<double>() / static_cast<double>(sums.tokens));
   if (nonfinite > 0 || !std::isfinite(perplexity)) {
-    throw Error(
-        fmt::format("training diverged in epoch {}: the gradient was not finite in {} of {} steps, "
-                    "perplexity {:.3g}; try a smaller --lr or a --clip bound",
-                    progress.epoch, nonfinite, sums.steps, perplexity));
+    throw Error(fmt::format(
+        "training diverged in epoch {}: the gradient was not finite in {} of {} steps, "
+        "perplexity {:.3g}; try a smaller learning rate or a bound on the gradient norm",
+        progress.epoch, nonfinite, sums.steps, perplexity));
   }
-  // An epoch that was entered in its middle counts the tokens that it trained on itself.
-  const auto trained = static_cast<double>(sums.tokens) *
-                       static_cast<double>(train_iter.size() - first) /
-                       static_cast<double>(train_iter.size());
+  const auto trained = static_cast<double>(sums.tokens - tokens_before);
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
           .tokens_per_second = trained / seconds,
@@ -139,6 +139,9 @@ TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const
   EagerStep step(net, *updater, options.clip, progress);
 
   TrainResult result;
+  for (const auto& prompt : options.prompts) {
+    predict_ch8(prompt, 0, net, vocab);  // throws now rather than after the last epoch
+  }
   for (int64_t e = 0; e < options.epochs; ++e) {
     const auto stats = train_epoch_ch8(train_iter.epoch(e), step, progress, callbacks);
     result.epochs.push_back(stats);

@@ -36,7 +36,7 @@ TRAINED = [  # (model, cell, further options) of the files that --text makes
 ]
 
 # Far enough for continuations of several words, which differ when any weight does.
-TRAINING = ["--hidden", 32, "--num-steps", 10, "--lr", 4, "--epochs", 30, "--offset", 0, "--threads", 1]
+TRAINING = ["--hidden", 32, "--num-steps", 10, "--lr", 3, "--epochs", 30, "--offset", 0, "--threads", 1]
 
 
 def fail_unless(condition: bool, message: str) -> None:

@@ -43,9 +43,12 @@ struct Comparison {
 /// Draws a scratch model, copies its weights into a concise one, measures how far apart they
 /// compute, then trains both on the same batches.
 ///
-/// `on_epoch` is called after each epoch with the model that trained. Throws UsageError for the
-/// mlp cell and for options out of range, Error when training diverges.
+/// The perplexities of the two drift apart with the epochs: where the notebook has one bias a gate,
+/// torch::nn adds two, each with the whole gradient, so that their sum moves twice as far.
+///
+/// `callbacks` is asked, before each model's training, what to call during it. Throws UsageError
+/// for the mlp cell and for options out of range, Error when training diverges.
 Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
-                   const std::function<void(const ModelConfig&, const EpochStats&)>& on_epoch = {});
+                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks = {});
 
 }  // namespace unroll

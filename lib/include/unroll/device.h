@@ -25,7 +25,7 @@ torch::Device parse_device(std::string_view name);
 /// Touches no device.
 void check_device_name(std::string_view name);
 
-/// `cpu`, or `cuda:0 (NVIDIA H200)`-like.
+/// `cpu` or `cuda:0`.
 std::string describe(const torch::Device& device);
 
 }  // namespace unroll

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <torch/optim/optimizer.h>
 #include <torch/types.h>
 
 #include <cstdint>
@@ -38,6 +37,7 @@ class Updater {
   virtual void set_lr(double lr) = 0;
 
   /// What the updater remembers between steps, by stable names; plain SGD remembers nothing.
+  /// The live tensors, not copies.
   virtual NamedTensors state() const = 0;
 
   /// Goes on from what state() returned. Throws Error when a name or shape does not fit.

@@ -17,7 +17,7 @@ namespace unroll {
 ///
 ///     RNNModel net(torch::nn::LSTM(torch::nn::LSTMOptions(vocab.size(), 256)), vocab.size());
 ///
-/// A torch::nn::Module, so that torch::optim, torch::save and Module::to work on it.
+/// A torch::nn::Module, so that torch::optim and torch::save work on it.
 class RNNModel : public torch::nn::Module, public SequenceModel {
  public:
   /// RNN (tanh), GRU or LSTM with V inputs and one or more layers, one direction, batch second.

@@ -38,22 +38,47 @@ Normalize parse_normalize(std::string_view name);
 /// `char`, `word` or `byte`; throws UsageError otherwise.
 TokenKind parse_token_kind(std::string_view name);
 
-/// One line of a text.
-struct Line {
-  std::string_view text;  ///< without its line end
-  int64_t offset;         ///< of its first byte in the text
-  bool terminated;        ///< whether a line end follows
-};
+/// Whether a NUL byte, the mark of a binary file, may stand in a text.
+enum class NulBytes { kRefuse, kAllow };
 
-/// Calls `sink` with each line of the file, reading it in blocks.
+/// Calls `sink` with the file's content, block by block.
+/// Throws Error, naming the file, when it is missing, a directory, unreadable or empty, and when it
+/// holds a NUL byte that is refused.
+void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
+                 const std::function<void(std::string_view)>& sink);
+
+/// Normalises a text and cuts it into tokens as it streams by, in memory that does not depend on
+/// the text or its lines.
 ///
-/// Throws Error, naming the file, when it is missing, a directory, unreadable or empty, and when
-/// it holds a NUL byte (a binary file) unless `binary` is true.
-void read_lines(const std::filesystem::path& path, bool binary,
-                const std::function<void(const Line&)>& sink);
+///     Tokenizer tokenizer({}, [](std::string_view token) { ... });
+///     read_blocks(path, NulBytes::kRefuse, [&](auto block) { tokenizer.feed(block); });
+///     tokenizer.finish();
+class Tokenizer {
+ public:
+  /// Calls `sink` with each token, in order.
+  Tokenizer(TextOptions options, std::function<void(std::string_view)> sink);
 
-/// Calls `sink` with each line of `text`.
-void split_lines(std::string_view text, const std::function<void(const Line&)>& sink);
+  /// Takes the next piece of the text, cut anywhere.
+  /// Throws Error at invalid UTF-8 that is kept, naming the byte's offset in the text.
+  void feed(std::string_view block);
+
+  /// Ends the text. Throws as feed does.
+  void finish();
+
+ private:
+  void put_letter(char letter);
+  void keep(char c);
+  void end_code_point();
+  void end_word();
+
+  TextOptions options_;
+  std::function<void(std::string_view)> sink_;
+  std::string pending_;       // a word, or the bytes of a code point that are here
+  bool line_began_ = false;   // letters: whether the line has one yet
+  bool gap_ = false;          // letters: whether something was dropped since
+  std::size_t expected_ = 0;  // bytes of the pending code point
+  int64_t offset_ = 0;        // of the next byte in the text
+};
 
 /// Normalize::kLetters on one line: `"  Don't -- stop "` becomes `"don t stop"`.
 std::string normalize_letters(std::string_view line);

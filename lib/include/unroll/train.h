@@ -42,7 +42,8 @@ class TrainStep {
 };
 
 /// The step as the notebook writes it, operation by operation.
-/// A step whose gradient is not finite leaves the weights as they are and is counted.
+/// A step whose gradient is not finite is taken with a gradient of zero, which SGD does not move
+/// by, and is counted.
 class EagerStep : public TrainStep {
  public:
   /// All three must outlive the step. `clip` is the bound on the gradient norm; 0 is off.

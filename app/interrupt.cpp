@@ -1,0 +1,29 @@
+#include "interrupt.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+
+namespace unroll::app {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+void check_interrupt(const TrainProgress& progress) {
+  if (interrupted != 0) {
+    throw Interrupted(
+        fmt::format("interrupted in epoch {}, after batch {}", progress.epoch + 1, progress.batch));
+  }
+}
+
+}  // namespace unroll::app

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <stdexcept>
+
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// Ctrl-C or SIGTERM came while training.
+class Interrupted : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// From here on the first SIGINT or SIGTERM only sets a flag; a second one ends the program.
+void catch_interrupts();
+
+/// Throws Interrupted, saying where training stands, when the flag is set.
+void check_interrupt(const TrainProgress& progress);
+
+}  // namespace unroll::app

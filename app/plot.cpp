@@ -1,0 +1,43 @@
+#include "plot.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "unroll/error.h"
+
+namespace unroll::app {
+
+template <typename Draw>
+void Plot::attempt(const Draw& draw) {
+  if (failed_) {
+    return;
+  }
+  try {
+    draw();
+  } catch (const Error& error) {
+    failed_ = true;
+    fmt::print(stderr, "unroll: {}; training goes on\n", error.what());
+  }
+}
+
+Plot::Plot(const std::string& path, PlotOptions options) : text_(path == "-") {
+  attempt([&] { animator_.emplace(text_ ? "" : path, std::move(options)); });
+}
+
+void Plot::add(const EpochStats& stats, std::size_t curve) {
+  attempt([&] { animator_->add(static_cast<double>(stats.epoch), stats.perplexity, curve); });
+}
+
+void Plot::finish() {
+  attempt([&] {
+    if (text_) {
+      fmt::print("{}", animator_->text());
+    } else {
+      animator_->draw();
+    }
+  });
+}
+
+}  // namespace unroll::app

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "unroll/animator.h"
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// The plot that --plot asks for, or nothing once it could not be drawn: one line on stderr says
+/// why, and training goes on.
+class Plot {
+ public:
+  /// `path` as check_plot_path wants it, or `-` for a text plot at the end.
+  Plot(const std::string& path, PlotOptions options);
+
+  /// Adds an epoch's perplexity to a curve.
+  void add(const EpochStats& stats, std::size_t curve = 0);
+
+  /// Draws all points; the text plot goes to stdout.
+  void finish();
+
+ private:
+  template <typename Draw>
+  void attempt(const Draw& draw);
+
+  std::optional<Animator> animator_;
+  bool text_;
+  bool failed_ = false;
+};
+
+}  // namespace unroll::app
