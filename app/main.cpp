@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   };
   try {
     const int code = run(argc, argv);
-    if (std::fflush(stdout) != 0) {
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
       return fail(kFailed, "standard output cannot be written");
     }
     return code;

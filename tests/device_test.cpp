@@ -17,10 +17,10 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(Device, NamesThatAreKnown) {
-  for (const char* name : {"auto", "cpu", "cuda", "cuda:0", "cuda:7"}) {
+  for (const char* name : {"auto", "cpu", "cuda", "cuda:0", "cuda:999"}) {
     EXPECT_NO_THROW(check_device_name(name)) << name;
   }
-  for (const char* name : {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:0x", "cuda:999"}) {
+  for (const char* name : {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:0x"}) {
     EXPECT_THAT(thrown<UsageError>([&] { check_device_name(name); }), HasSubstr(name));
     thrown<UsageError>([&] { parse_device(name); });
   }
@@ -37,7 +37,7 @@ TEST(Device, AutoIsTryGpu) {
 }
 
 TEST(Device, AnAbsentGpuIsAnError) {
-  EXPECT_THAT(thrown<Error>([] { parse_device("cuda:100"); }), HasSubstr("cuda:100"));
+  EXPECT_THAT(thrown<Error>([] { parse_device("cuda:999"); }), HasSubstr("cuda:999"));
   if (!cuda_is_available()) {
     EXPECT_THAT(thrown<Error>([] { parse_device("cuda"); }), HasSubstr("cuda"));
   }

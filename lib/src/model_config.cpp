@@ -122,7 +122,7 @@ void check(const ModelConfig& config) {
   }
   if (config.model == ModelKind::kScratch && config.layers > 1) {
     throw UsageError(fmt::format(
-        "the scratch model has 1 layer, got layers {}; the concise model has more", config.layers));
+        "the scratch model has 1 layer, got {}; the concise model has more", config.layers));
   }
   if (config.model == ModelKind::kConcise && config.cell == Cell::kMlp) {
     throw UsageError("the mlp cell is a scratch model's, got model concise");

@@ -39,7 +39,7 @@ class ScratchParams {
   NamedTensors all() const { return params_; }
 
  private:
-  ScratchParams& add(std::string name, torch::Tensor tensor) {
+  ScratchParams& add(std::string name, const torch::Tensor& tensor) {
     params_.push_back({std::move(name), tensor.requires_grad_(true)});
     return *this;
   }
