@@ -47,7 +47,9 @@ TEST(Text, ReadTimeMachineKeepsEmptyLines) {
 }
 
 TEST(Text, TokensDoNotDependOnWhereBlocksAreCut) {
-  const std::string text = "Ab  \xc3\xa9t\xc3\xa9 -- \xf0\x9f\x98\x80" "c\n\n 12\nx";
+  const std::string text =
+      "Ab  \xc3\xa9t\xc3\xa9 -- \xf0\x9f\x98\x80"
+      "c\n\n 12\nx";
   for (const auto normalize : {Normalize::kLetters, Normalize::kNone}) {
     for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
       const auto tokens_in_blocks_of = [&](std::size_t size) {

@@ -59,7 +59,7 @@ def equal(args: argparse.Namespace, cell: str, clip: float) -> bool:
         difference = abs(a / b - 1)
         agrees = difference <= RELATIVE_TOLERANCE  # False for NaN
         same = same and agrees
-        print(f"{'':5} {epoch:5} {a:16.10f} {b:16.10f} {difference:9.1e}{'' if agrees else '  DIFFERENT'}")
+        print(f"{'':5} {epoch:5} {a:16.10f} {b:16.10f} {difference:9.1e}{'' if agrees else '  DIFFERENT'}", flush=True)
     if len(ours) != len(theirs):
         print(f"{'':5} unroll logged {len(ours)} epochs, the notebook {len(theirs)}")
     return same

@@ -1,10 +1,10 @@
-// Trains a part of the library inside a module of this program's own: unroll's LSTM gives logits, a learnt temperature
-// divides them, and Adam sees the parameters of both.
-#include <cmath>
-#include <iostream>
-
+// Trains a part of the library inside a module of this program's own: unroll's LSTM gives logits, a
+// learnt temperature divides them, and Adam sees the parameters of both.
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adam.h>
+
+#include <cmath>
+#include <iostream>
 
 #include "unroll/corpus.h"
 #include "unroll/rnn_model.h"
@@ -35,8 +35,7 @@ int main() {
   torch::manual_seed(0);
   const unroll::Corpus corpus = unroll::make_corpus(unroll::sample_text());
   const unroll::SeqDataLoader train_iter(
-      corpus.indices,
-      {.batch_size = 32, .num_steps = 20, .sampling = unroll::Sampling::kRandom});
+      corpus.indices, {.batch_size = 32, .num_steps = 20, .sampling = unroll::Sampling::kRandom});
   TemperedModel model(corpus.vocab.size());
   torch::optim::Adam updater(model.parameters(), torch::optim::AdamOptions(5e-3));
 

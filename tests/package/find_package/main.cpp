@@ -1,9 +1,10 @@
-// Trains the notebook's RNN in a loop of this program's own: its optimiser, its clipping, its order of things.
-#include <cmath>
-#include <iostream>
-
+// Trains the notebook's RNN in a loop of this program's own: its optimiser, its clipping, its order
+// of things.
 #include <torch/nn/utils/clip_grad.h>
 #include <torch/optim/sgd.h>
+
+#include <cmath>
+#include <iostream>
 
 #include "unroll/corpus.h"
 #include "unroll/model_config.h"
