@@ -31,6 +31,7 @@ void Progress::restart(const std::string& label) {
 
 void Progress::show(const EpochStats& stats) {
   seconds_ += stats.seconds;
+  since_epoch_.start();
   if (!is_due()) {
     return;
   }
@@ -43,13 +44,16 @@ void Progress::show(const EpochStats& stats) {
 void Progress::show(const TrainProgress& progress, int64_t batches) {
   // A short epoch's own line says enough.
   constexpr double kLongSeconds = 2;
-  if (progress.batch < batches && since_shown_.stop() > kLongSeconds && is_due()) {
+  if (progress.batch < batches && since_epoch_.stop() > kLongSeconds && is_due()) {
     print(fmt::format("{}epoch {}/{}  batch {}/{}", label_, progress.epoch + 1, epochs_,
                       progress.batch, batches));
   }
 }
 
-bool Progress::is_due() const { return !quiet_ && since_shown_.stop() >= (terminal_ ? 0.1 : 10.0); }
+bool Progress::is_due() const {
+  const bool first_on_terminal = terminal_ && !shown_;
+  return !quiet_ && (first_on_terminal || since_shown_.stop() >= (terminal_ ? 0.1 : 10.0));
+}
 
 void Progress::print(const std::string& line) {
   if (terminal_) {
@@ -59,6 +63,7 @@ void Progress::print(const std::string& line) {
     fmt::print(stderr, "{}\n", line);
   }
   std::fflush(stderr);
+  shown_ = true;
   since_shown_.start();
 }
 

@@ -38,7 +38,9 @@ class Progress {
   int64_t epochs_;
   std::string label_;
   double seconds_ = 0;  // of the epochs shown since restart
+  Timer since_epoch_;   // since the last one ended
   Timer since_shown_;
+  bool shown_ = false;
   bool on_screen_ = false;
 };
 
