@@ -40,16 +40,11 @@ void compare(int argc, const char* const* argv) {
     return;
   }
   request.cell = parse_cell(options.text("cell"));
-  if (request.cell == Cell::kMlp) {
-    throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
-  }
   request.hidden = options.integer("hidden");
-  ModelConfig config;
-  config.hidden = request.hidden;
-  check(config);
-  read_corpus_options(options);
-  request.data = read_data_options(options);
   request.train = read_train_options(options);
+  check(request);
+  const auto text = read_corpus_options(options);
+  const auto data = read_data_options(options);
   check_machine_options(options);
   if (options.given("text")) {
     options.path("text");
@@ -59,15 +54,15 @@ void compare(int argc, const char* const* argv) {
   }
 
   const auto device = set_up_machine(options);
-  const auto corpus = load_corpus(options);
+  const auto corpus = load_corpus(options, text);
   for (auto& prompt : request.train.prompts) {
     prompt = normalize_prompt(prompt, corpus.text.normalize);
     if (options.given("prompt")) {
       check_prompt(prompt, corpus.vocab);
     }
   }
-  make_loader(options, corpus, request.data, device);  // names the text when it is too short
-  at::manual_seed(request.data.seed);
+  const auto train_iter = make_loader(options, corpus, data, device);
+  at::manual_seed(data.seed);
 
   std::optional<Plot> plot;
   if (options.given("plot")) {
@@ -79,7 +74,7 @@ void compare(int argc, const char* const* argv) {
   }
   Progress progress(options.is_set("quiet"), request.train.epochs);
   catch_interrupts();
-  const auto comparison = unroll::compare(corpus, request, device, [&](const ModelConfig& model) {
+  const auto observe = [&](const ModelConfig& model) {
     progress.restart(std::string(to_string(model.model)));
     TrainCallbacks callbacks;
     callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
@@ -94,7 +89,8 @@ void compare(int argc, const char* const* argv) {
       }
     };
     return callbacks;
-  });
+  };
+  const auto comparison = unroll::compare(train_iter, corpus.vocab, request, observe);
   progress.clear();
   fmt::print("{}\n", options.is_set("json") ? to_json(comparison) : table(comparison));
   if (plot) {

@@ -122,8 +122,7 @@ CorpusOptions read_corpus_options(const Options& options) {
   return corpus;
 }
 
-Corpus load_corpus(const Options& options) {
-  const auto corpus = read_corpus_options(options);
+Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
   return options.given("text") ? read_corpus(options.path("text"), corpus)
                                : make_corpus(sample_text(), corpus);
 }

@@ -58,7 +58,7 @@ void add_corpus_options(Options& options);
 CorpusOptions read_corpus_options(const Options& options);
 
 /// The text that the options name, the bundled one by default.
-Corpus load_corpus(const Options& options);
+Corpus load_corpus(const Options& options, const CorpusOptions& corpus);
 
 /// The batches of a corpus. Throws Error, naming the text, when it is too short for one.
 SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,

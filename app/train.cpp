@@ -114,10 +114,8 @@ void train(int argc, const char* const* argv) {
   }
   // What the request alone shows to be wrong, before any file or device is touched.
   const auto config = read_model_config(options);
-  const auto data = [&] {
-    read_corpus_options(options);
-    return read_data_options(options);
-  }();
+  const auto text = read_corpus_options(options);
+  const auto data = read_data_options(options);
   auto training = read_train_options(options);
   training.every = options.integer("every");
   check(training);
@@ -130,7 +128,7 @@ void train(int argc, const char* const* argv) {
   if (options.given("save")) {
     check_writable(options.path("save"));
   }
-  const auto corpus = load_corpus(options);
+  const auto corpus = load_corpus(options, text);
   for (auto& prompt : training.prompts) {
     prompt = normalize_prompt(prompt, corpus.text.normalize);
     if (options.given("prompt")) {

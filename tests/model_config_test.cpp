@@ -27,7 +27,7 @@ TEST(ModelConfig, NamesAreParsedBack) {
   }
   EXPECT_THAT(thrown<UsageError>([] { parse_model_kind("fused"); }), HasSubstr("'fused'"));
   EXPECT_THAT(thrown<UsageError>([] { parse_cell("RNN"); }),
-              AllOf(HasSubstr("'RNN'"), HasSubstr("rnn, gru, lstm, mlp")));
+              AllOf(HasSubstr("'RNN'"), HasSubstr("rnn, gru, lstm or mlp")));
   EXPECT_THAT(thrown<UsageError>([] { parse_gru_reset(""); }), HasSubstr("''"));
 }
 

@@ -11,6 +11,16 @@
 namespace unroll {
 namespace {
 
+ModelConfig scratch_of(const CompareOptions& options) {
+  ModelConfig config;
+  config.cell = options.cell;
+  config.hidden = options.hidden;
+  if (options.cell == Cell::kGru) {
+    config.gru_reset = GruReset::kAfter;
+  }
+  return config;
+}
+
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.reshape_as(b) - b).abs().max().item<double>();
 }
@@ -57,25 +67,24 @@ Differences differences(const Outcome& a, const Outcome& b) {
 
 }  // namespace
 
-Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
-                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks) {
+void check(const CompareOptions& options) {
   if (options.cell == Cell::kMlp) {
     throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
   }
+  check(scratch_of(options));
   check(options.train);
-  ModelConfig scratch_config;
-  scratch_config.model = ModelKind::kScratch;
-  scratch_config.cell = options.cell;
-  scratch_config.hidden = options.hidden;
-  if (options.cell == Cell::kGru) {
-    scratch_config.gru_reset = GruReset::kAfter;
-  }
-  ModelConfig concise_config = scratch_config;
+}
+
+Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
+                   const CompareOptions& options,
+                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks) {
+  check(options);
+  const auto scratch_config = scratch_of(options);
+  auto concise_config = scratch_config;
   concise_config.model = ModelKind::kConcise;
 
-  const SeqDataLoader train_iter(corpus.indices, options.data, device);
-  const auto scratch = make_model(scratch_config, corpus.vocab.size(), device);
-  const auto concise = make_model(concise_config, corpus.vocab.size(), device);
+  const auto scratch = make_model(scratch_config, vocab.size(), train_iter.device());
+  const auto concise = make_model(concise_config, vocab.size(), train_iter.device());
   load_weights(*concise, concise_weights(options.cell, scratch->weights()));
 
   Comparison comparison;
@@ -85,7 +94,7 @@ Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::D
   for (const auto& [config, net] :
        {std::pair{scratch_config, scratch.get()}, std::pair{concise_config, concise.get()}}) {
     comparison.models.push_back(
-        {config, train_ch8(*net, train_iter, corpus.vocab, options.train,
+        {config, train_ch8(*net, train_iter, vocab, options.train,
                            callbacks ? callbacks(config) : TrainCallbacks{})});
   }
   return comparison;

@@ -128,17 +128,10 @@ class Indexer {
     }
   }
 
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view token) const {
-      return std::hash<std::string_view>{}(token);
-    }
-  };
-
   CorpusOptions options_;
   Vocab::TokenCounts counts_;
   std::array<int32_t, 256> single_byte_{};
-  std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> longer_;
+  std::unordered_map<std::string, int32_t, TokenHash, std::equal_to<>> longer_;
   std::vector<uint8_t> narrow_;
   std::vector<int32_t> wide_;
   int64_t size_ = 0;

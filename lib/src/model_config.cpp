@@ -1,11 +1,11 @@
 #include "unroll/model_config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <array>
 #include <string>
 
+#include "parse_enum.h"
 #include "unroll/error.h"
 #include "unroll/gru_scratch.h"
 #include "unroll/lstm_scratch.h"
@@ -16,19 +16,6 @@
 
 namespace unroll {
 namespace {
-
-template <typename Enum, std::size_t N>
-Enum parse(std::string_view what, std::string_view name, const std::array<Enum, N>& all) {
-  std::array<std::string_view, N> names;
-  for (std::size_t i = 0; i < N; ++i) {
-    names[i] = to_string(all[i]);
-    if (names[i] == name) {
-      return all[i];
-    }
-  }
-  throw UsageError(
-      fmt::format("{} must be one of {}, got '{}'", what, fmt::join(names, ", "), name));
-}
 
 std::unique_ptr<SequenceModel> make_scratch(const ModelConfig& config, int64_t V,
                                             torch::Device device) {
@@ -97,15 +84,15 @@ std::string_view to_string(GruReset reset) {
 }
 
 ModelKind parse_model_kind(std::string_view name) {
-  return parse("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise});
+  return parse_enum("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise});
 }
 
 Cell parse_cell(std::string_view name) {
-  return parse("cell", name, std::array{Cell::kRnn, Cell::kGru, Cell::kLstm, Cell::kMlp});
+  return parse_enum("cell", name, std::array{Cell::kRnn, Cell::kGru, Cell::kLstm, Cell::kMlp});
 }
 
 GruReset parse_gru_reset(std::string_view name) {
-  return parse("gru-reset", name, std::array{GruReset::kBefore, GruReset::kAfter});
+  return parse_enum("gru-reset", name, std::array{GruReset::kBefore, GruReset::kAfter});
 }
 
 GruReset gru_reset(const ModelConfig& config) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <utility>
 
+#include "parse_enum.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -174,12 +175,8 @@ std::string_view to_string(Optimizer optimizer) {
 }
 
 Optimizer parse_optimizer(std::string_view name) {
-  for (const auto optimizer : {Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW}) {
-    if (name == to_string(optimizer)) {
-      return optimizer;
-    }
-  }
-  throw UsageError(fmt::format("optimizer must be sgd, adam or adamw, got '{}'", name));
+  return parse_enum("optimizer", name,
+                    std::array{Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW});
 }
 
 std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr) {

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "parse_enum.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 
@@ -50,14 +52,9 @@ std::string_view to_string(Sampling sampling) {
 }
 
 Sampling parse_sampling(std::string_view name) {
-  for (const auto sampling :
-       {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
-    if (name == to_string(sampling)) {
-      return sampling;
-    }
-  }
-  throw UsageError(
-      fmt::format("sampling must be sequential, random or sequential-reset, got '{}'", name));
+  return parse_enum(
+      "sampling", name,
+      std::array{Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset});
 }
 
 void check(const DataOptions& options) {

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <utility>
 
+#include "parse_enum.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -64,21 +65,12 @@ std::string_view to_string(TokenKind kind) {
 }
 
 Normalize parse_normalize(std::string_view name) {
-  for (const auto normalize : {Normalize::kLetters, Normalize::kNone}) {
-    if (name == to_string(normalize)) {
-      return normalize;
-    }
-  }
-  throw UsageError(fmt::format("normalize must be letters or none, got '{}'", name));
+  return parse_enum("normalize", name, std::array{Normalize::kLetters, Normalize::kNone});
 }
 
 TokenKind parse_token_kind(std::string_view name) {
-  for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
-    if (name == to_string(kind)) {
-      return kind;
-    }
-  }
-  throw UsageError(fmt::format("tokens must be char, word or byte, got '{}'", name));
+  return parse_enum("tokens", name,
+                    std::array{TokenKind::kChar, TokenKind::kWord, TokenKind::kByte});
 }
 
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "unroll/corpus.h"
 #include "unroll/model_config.h"
 #include "unroll/seq_data.h"
 #include "unroll/train.h"
+#include "unroll/vocab.h"
 
 namespace unroll {
 
@@ -17,9 +17,11 @@ namespace unroll {
 struct CompareOptions {
   Cell cell = Cell::kRnn;  ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
   int64_t hidden = 512;    ///< H
-  DataOptions data;        ///< the batches, the same for both
   TrainOptions train;      ///< the training, the same for both
 };
+
+/// Throws UsageError unless the cell exists in both models and every value is in range.
+void check(const CompareOptions& options);
 
 /// Largest absolute differences between the two models from the same weights on the first batch.
 struct Differences {
@@ -41,14 +43,15 @@ struct Comparison {
 };
 
 /// Draws a scratch model, copies its weights into a concise one, measures how far apart they
-/// compute, then trains both on the same batches.
+/// compute, then trains both on the same batches, on the batches' device.
 ///
 /// The perplexities of the two drift apart with the epochs: where the notebook has one bias a gate,
 /// torch::nn adds two, each with the whole gradient, so that their sum moves twice as far.
 ///
 /// `callbacks` is asked, before each model's training, what to call during it. Throws UsageError
 /// for the mlp cell and for options out of range, Error when training diverges.
-Comparison compare(const Corpus& corpus, const CompareOptions& options, torch::Device device,
+Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
+                   const CompareOptions& options,
                    const std::function<TrainCallbacks(const ModelConfig&)>& callbacks = {});
 
 }  // namespace unroll

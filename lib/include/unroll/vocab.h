@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -11,6 +12,14 @@
 #include "unroll/text.h"
 
 namespace unroll {
+
+/// Hash of a token, so that a map with string keys finds a string_view without a copy.
+struct TokenHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view token) const {
+    return std::hash<std::string_view>{}(token);
+  }
+};
 
 /// Two-way map between tokens and indices in [0, size()), as the notebook's `Vocab`.
 ///
@@ -63,18 +72,11 @@ class Vocab {
   TokenKind kind() const { return kind_; }
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view token) const {
-      return std::hash<std::string_view>{}(token);
-    }
-  };
-
   void add(const std::string& token);
 
   TokenKind kind_ = TokenKind::kChar;
   std::vector<std::string> idx_to_token_;
-  std::unordered_map<std::string, int64_t, Hash, std::equal_to<>> token_to_idx_;
+  std::unordered_map<std::string, int64_t, TokenHash, std::equal_to<>> token_to_idx_;
   TokenCounts token_freqs_;
 };
 
