@@ -2,7 +2,7 @@
 
     python parity.py --unroll build/app/unroll --text data/timemachine.txt
 
-Exit code: 0 equal, 1 different, 77 (a skip to ctest) when this Python has no torch.
+Exit code: 0 equal, 1 different, 77 (a skip to ctest) when this Python has no torch or the text is absent.
 """
 
 import argparse
@@ -76,6 +76,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if not args.text.exists():
+        print(f"skipped: {args.text} is not there; scripts/fetch_time_machine gets it")
+        sys.exit(77)
     torch.set_num_threads(args.threads)
     print(f"{args.model}, seed {args.seed}, {args.threads} threads, Python's torch {torch.__version__}, ", end="")
     print(f"relative tolerance {RELATIVE_TOLERANCE:g}")
