@@ -73,19 +73,44 @@ TEST(Checkpoint, KeepsHowTheTextWasRead) {
   }
 }
 
-TEST(Checkpoint, OfAnyTextThatTrainsCanBeSaved) {
+TEST(Checkpoint, ContradictionsAreRefusedByName) {
+  const TempFolder folder;
+  const auto saved =
+      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  const auto refused = [&](const std::string& from, const std::string& to) {
+    save_checkpoint(folder / "whole", saved);
+    auto content = load_safetensors(folder / "whole");
+    auto& config = content.metadata.at("config");
+    const auto at = config.find(from);
+    ASSERT_NE(at, std::string::npos) << config;
+    config.replace(at, from.size(), to);
+    save_safetensors(folder / "contradiction", content);
+    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "contradiction"); }),
+                HasSubstr("contradiction"))
+        << config;
+  };
+  refused("\"hidden\":3", "\"hidden\":4");
+  refused("\"hidden\":3", "\"hidden\":1000000");
+  refused("\"hidden\":3", "\"hidden\":2305843009213693952");
+  refused("\"cell\":\"rnn\"", "\"cell\":\"lstm\"");
+  refused("\"epochs\":7", "\"epochs\":-7");
+  refused("\"x\"", "\"x\",\"y\"");
+  refused("\"x\"", "120");
+  refused("\"tokens\":\"char\"", "\"tokens\":\"byte\"");
+}
+
+TEST(Checkpoint, BytesAreRefusedOutsideTheirRange) {
   const TempFolder folder;
   CorpusOptions options;
-  options.text = {Normalize::kNone, TokenKind::kWord};
-  try {
-    const auto corpus = make_corpus("latin caf\xe9 one", options);
-    save_checkpoint(folder / "model",
-                    checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), corpus));
-    EXPECT_EQ(load_checkpoint(folder / "model").vocab.tokens(), corpus.vocab.tokens());
-  } catch (const Error&) {
-    // Refused where it is read: before any training.
-    EXPECT_THROW(make_corpus("latin caf\xe9 one", options), Error);
-  }
+  options.text = {Normalize::kNone, TokenKind::kByte};
+  save_checkpoint(folder / "whole", checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3),
+                                                  make_corpus("\xff", options)));
+  auto content = load_safetensors(folder / "whole");
+  auto& config = content.metadata.at("config");
+  config.replace(config.find("255"), 3, "256");
+  save_safetensors(folder / "wide", content);
+  EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "wide"); }),
+              AllOf(HasSubstr("wide"), HasSubstr("256")));
 }
 
 TEST(Checkpoint, OtherFilesAreRefused) {

@@ -65,6 +65,11 @@ TEST(ModelConfig, MakesTheModelItDescribes) {
     EXPECT_EQ(dynamic_cast<RNNModel*>(net.get()) != nullptr, config.model == ModelKind::kConcise);
     EXPECT_EQ(dynamic_cast<RNNModelScratch*>(net.get()) != nullptr,
               config.model == ModelKind::kScratch);
+    int64_t parameters = 0;
+    for (const auto& weight : values(net->weights())) {
+      parameters += weight.numel();
+    }
+    EXPECT_EQ(parameter_count(config, 3), parameters);
     EXPECT_EQ(net->device(), torch::Device(torch::kCPU));
     const auto state = net->begin_state(2);
     EXPECT_EQ(state.size(), config.cell == Cell::kMlp ? 0U : config.cell == Cell::kLstm ? 2U : 1U);

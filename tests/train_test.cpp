@@ -221,10 +221,6 @@ TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
   const auto updater = make_updater(*net, Optimizer::kSgd, kLr);
   TrainProgress progress;
   EagerStep step(*net, *updater, kClip, progress);
-  const auto zero = torch::zeros({}, torch::kFloat64);
-  progress.sums = {.loss = zero.clone(),
-                   .grad_norm = zero.clone(),
-                   .nonfinite = torch::zeros({}, torch::kInt64)};
   step.run(batch, true);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     EXPECT_TRUE(all_close(values(net->weights())[i], expected[i], 1e-7));

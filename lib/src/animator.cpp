@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "atomic_file.h"
 #include "unroll/error.h"
 
 extern char** environ;
@@ -49,6 +50,10 @@ class ScratchFolder {
 
 // Runs `gnuplot ARGUMENT`, its own output going nowhere. False when it cannot be run or fails.
 bool run_gnuplot(const std::string& argument) {
+  // A process group of its own: the terminal's Ctrl-C is the trainer's to answer.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
@@ -58,7 +63,8 @@ bool run_gnuplot(const std::string& argument) {
   std::string copy = argument;
   char* const argv[] = {program.data(), copy.data(), nullptr};
   pid_t child = 0;
-  const int error = posix_spawnp(&child, program.c_str(), &actions, nullptr, argv, environ);
+  const int error = posix_spawnp(&child, program.c_str(), &actions, &attributes, argv, environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     return false;
@@ -82,6 +88,11 @@ std::string quoted(const std::string& text) {
     }
   }
   return result + "'";
+}
+
+std::string content_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 bool plot_with_gnuplot(const ScratchFolder& folder, const std::string& script) {
@@ -124,22 +135,13 @@ void Animator::draw() {
   const std::string terminal = path_.extension() == ".svg"
                                    ? "svg size 640,440 dynamic background 'white'"
                                    : "pngcairo size 960,660 fontscale 1.3";
-  std::error_code error;
-  // Copied beside the target first: the temporary folder may lie on another file system.
-  const auto beside = std::filesystem::path(fmt::format("{}.{}.tmp", path_.string(), getpid()));
   if (!plot_with_gnuplot(folder, script(terminal, image))) {
     throw Error(fmt::format("{}: gnuplot could not draw it", path_.string()));
   }
-  std::filesystem::copy_file(image, beside, std::filesystem::copy_options::overwrite_existing,
-                             error);
-  if (!error) {
-    std::filesystem::rename(beside, path_, error);
-  }
-  if (error) {
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    throw Error(fmt::format("{}: cannot be written: {}", path_.string(), error.message()));
-  }
+  const auto content = content_of(image);
+  AtomicFile file(path_);
+  file.write(content.data(), content.size());
+  file.commit();
   drawn_ = true;
   since_drawn_.start();
 }
@@ -150,8 +152,7 @@ std::string Animator::text(int columns, int rows) const {
   if (!plot_with_gnuplot(folder, script(fmt::format("dumb size {},{}", columns, rows), image))) {
     throw Error("gnuplot could not draw the text plot");
   }
-  std::ifstream file(image);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  return content_of(image);
 }
 
 std::string Animator::script(const std::string& terminal,

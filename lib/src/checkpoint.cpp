@@ -32,12 +32,21 @@ Json tokens_to_json(const Vocab& vocab) {
   return tokens;
 }
 
-std::vector<std::string> tokens_from_json(const Json& tokens) {
+std::vector<std::string> tokens_from_json(const Json& tokens, TokenKind kind) {
   std::vector<std::string> result;
   for (const auto& token : tokens) {
-    result.push_back(token.is_number()
-                         ? std::string(1, static_cast<char>(token.get<unsigned char>()))
-                         : token.get<std::string>());
+    if (token.is_number() && kind == TokenKind::kByte) {
+      const auto byte = token.get<int64_t>();
+      if (byte < 0 || byte > 255) {
+        throw Error(fmt::format("a byte must be in [0, 255], got {}", byte));
+      }
+      result.emplace_back(1, static_cast<char>(byte));
+    } else {
+      result.push_back(token.get<std::string>());
+      if (kind == TokenKind::kByte && result.back().size() == 1) {
+        throw Error(fmt::format("a byte must be an integer, got '{}'", result.back()));
+      }
+    }
   }
   return result;
 }
@@ -105,19 +114,30 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     check(checkpoint.config);
     checkpoint.text = {.normalize = parse_normalize(text("normalize")),
                        .tokens = parse_token_kind(text("tokens"))};
-    checkpoint.vocab =
-        Vocab::from_tokens(tokens_from_json(config.at("vocab")), checkpoint.text.tokens);
+    checkpoint.vocab = Vocab::from_tokens(
+        tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
     checkpoint.epochs = config.at("epochs").get<int64_t>();
+    if (checkpoint.epochs < 0) {
+      throw Error(fmt::format("epochs must be >= 0, got {}", checkpoint.epochs));
+    }
     checkpoint.perplexity = config.at("perplexity").get<double>();
   } catch (const Json::exception& error) {
     fail(fmt::format("its config cannot be read ({})", error.what()));
   } catch (const Error& error) {
     fail(error.what());
   }
+  int64_t found = 0;
   for (auto& [name, tensor] : content.tensors) {
     if (std::string_view(name).starts_with(kModelPrefix)) {
+      found += tensor.numel();
       checkpoint.weights.push_back({name.substr(kModelPrefix.size()), std::move(tensor)});
     }
+  }
+  const int64_t expected = parameter_count(checkpoint.config, checkpoint.vocab.size());
+  if (found != expected) {
+    fail(fmt::format(
+        "its weights have {} values, expected {} for hidden {}, layers {} and {} tokens", found,
+        expected, checkpoint.config.hidden, checkpoint.config.layers, checkpoint.vocab.size()));
   }
   return checkpoint;
 }

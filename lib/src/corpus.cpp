@@ -147,19 +147,16 @@ Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& optio
   // Only bytes kept as they are can be those of a binary file.
   const bool bytes_as_they_are =
       options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
-  const auto add = [&](std::string_view block) {
+  const auto naming_the_file = [&](const auto& work) {
     try {
-      indexer.feed(block);
+      return work();
     } catch (const Error& error) {
       throw Error(fmt::format("{}: {}", path.string(), error.what()));
     }
   };
-  read_blocks(path, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse, add);
-  try {
-    return indexer.finish();
-  } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", path.string(), error.what()));
-  }
+  read_blocks(path, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse,
+              [&](std::string_view block) { naming_the_file([&] { indexer.feed(block); }); });
+  return naming_the_file([&] { return indexer.finish(); });
 }
 
 Corpus make_corpus(std::string_view text, const CorpusOptions& options) {

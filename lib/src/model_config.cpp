@@ -6,6 +6,7 @@
 #include <string>
 
 #include "parse_enum.h"
+#include "require_in.h"
 #include "unroll/error.h"
 #include "unroll/gru_scratch.h"
 #include "unroll/lstm_scratch.h"
@@ -16,6 +17,24 @@
 
 namespace unroll {
 namespace {
+
+// W_hh of so many hidden units takes 4 TiB; beyond these, sizes would begin to overflow.
+constexpr int64_t kMostHidden = int64_t{1} << 20;
+constexpr int64_t kMostLayers = 1024;
+
+// Products with W_x and W_h that a cell adds up.
+int64_t gates(Cell cell) {
+  switch (cell) {
+    case Cell::kGru:
+      return 3;
+    case Cell::kLstm:
+      return 4;
+    case Cell::kRnn:
+    case Cell::kMlp:
+      break;
+  }
+  return 1;
+}
 
 std::unique_ptr<SequenceModel> make_scratch(const ModelConfig& config, int64_t V,
                                             torch::Device device) {
@@ -101,12 +120,8 @@ GruReset gru_reset(const ModelConfig& config) {
 }
 
 void check(const ModelConfig& config) {
-  if (config.hidden < 1) {
-    throw UsageError(fmt::format("hidden must be >= 1, got {}", config.hidden));
-  }
-  if (config.layers < 1) {
-    throw UsageError(fmt::format("layers must be >= 1, got {}", config.layers));
-  }
+  require_in("hidden", config.hidden, 1, kMostHidden);
+  require_in("layers", config.layers, 1, kMostLayers);
   if (config.model == ModelKind::kScratch && config.layers > 1) {
     throw UsageError(fmt::format(
         "the scratch model has 1 layer, got {}; the concise model has more", config.layers));
@@ -121,6 +136,24 @@ void check(const ModelConfig& config) {
   if (config.model == ModelKind::kConcise && gru_reset(config) == GruReset::kBefore) {
     throw UsageError("the concise gru resets after the product, got gru-reset before");
   }
+}
+
+int64_t parameter_count(const ModelConfig& config, int64_t vocab_size) {
+  check(config);
+  const int64_t V = vocab_size;
+  const int64_t H = config.hidden;
+  const int64_t G = gates(config.cell);
+  const int64_t output = H * V + V;
+  if (config.cell == Cell::kMlp) {
+    return V * H + H + output;
+  }
+  if (config.model == ModelKind::kScratch) {
+    // The reset-after GRU has a second bias of its candidate, inside the reset.
+    const int64_t biases = G + (config.cell == Cell::kGru && gru_reset(config) == GruReset::kAfter);
+    return G * (V * H + H * H) + biases * H + output;
+  }
+  // torch::nn has two biases a gate; the layers above the first read H values instead of V.
+  return G * (V * H + H * H + 2 * H) + (config.layers - 1) * G * (2 * H * H + 2 * H) + output;
 }
 
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,

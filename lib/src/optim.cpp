@@ -27,8 +27,19 @@ std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
   return grads;
 }
 
+// SGD without momentum, which remembers nothing between steps.
+class PlainSgd : public Updater {
+ public:
+  NamedTensors state() const override { return {}; }
+  void load_state(const NamedTensors& state) override {
+    if (!state.empty()) {
+      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
+    }
+  }
+};
+
 // The notebook's sgd over a scratch model's tensors.
-class ScratchSgd : public Updater {
+class ScratchSgd : public PlainSgd {
  public:
   ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
 
@@ -41,32 +52,20 @@ class ScratchSgd : public Updater {
   }
   void step() override { sgd(params_, lr_, 1); }
   void set_lr(double lr) override { lr_ = lr; }
-  NamedTensors state() const override { return {}; }
-  void load_state(const NamedTensors& state) override {
-    if (!state.empty()) {
-      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
-    }
-  }
 
  private:
   std::vector<torch::Tensor> params_;
   double lr_;
 };
 
-// torch::optim::SGD without momentum, which remembers nothing.
-class TorchSgd : public Updater {
+// torch::optim::SGD over a module's.
+class TorchSgd : public PlainSgd {
  public:
   TorchSgd(const std::vector<torch::Tensor>& params, double lr) : sgd_(params, lr) {}
 
   void zero_grad() override { sgd_.zero_grad(); }
   void step() override { sgd_.step(); }
   void set_lr(double lr) override { sgd_.param_groups().at(0).options().set_lr(lr); }
-  NamedTensors state() const override { return {}; }
-  void load_state(const NamedTensors& state) override {
-    if (!state.empty()) {
-      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
-    }
-  }
 
  private:
   torch::optim::SGD sgd_;
@@ -151,7 +150,7 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
   if (grads.empty()) {
     return torch::zeros({});
   }
-  const auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
+  auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
   if (theta > 0) {
     torch::_foreach_mul_(grads, (theta / norm).clamp_max(1.0));
   }

@@ -1,9 +1,7 @@
 #include "unroll/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "atomic_file.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -42,80 +41,6 @@ constexpr std::array<std::pair<const char*, torch::ScalarType>, 10> kDtypes{{
     {"BOOL", torch::kBool},
 }};
 
-// An open file of the operating system; a temporary one is removed unless it was renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::filesystem::path& target)
-      : target_(resolved(target)), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
-    std::error_code error;
-    const auto status = std::filesystem::status(target_, error);
-    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-      throw Error(fmt::format("{}: is {}, expected a regular file to write", target_,
-                              std::filesystem::is_directory(status) ? "a directory" : "no file"));
-    }
-    descriptor_ = open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) {
-      fail("cannot be written");
-    }
-  }
-  ~TemporaryFile() {
-    if (descriptor_ >= 0) {
-      close(descriptor_);
-      unlink(name_.c_str());
-    }
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  void write(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const char*>(data);
-    while (size > 0) {
-      const auto written = ::write(descriptor_, bytes, size);
-      if (written < 0) {
-        if (errno == EINTR) {
-          continue;
-        }
-        fail("cannot be written");
-      }
-      bytes += written;
-      size -= static_cast<std::size_t>(written);
-    }
-  }
-
-  // Makes the content the target's, durably.
-  void commit() {
-    if (fsync(descriptor_) != 0) {
-      fail("cannot be synced");
-    }
-    if (std::rename(name_.c_str(), target_.c_str()) != 0) {
-      fail("cannot be replaced");
-    }
-    close(descriptor_);
-    descriptor_ = -1;
-    const auto folder = std::filesystem::absolute(target_).parent_path();
-    if (const int entry = open(folder.c_str(), O_RDONLY | O_CLOEXEC); entry >= 0) {
-      fsync(entry);
-      close(entry);
-    }
-  }
-
- private:
-  // Where a symbolic link leads, so that the link itself stays.
-  static std::string resolved(const std::filesystem::path& path) {
-    std::error_code error;
-    const auto target = std::filesystem::weakly_canonical(path, error);
-    return error || !std::filesystem::is_symlink(path, error) ? path.string() : target.string();
-  }
-
-  [[noreturn]] void fail(const char* what) const {
-    throw Error(fmt::format("{}: {}: {}", target_, what, std::strerror(errno)));
-  }
-
-  std::string target_;
-  std::string name_;
-  int descriptor_ = -1;
-};
-
 const char* dtype_name(torch::ScalarType type) {
   for (const auto& [name, dtype] : kDtypes) {
     if (dtype == type) {
@@ -134,7 +59,7 @@ struct Entry {
   uint64_t end;
 };
 
-// Collects what is wrong with a file in one place.
+// The JSON header of a file, every number in it checked against the file's size.
 class Header {
  public:
   Header(std::string file, const std::string& text, uint64_t data_bytes)
@@ -269,7 +194,7 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t size = text.size();
 
-  TemporaryFile file(path);
+  AtomicFile file(path);
   file.write(&size, sizeof size);
   file.write(text.data(), text.size());
   for (const auto& tensor : tensors) {
@@ -315,6 +240,6 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   return content;
 }
 
-void check_writable(const std::filesystem::path& path) { const TemporaryFile file(path); }
+void check_writable(const std::filesystem::path& path) { const AtomicFile file(path); }
 
 }  // namespace unroll

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "parse_enum.h"
+#include "require_in.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 
@@ -27,15 +28,6 @@ std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
 // Bounds under which batch x steps + offset is far from an overflow.
 constexpr int64_t kMostRowsOrSteps = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostOffset = int64_t{1} << 48;
-
-void require_in(std::string_view what, int64_t value, int64_t least, int64_t most) {
-  if (value < least) {
-    throw UsageError(fmt::format("{} must be >= {}, got {}", what, least, value));
-  }
-  if (value > most) {
-    throw UsageError(fmt::format("{} must be <= {}, got {}", what, most, value));
-  }
-}
 
 }  // namespace
 
@@ -149,13 +141,14 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
 
 std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,
                                                        int64_t batch_size, int64_t num_steps,
-                                                       bool use_random_iter, int64_t max_tokens) {
+                                                       bool use_random_iter, int64_t max_tokens,
+                                                       torch::Device device) {
   const auto corpus = load_corpus_time_machine(path, max_tokens);
   DataOptions options;
   options.batch_size = batch_size;
   options.num_steps = num_steps;
   options.sampling = use_random_iter ? Sampling::kRandom : Sampling::kSequential;
-  return {SeqDataLoader(corpus.indices, options), corpus.vocab};
+  return {SeqDataLoader(corpus.indices, options, device), corpus.vocab};
 }
 
 }  // namespace unroll

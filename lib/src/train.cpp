@@ -13,11 +13,14 @@
 namespace unroll {
 namespace {
 
-Sums zero_sums(torch::Device device) {
-  const auto options = torch::TensorOptions().device(device);
-  return {.loss = torch::zeros({}, options.dtype(torch::kFloat64)),
-          .grad_norm = torch::zeros({}, options.dtype(torch::kFloat64)),
-          .nonfinite = torch::zeros({}, options.dtype(torch::kInt64))};
+// Sums of no batch, unless there are some already.
+void begin_sums(Sums& sums, torch::Device device) {
+  if (!sums.loss.defined()) {
+    const auto options = torch::TensorOptions().device(device);
+    sums = {.loss = torch::zeros({}, options.dtype(torch::kFloat64)),
+            .grad_norm = torch::zeros({}, options.dtype(torch::kFloat64)),
+            .nonfinite = torch::zeros({}, options.dtype(torch::kInt64))};
+  }
 }
 
 // Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
@@ -51,6 +54,7 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
   updater_.step();
 
   auto& sums = progress_.sums;
+  begin_sums(sums, batch.X.device());
   const int64_t tokens = batch.Y.numel();
   sums.loss.add_(loss.detach(), tokens);
   sums.grad_norm.add_(norm);
@@ -97,9 +101,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const int64_t tokens_before = progress.sums.tokens;
   for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
     const auto batch = train_iter[k];
-    if (!progress.sums.loss.defined()) {
-      progress.sums = zero_sums(batch.X.device());
-    }
+    begin_sums(progress.sums, batch.X.device());
     step.run(batch, k == 0 || !train_iter.carries_state());
     progress.batch = k + 1;
     if (callbacks.on_batch) {

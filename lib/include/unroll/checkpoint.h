@@ -28,7 +28,8 @@ struct Checkpoint {
 /// "unroll", `version` and `config`, a JSON text. Throws as save_safetensors does.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
-/// Throws Error, naming the path, when the file is truncated, damaged or something else.
+/// Throws Error, naming the path, when the file is truncated, damaged or something else, or when
+/// its weights are too many or too few for the model that it describes.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
 
 /// The model that the checkpoint describes, with its weights.

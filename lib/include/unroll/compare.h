@@ -17,7 +17,7 @@ namespace unroll {
 struct CompareOptions {
   Cell cell = Cell::kRnn;  ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
   int64_t hidden = 512;    ///< H
-  TrainOptions train;      ///< the training, the same for both
+  TrainOptions train = {.epochs = 20};  ///< the training, the same for both
 };
 
 /// Throws UsageError unless the cell exists in both models and every value is in range.
@@ -25,15 +25,15 @@ void check(const CompareOptions& options);
 
 /// Largest absolute differences between the two models from the same weights on the first batch.
 struct Differences {
-  double logits = 0;
-  double states = 0;
+  double logits = 0;     ///< of the first batch
+  double states = 0;     ///< after the first batch
   double gradients = 0;  ///< over all weights, in the scratch model's layout
 };
 
 /// One of the models and what its training came to.
 struct ComparedModel {
-  ModelConfig config;
-  TrainResult training;
+  ModelConfig config;    ///< which model
+  TrainResult training;  ///< its epochs and predictions
 };
 
 /// What a comparison came to.

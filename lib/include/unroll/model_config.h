@@ -20,6 +20,7 @@ enum class Cell { kRnn, kGru, kLstm, kMlp };
 /// Whether the GRU's reset gate acts before the product with W_hh (the book) or after (torch::nn).
 enum class GruReset { kBefore, kAfter };
 
+/// The names that the parsers below read.
 std::string_view to_string(ModelKind kind);
 std::string_view to_string(Cell cell);
 std::string_view to_string(GruReset reset);
@@ -43,6 +44,9 @@ GruReset gru_reset(const ModelConfig& config);
 
 /// Throws UsageError when the description is out of range or contradicts itself.
 void check(const ModelConfig& config);
+
+/// Number of values in all weights of such a model for V tokens.
+int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 
 /// A new model with freshly drawn weights. Throws UsageError as check does.
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,

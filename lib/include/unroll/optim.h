@@ -30,7 +30,10 @@ class Updater {
  public:
   virtual ~Updater() = default;
 
+  /// Makes all gradients zero, or none.
   virtual void zero_grad() = 0;
+
+  /// Changes the parameters by their gradients.
   virtual void step() = 0;
 
   /// Learning rate.
@@ -47,6 +50,7 @@ class Updater {
 /// Which updater.
 enum class Optimizer { kSgd, kAdam, kAdamW };
 
+/// The name that parse_optimizer reads.
 std::string_view to_string(Optimizer optimizer);
 
 /// `sgd`, `adam` or `adamw`; throws UsageError otherwise.

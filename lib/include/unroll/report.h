@@ -11,12 +11,12 @@ namespace unroll {
 
 /// A training and its surroundings, for the reader or a program.
 struct TrainReport {
-  TrainResult result;
-  ModelConfig config;
+  TrainResult result;      ///< what the training came to
+  ModelConfig config;      ///< which model
   std::string device;      ///< `cpu`, `cuda:0`
   int64_t vocab_size = 0;  ///< V
   int64_t tokens = 0;      ///< corpus length
-  int threads = 0;
+  int threads = 0;         ///< of the CPU
 };
 
 /// The notebook's line: `perplexity 1.0, 67212.6 tokens/s on cpu`, the last epoch's figures.

@@ -20,6 +20,7 @@ enum class Sampling {
   kSequentialReset,  ///< sequential data, the state reset at every batch
 };
 
+/// The name that parse_sampling reads.
 std::string_view to_string(Sampling sampling);
 
 /// `sequential`, `random` or `sequential-reset`; throws UsageError otherwise.
@@ -113,11 +114,13 @@ class SeqDataLoader {
   /// Pass `e` (from 0) over the corpus. Offset and order are a pure function of (seed, e).
   Epoch epoch(int64_t e) const;
 
+  /// How the corpus is cut.
   const DataOptions& options() const { return options_; }
 
   /// Tokens in the corpus.
   int64_t num_tokens() const { return corpus_.size(0); }
 
+  /// Where the batches come out.
   torch::Device device() const { return corpus_.device(); }
 
  private:
@@ -129,9 +132,11 @@ class SeqDataLoader {
 void check(const DataOptions& options);
 
 /// The notebook's `load_data_time_machine`: a file by character -> (iterator, vocabulary).
+/// Batches come out on `device`. Throws as read_corpus and SeqDataLoader do.
 std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,
                                                        int64_t batch_size, int64_t num_steps,
                                                        bool use_random_iter = false,
-                                                       int64_t max_tokens = 10000);
+                                                       int64_t max_tokens = 10000,
+                                                       torch::Device device = torch::kCPU);
 
 }  // namespace unroll

@@ -29,6 +29,7 @@ struct TextOptions {
   TokenKind tokens = TokenKind::kChar;        ///< what one token is
 };
 
+/// The names that the parsers below read.
 std::string_view to_string(Normalize normalize);
 std::string_view to_string(TokenKind kind);
 
@@ -84,7 +85,7 @@ class Tokenizer {
 std::string normalize_letters(std::string_view line);
 
 /// The lines of a text, normalised with Normalize::kLetters; empty lines stay as empty strings.
-/// The notebook's `read_time_machine`, for any file. Throws as read_lines does.
+/// The notebook's `read_time_machine`, for any file. Throws as read_blocks does.
 std::vector<std::string> read_time_machine(const std::filesystem::path& path);
 
 /// Calls `sink` with each token of one line that is already normalised.

@@ -20,8 +20,8 @@ struct Sums {
   torch::Tensor loss;       ///< scalar float64, cross-entropy in nats summed over tokens
   torch::Tensor grad_norm;  ///< scalar float64, gradient norms before clipping
   torch::Tensor nonfinite;  ///< scalar int64, steps whose gradient was not finite
-  int64_t tokens = 0;
-  int64_t steps = 0;
+  int64_t tokens = 0;       ///< tokens predicted
+  int64_t steps = 0;        ///< batches trained on
 };
 
 /// Where training stands: what a checkpoint adds to weights and updater.
@@ -37,7 +37,8 @@ class TrainStep {
  public:
   virtual ~TrainStep() = default;
 
-  /// Trains on one batch; starts from zeros when `reset_state`, else from the carried state.
+  /// Trains on one batch and adds to the progress' sums; starts from zeros when `reset_state`, else
+  /// from the carried state.
   virtual void run(const Batch& batch, bool reset_state) = 0;
 };
 
@@ -65,7 +66,7 @@ struct EpochStats {
   double perplexity = 0;         ///< exp(mean cross-entropy in nats per token)
   double tokens_per_second = 0;  ///< predictions excluded
   double grad_norm = 0;          ///< mean norm before clipping
-  double seconds = 0;
+  double seconds = 0;            ///< predictions excluded
 };
 
 /// What train_ch8 does.
