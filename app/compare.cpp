@@ -14,8 +14,8 @@
 #include "progress.h"
 #include "unroll/animator.h"
 #include "unroll/error.h"
-#include "unroll/predict.h"
 #include "unroll/report.h"
+#include "unroll/safetensors.h"
 
 namespace unroll::app {
 void compare(int argc, const char* const* argv) {
@@ -30,7 +30,7 @@ void compare(int argc, const char* const* argv) {
              std::string(to_string(request.cell)))
       .value("hidden", "hidden units", "H", fmt::to_string(request.hidden));
   add_data_options(options);
-  add_train_options(options, 20);
+  add_train_options(options, request.train);
   add_machine_options(options);
   options.group("Output")
       .value("plot", "draw both perplexities", "FILE.svg|.png")
@@ -52,27 +52,27 @@ void compare(int argc, const char* const* argv) {
   if (options.given("plot")) {
     check_plot_path(options.path("plot"));
   }
+  check_distinct_files(options, {"text", "plot"});
 
   const auto device = set_up_machine(options);
-  const auto corpus = load_corpus(options, text);
-  for (auto& prompt : request.train.prompts) {
-    prompt = normalize_prompt(prompt, corpus.text.normalize);
-    if (options.given("prompt")) {
-      check_prompt(prompt, corpus.vocab);
-    }
+  if (options.given("plot")) {
+    check_writable(options.path("plot"));
   }
+  const auto corpus = load_corpus(options, text);
+  request.train.prompts =
+      fit_prompts(options, request.train.prompts, corpus.text.normalize, corpus.vocab);
   const auto train_iter = make_loader(options, corpus, data, device);
   at::manual_seed(data.seed);
 
+  Progress progress(options.is_set("quiet"), request.train.epochs);
   std::optional<Plot> plot;
   if (options.given("plot")) {
     PlotOptions plot_options;
     plot_options.legend = {std::string(to_string(ModelKind::kScratch)),
                            std::string(to_string(ModelKind::kConcise))};
     plot_options.xmin = 1;
-    plot.emplace(options.path("plot"), plot_options);
+    plot.emplace(options.path("plot"), plot_options, progress);
   }
-  Progress progress(options.is_set("quiet"), request.train.epochs);
   catch_interrupts();
   const auto observe = [&](const ModelConfig& model) {
     progress.restart(std::string(to_string(model.model)));

@@ -16,7 +16,7 @@ void generate(int argc, const char* const* argv) {
   Options options("generate", "Continues a prompt with the most likely tokens.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
       .list("prompt", "text to continue (required); repeatable", "TEXT")
-      .value("length", "tokens to continue by", "N", "50");
+      .value("length", "tokens to continue by", "N", fmt::to_string(TrainOptions{}.predict));
   add_machine_options(options);
   if (!options.parse(argc, argv)) {
     return;
@@ -41,11 +41,10 @@ void generate(int argc, const char* const* argv) {
 
   const auto device = set_up_machine(options);
   const auto checkpoint = load_checkpoint(path);
+  const auto fitted = fit_prompts(options, prompts, checkpoint.text.normalize, checkpoint.vocab);
   const auto net = make_model(checkpoint, device);
-  for (const auto& prompt : prompts) {
-    const auto normalized = normalize_prompt(prompt, checkpoint.text.normalize);
-    check_prompt(normalized, checkpoint.vocab);
-    fmt::print("{}\n", predict_ch8(normalized, length, *net, checkpoint.vocab));
+  for (const auto& prompt : fitted) {
+    fmt::print("{}\n", predict_ch8(prompt, length, *net, checkpoint.vocab));
   }
 }
 

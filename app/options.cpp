@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
+#include <filesystem>
+#include <system_error>
 
 #include "unroll/error.h"
+#include "unroll/predict.h"
 #include "unroll/sample.h"
 
 namespace unroll::app {
@@ -20,6 +22,15 @@ T parse_number(const std::string& name, const std::string& value, std::string_vi
     throw UsageError(fmt::format("--{} must be {}, got '{}'", name, expected, value));
   }
   return number;
+}
+
+// Whether both lead to one file, there already or not.
+bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  return fs::weakly_canonical(fs::absolute(a), error) ==
+             fs::weakly_canonical(fs::absolute(b), error) ||
+         fs::equivalent(a, b, error);
 }
 
 }  // namespace
@@ -158,14 +169,13 @@ DataOptions read_data_options(const Options& options) {
   return data;
 }
 
-void add_train_options(Options& options, int64_t epochs) {
-  const TrainOptions defaults;
+void add_train_options(Options& options, const TrainOptions& defaults) {
   options.group("Training")
-      .value("epochs", "passes over the corpus", "N", fmt::to_string(epochs))
+      .value("epochs", "passes over the corpus", "N", fmt::to_string(defaults.epochs))
       .value("lr", "learning rate", "X", fmt::to_string(defaults.lr))
       .value("clip", "bound on the gradient norm; 0 is off", "X", fmt::to_string(defaults.clip))
       .value("optimizer", "sgd, adam or adamw", "NAME", std::string(to_string(defaults.optimizer)))
-      .value("seed", "of the weights and the batches", "N", "0")
+      .value("seed", "of the weights and the batches", "N", fmt::to_string(DataOptions{}.seed))
       .list("prompt", "text to continue; repeatable (default: 'time traveller', 'traveller')",
             "TEXT")
       .value("predict", "tokens to continue a prompt by", "N", fmt::to_string(defaults.predict));
@@ -183,6 +193,29 @@ TrainOptions read_train_options(const Options& options) {
   }
   check(train);
   return train;
+}
+
+std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
+                                     Normalize normalize, const Vocab& vocab) {
+  for (auto& prompt : prompts) {
+    prompt = normalize_prompt(prompt, normalize);
+    if (options.given("prompt")) {
+      check_prompt(prompt, vocab);
+    }
+  }
+  return prompts;
+}
+
+void check_distinct_files(const Options& options, const std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    for (std::size_t j = i + 1; j < names.size(); ++j) {
+      if (options.given(names[i]) && options.given(names[j]) &&
+          same_file(options.path(names[i]), options.path(names[j]))) {
+        throw UsageError(fmt::format("--{} and --{} must name two files, got '{}' for both",
+                                     names[i], names[j], options.path(names[j])));
+      }
+    }
+  }
 }
 
 void add_machine_options(Options& options) {

@@ -13,6 +13,7 @@
 #include "unroll/model_config.h"
 #include "unroll/seq_data.h"
 #include "unroll/train.h"
+#include "unroll/vocab.h"
 
 namespace unroll::app {
 
@@ -23,17 +24,20 @@ class Options {
   /// `usage` is the line below the command's name in its help.
   Options(const std::string& command, const std::string& usage);
 
+  /// The options that follow stand under this heading in the help.
   Options& group(const std::string& name);
   /// An option with a value; a default only to show goes into `help`.
   Options& value(const std::string& name, const std::string& help, const std::string& placeholder,
                  const std::string& fallback = "");
   /// An option that may be repeated.
   Options& list(const std::string& name, const std::string& help, const std::string& placeholder);
+  /// An option without a value.
   Options& flag(const std::string& name, const std::string& help);
 
   /// Reads the arguments. False after --help, which it prints.
   bool parse(int argc, const char* const* argv);
 
+  /// Whether the option was given, and not left to its default.
   bool given(const std::string& name) const { return result_.count(name) > 0; }
   bool is_set(const std::string& name) const { return result_[name].as<bool>(); }
   std::string text(const std::string& name) const { return result_[name].as<std::string>(); }
@@ -67,8 +71,17 @@ SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const Da
 void add_data_options(Options& options);
 DataOptions read_data_options(const Options& options);
 
-void add_train_options(Options& options, int64_t epochs);
+/// `defaults` as the command has them.
+void add_train_options(Options& options, const TrainOptions& defaults);
 TrainOptions read_train_options(const Options& options);
+
+/// The prompts as the training text was written. Throws UsageError or Error when one that was
+/// given by --prompt does not consist of the vocabulary's tokens.
+std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
+                                     Normalize normalize, const Vocab& vocab);
+
+/// Throws UsageError, naming both, when two of these options name the same file.
+void check_distinct_files(const Options& options, const std::vector<std::string>& names);
 
 void add_machine_options(Options& options);
 

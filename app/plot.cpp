@@ -18,11 +18,13 @@ void Plot::attempt(const Draw& draw) {
     draw();
   } catch (const Error& error) {
     failed_ = true;
-    fmt::print(stderr, "unroll: {}; training goes on\n", error.what());
+    progress_.clear();
+    fmt::print(stderr, "unroll: {}; the training is not harmed\n", error.what());
   }
 }
 
-Plot::Plot(const std::string& path, PlotOptions options) : text_(path == "-") {
+Plot::Plot(const std::string& path, PlotOptions options, Progress& progress)
+    : progress_(progress), text_(path == "-") {
   attempt([&] { animator_.emplace(text_ ? "" : path, std::move(options)); });
 }
 

@@ -19,7 +19,6 @@
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
-#include "unroll/predict.h"
 #include "unroll/report.h"
 #include "unroll/safetensors.h"
 
@@ -43,7 +42,7 @@ Options declare() {
           "reset gate before or after the product (default: before for scratch, after for concise)",
           "WHEN");
   add_data_options(options);
-  add_train_options(options, TrainOptions{}.epochs);
+  add_train_options(options, {});
   options.value("every", "epochs between two predictions and points; 0 is never", "N",
                 fmt::to_string(TrainOptions{}.every));
   add_machine_options(options);
@@ -91,6 +90,24 @@ class Log {
   std::ofstream file_;
 };
 
+// What the options ask for, beside files and the machine.
+struct Request {
+  ModelConfig config;
+  CorpusOptions text;
+  DataOptions data;
+  TrainOptions training;
+};
+
+Request read_request(const Options& options) {
+  Request request{.config = read_model_config(options),
+                  .text = read_corpus_options(options),
+                  .data = read_data_options(options),
+                  .training = read_train_options(options)};
+  request.training.every = options.integer("every");
+  check(request.training);
+  return request;
+}
+
 // What the paths and flags of the output show to be wrong by themselves.
 void check_output_options(const Options& options) {
   for (const char* name : {"text", "save", "log"}) {
@@ -103,6 +120,24 @@ void check_output_options(const Options& options) {
   } else if (options.given("plot") && (options.is_set("json") || options.is_set("quiet"))) {
     throw UsageError("--plot - draws on the standard output, which --json and --quiet keep clear");
   }
+  check_distinct_files(options, {"text", "save", "log", "plot"});
+}
+
+// As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
+int64_t plot_stride_of(const TrainOptions& training) {
+  const int64_t stride = training.every > 0 ? training.every : training.epochs;
+  return training.epochs > 10 * stride ? stride : 1;
+}
+
+std::optional<Plot> make_plot(const Options& options, const TrainOptions& training,
+                              Progress& progress) {
+  if (!options.given("plot")) {
+    return std::nullopt;
+  }
+  PlotOptions plot_options;
+  plot_options.xmin = static_cast<double>(plot_stride_of(training));
+  plot_options.xmax = static_cast<double>(training.epochs);
+  return Plot(options.path("plot"), plot_options, progress);
 }
 
 }  // namespace
@@ -113,12 +148,7 @@ void train(int argc, const char* const* argv) {
     return;
   }
   // What the request alone shows to be wrong, before any file or device is touched.
-  const auto config = read_model_config(options);
-  const auto text = read_corpus_options(options);
-  const auto data = read_data_options(options);
-  auto training = read_train_options(options);
-  training.every = options.integer("every");
-  check(training);
+  auto [config, text, data, training] = read_request(options);
   check_machine_options(options);
   const bool quiet = options.is_set("quiet");
   const bool json = options.is_set("json");
@@ -128,34 +158,22 @@ void train(int argc, const char* const* argv) {
   if (options.given("save")) {
     check_writable(options.path("save"));
   }
+  if (options.given("plot") && options.path("plot") != "-") {
+    check_writable(options.path("plot"));
+  }
   const auto corpus = load_corpus(options, text);
-  for (auto& prompt : training.prompts) {
-    prompt = normalize_prompt(prompt, corpus.text.normalize);
-    if (options.given("prompt")) {
-      check_prompt(prompt, corpus.vocab);
-    }
-  }
+  training.prompts = fit_prompts(options, training.prompts, corpus.text.normalize, corpus.vocab);
   const auto train_iter = make_loader(options, corpus, data, device);
-  std::optional<Log> log;
-  if (options.given("log")) {
-    log.emplace(options.path("log"));
-  }
-
   at::manual_seed(data.seed);
   const auto net = make_model(config, corpus.vocab.size(), device);
-
-  const int64_t stride = training.every > 0 ? training.every : training.epochs;
-  // As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
-  const int64_t plot_stride = training.epochs > 10 * stride ? stride : 1;
-  std::optional<Plot> plot;
-  if (options.given("plot")) {
-    PlotOptions plot_options;
-    plot_options.xmin = static_cast<double>(plot_stride);
-    plot_options.xmax = static_cast<double>(training.epochs);
-    plot.emplace(options.path("plot"), plot_options);
+  std::optional<Log> log;
+  if (options.given("log")) {
+    log.emplace(options.path("log"));  // empties the file: the last thing that can fail
   }
 
   Progress progress(quiet, training.epochs);
+  const int64_t plot_stride = plot_stride_of(training);
+  auto plot = make_plot(options, training, progress);
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
     check_interrupt(at);
@@ -171,9 +189,9 @@ void train(int argc, const char* const* argv) {
     progress.show(stats);
   };
   if (!quiet && !json) {
-    callbacks.on_prediction = [&](const EpochStats&, const std::string& text) {
+    callbacks.on_prediction = [&](const EpochStats&, const std::string& prediction) {
       progress.clear();
-      fmt::print("{}\n", text);
+      fmt::print("{}\n", prediction);
       std::fflush(stdout);
     };
   }

@@ -17,6 +17,18 @@ def has_gpu() -> bool:
     return "cuda" in subprocess.run([UNROLL, "info"], capture_output=True, text=True, check=True).stdout
 
 
+def read_to_the_end(terminal: int) -> str:
+    """What is written to a pseudo-terminal until the other end is closed; closes this one."""
+    shown = b""
+    try:
+        while more := os.read(terminal, 10000):
+            shown += more
+    except OSError:  # Linux has no end of file here
+        pass
+    os.close(terminal)
+    return shown.decode()
+
+
 class CommandTest(unittest.TestCase):
     """Each test has a folder of its own."""
 
