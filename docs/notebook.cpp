@@ -1,5 +1,5 @@
 // The notebook's cells in order, each with the library's function of the same name.
-// Usage: notebook [TEXT [EPOCHS]]; without a text the bundled sample is learned.
+// Usage: notebook TEXT [EPOCHS]
 #include <unroll/unroll.h>
 
 #include <cstdlib>
@@ -9,14 +9,17 @@
 using namespace unroll;
 
 int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::cerr << "usage: notebook TEXT [EPOCHS]\n";
+    return 2;
+  }
+  const std::string text = argv[1];
   const int64_t epochs = argc > 2 ? std::atoll(argv[2]) : 500;
   const auto device = try_gpu();
 
   // [load-data]
-  const Corpus corpus = argc > 1 ? read_corpus(argv[1]) : make_corpus(sample_text());
-  const Vocab& vocab = corpus.vocab;
-  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35}, device);
-  std::cout << corpus.size() << " tokens, " << vocab.size() << " different\n";
+  const auto [train_iter, vocab] = load_data_time_machine(text, 32, 35, false, 10000, device);
+  std::cout << train_iter.num_tokens() << " tokens, " << vocab.size() << " different\n";
 
   // [one-hot]
   std::cout << torch::one_hot(torch::tensor({0, 2}), vocab.size()) << "\n";
@@ -77,8 +80,8 @@ int main(int argc, char** argv) {
   // [train-random]
   RNNModelScratch other(vocab.size(), kHiddens, device, get_params, init_rnn_state, rnn);
   const SeqDataLoader reset_iter(
-      corpus.indices, {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset},
-      device);
+      load_corpus_time_machine(text, 10000).indices,
+      {.batch_size = 32, .num_steps = 35, .sampling = Sampling::kSequentialReset}, device);
   const auto reset = train_ch8(other, reset_iter, vocab, options);
   std::cout << "sequential-reset: perplexity " << reset.perplexity() << "\n"
             << reset.predictions[0] << "\n";
