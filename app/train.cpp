@@ -148,7 +148,9 @@ void train(int argc, const char* const* argv) {
     return;
   }
   // What the request alone shows to be wrong, before any file or device is touched.
-  auto [config, text, data, training] = read_request(options);
+  const auto request = read_request(options);
+  const auto& config = request.config;
+  auto training = request.training;
   check_machine_options(options);
   const bool quiet = options.is_set("quiet");
   const bool json = options.is_set("json");
@@ -161,10 +163,10 @@ void train(int argc, const char* const* argv) {
   if (options.given("plot") && options.path("plot") != "-") {
     check_writable(options.path("plot"));
   }
-  const auto corpus = load_corpus(options, text);
+  const auto corpus = load_corpus(options, request.text);
   training.prompts = fit_prompts(options, training.prompts, corpus.text.normalize, corpus.vocab);
-  const auto train_iter = make_loader(options, corpus, data, device);
-  at::manual_seed(data.seed);
+  const auto train_iter = make_loader(options, corpus, request.data, device);
+  at::manual_seed(request.data.seed);
   const auto net = make_model(config, corpus.vocab.size(), device);
   std::optional<Log> log;
   if (options.given("log")) {
