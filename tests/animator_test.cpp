@@ -26,10 +26,9 @@ TEST(Animator, PlotsMustEndInSvgOrPng) {
 class AnimatorDrawing : public ::testing::Test {
  protected:
   void SetUp() override {
-    try {
-      Animator("", {});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
+    // Asked of the shell: an Animator that fails to find a gnuplot that is there must not skip.
+    if (std::system("command -v gnuplot > /dev/null") != 0) {
+      GTEST_SKIP() << "gnuplot is not installed";
     }
   }
 
