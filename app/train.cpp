@@ -31,15 +31,15 @@ Options declare() {
   const ModelConfig defaults;
   add_corpus_options(options);
   options.group("Model")
-      .value("model", "scratch or concise", "KIND", std::string(to_string(defaults.model)))
+      .value("model", "scratch, concise, or fused, which is the fastest", "KIND", std::string(to_string(defaults.model)))
       .value("cell", "rnn, gru, lstm, or mlp, the ablation without memory", "CELL",
              std::string(to_string(defaults.cell)))
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
-      .value("layers", "layers; more than one needs --model concise", "L",
+      .value("layers", "layers; more than one needs --model concise or fused", "L",
              fmt::to_string(defaults.layers))
       .value(
           "gru-reset",
-          "reset gate before or after the product (default: before for scratch, after for concise)",
+          "reset gate before or after the product (default: after for concise or several layers, else before)",
           "WHEN");
   add_data_options(options);
   add_train_options(options, {});

@@ -13,7 +13,9 @@
 #   5. LibTorch_FALLBACK_ROOT, where an installed package says what it was built with
 # In 2 to 5 a LibTorch that is too old is passed over.
 #
-# Defines LibTorch::LibTorch (libtorch_cpu and libc10; never libtorch_cuda, which can only be loaded where a driver is) and
+# Defines LibTorch::LibTorch (libtorch_cpu and libc10; never libtorch_cuda, which can only be loaded where a driver is),
+#   LibTorch::openmp (the OpenMP library that LibTorch itself runs on, for files compiled with -fopenmp: another one would
+#   bring a second set of threads) and
 #   LibTorch_VERSION, LibTorch_ORIGIN (where it came from, in words), LibTorch_INSTALL_DIR,
 #   LibTorch_LIBRARY_DIR, LibTorch_INCLUDE_DIRS, LibTorch_TORCH_CPU_LIBRARY, LibTorch_C10_LIBRARY
 # In script mode (cmake -P), where there are no targets, it sets the variables alone.
@@ -220,6 +222,17 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   foreach(_dir IN LISTS LibTorch_LIBRARY_DIR _needed)
     target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endforeach()
+
+  # A wheel brings its own libgomp, beside its libraries or (as libgomp-HASH) in torch.libs; elsewhere it is the compiler's. Code
+  # that clang compiled for OpenMP needs clang's.
+  file(GLOB _openmp "${LibTorch_LIBRARY_DIR}/libgomp*.so*" "${_packages}/torch.libs/libgomp*.so*")
+  list(APPEND _openmp gomp)
+  list(GET _openmp 0 _openmp)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    set(_openmp -fopenmp)
+  endif()
+  add_library(LibTorch::openmp INTERFACE IMPORTED)
+  target_link_libraries(LibTorch::openmp INTERFACE "${_openmp}")
 
   # Builds with the old string ABI say so in their own CMake file; the others have the compiler's default.
   set(_config "${LibTorch_INSTALL_DIR}/share/cmake/Torch/TorchConfig.cmake")

@@ -8,6 +8,7 @@
 #include "parse_enum.h"
 #include "require_in.h"
 #include "unroll/error.h"
+#include "unroll/fused.h"
 #include "unroll/gru_scratch.h"
 #include "unroll/lstm_scratch.h"
 #include "unroll/mlp_scratch.h"
@@ -81,7 +82,15 @@ std::unique_ptr<SequenceModel> make_concise(const ModelConfig& config, int64_t V
 }  // namespace
 
 std::string_view to_string(ModelKind kind) {
-  return kind == ModelKind::kScratch ? "scratch" : "concise";
+  switch (kind) {
+    case ModelKind::kConcise:
+      return "concise";
+    case ModelKind::kFused:
+      return "fused";
+    case ModelKind::kScratch:
+      break;
+  }
+  return "scratch";
 }
 
 std::string_view to_string(Cell cell) {
@@ -103,7 +112,7 @@ std::string_view to_string(GruReset reset) {
 }
 
 ModelKind parse_model_kind(std::string_view name) {
-  return parse_enum("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise});
+  return parse_enum("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused});
 }
 
 Cell parse_cell(std::string_view name) {
@@ -114,9 +123,20 @@ GruReset parse_gru_reset(std::string_view name) {
   return parse_enum("gru-reset", name, std::array{GruReset::kBefore, GruReset::kAfter});
 }
 
+ModelConfig parameter_model(const ModelConfig& config) {
+  ModelConfig result = config;
+  if (config.model == ModelKind::kFused) {
+    result.model = config.layers == 1 ? ModelKind::kScratch : ModelKind::kConcise;
+  }
+  if (config.cell == Cell::kGru && !config.gru_reset) {
+    result.gru_reset =
+        result.model == ModelKind::kScratch ? GruReset::kBefore : GruReset::kAfter;
+  }
+  return result;
+}
+
 GruReset gru_reset(const ModelConfig& config) {
-  return config.gru_reset.value_or(config.model == ModelKind::kScratch ? GruReset::kBefore
-                                                                       : GruReset::kAfter);
+  return parameter_model(config).gru_reset.value_or(GruReset::kBefore);
 }
 
 void check(const ModelConfig& config) {
@@ -124,17 +144,22 @@ void check(const ModelConfig& config) {
   require_in("layers", config.layers, 1, kMostLayers);
   if (config.model == ModelKind::kScratch && config.layers > 1) {
     throw UsageError(fmt::format(
-        "the scratch model has 1 layer, got {}; the concise model has more", config.layers));
+        "the scratch model has 1 layer, got {}; the concise and the fused model have more",
+        config.layers));
   }
-  if (config.model == ModelKind::kConcise && config.cell == Cell::kMlp) {
-    throw UsageError("the mlp cell is a scratch model's, got model concise");
+  if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
+    throw UsageError(fmt::format("the mlp cell is a scratch model's, got model {}",
+                                 to_string(config.model)));
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(
         fmt::format("gru-reset belongs to the gru cell, got cell {}", to_string(config.cell)));
   }
-  if (config.model == ModelKind::kConcise && gru_reset(config) == GruReset::kBefore) {
-    throw UsageError("the concise gru resets after the product, got gru-reset before");
+  if (config.cell == Cell::kGru && parameter_model(config).model == ModelKind::kConcise &&
+      gru_reset(config) == GruReset::kBefore) {
+    throw UsageError(config.model == ModelKind::kConcise
+                         ? "the concise gru resets after the product, got gru-reset before"
+                         : "a gru of several layers resets after the product, got gru-reset before");
   }
 }
 
@@ -147,7 +172,7 @@ int64_t parameter_count(const ModelConfig& config, int64_t vocab_size) {
   if (config.cell == Cell::kMlp) {
     return V * H + H + output;
   }
-  if (config.model == ModelKind::kScratch) {
+  if (parameter_model(config).model == ModelKind::kScratch) {
     // The reset-after GRU has a second bias of its candidate, inside the reset.
     const int64_t biases = G + (config.cell == Cell::kGru && gru_reset(config) == GruReset::kAfter);
     return G * (V * H + H * H) + biases * H + output;
@@ -159,8 +184,13 @@ int64_t parameter_count(const ModelConfig& config, int64_t vocab_size) {
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device) {
   check(config);
-  return config.model == ModelKind::kScratch ? make_scratch(config, vocab_size, device)
-                                             : make_concise(config, vocab_size, device);
+  const auto plain = parameter_model(config);
+  auto model = plain.model == ModelKind::kScratch ? make_scratch(plain, vocab_size, device)
+                                                  : make_concise(plain, vocab_size, device);
+  if (config.model == ModelKind::kFused) {
+    return std::make_unique<FusedModel>(std::move(model), plain);
+  }
+  return model;
 }
 
 }  // namespace unroll

@@ -41,7 +41,7 @@ NamedTensors to_scratch_layout(const ModelConfig& config, const NamedTensors& te
   if (config.layers != 1) {
     throw UsageError(fmt::format("a scratch model has 1 layer, got {}", config.layers));
   }
-  if (config.model == ModelKind::kScratch) {
+  if (parameter_model(config).model == ModelKind::kScratch) {
     return tensors;
   }
   const Gates gates = gates_of(config.cell);

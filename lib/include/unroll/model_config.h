@@ -11,8 +11,8 @@
 
 namespace unroll {
 
-/// Who computes: our own formulas, or torch::nn's layers.
-enum class ModelKind { kScratch, kConcise };
+/// Who computes: our own formulas, torch::nn's layers, or fused kernels over the parameters of one of these.
+enum class ModelKind { kScratch, kConcise, kFused };
 
 /// Which recurrence.
 enum class Cell { kRnn, kGru, kLstm, kMlp };
@@ -26,7 +26,7 @@ std::string_view to_string(Cell cell);
 std::string_view to_string(GruReset reset);
 
 /// Each throws UsageError for a name that is not listed.
-ModelKind parse_model_kind(std::string_view name);  ///< `scratch`, `concise`
+ModelKind parse_model_kind(std::string_view name);  ///< `scratch`, `concise`, `fused`
 Cell parse_cell(std::string_view name);             ///< `rnn`, `gru`, `lstm`, `mlp`
 GruReset parse_gru_reset(std::string_view name);    ///< `before`, `after`
 
@@ -35,9 +35,13 @@ struct ModelConfig {
   ModelKind model = ModelKind::kScratch;  ///< who computes
   Cell cell = Cell::kRnn;                 ///< which recurrence
   int64_t hidden = 512;                   ///< H, hidden units of a layer
-  int64_t layers = 1;                     ///< L, layers; more than one needs the concise model
+  int64_t layers = 1;                     ///< L, layers; the scratch model has one
   std::optional<GruReset> gru_reset;      ///< empty: before for scratch, after for concise
 };
+
+/// The model whose parameters such a model has: itself, but for a fused one the scratch model of one layer or the
+/// concise one of more. Its gru_reset is filled in.
+ModelConfig parameter_model(const ModelConfig& config);
 
 /// The reset form that the description stands for, its default filled in.
 GruReset gru_reset(const ModelConfig& config);

@@ -7,6 +7,7 @@
 #include "unroll/corpus.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
+#include "unroll/fused.h"
 #include "unroll/gru_scratch.h"
 #include "unroll/lstm_scratch.h"
 #include "unroll/mlp_scratch.h"

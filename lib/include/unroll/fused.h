@@ -1,0 +1,59 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "unroll/model.h"
+#include "unroll/model_config.h"
+
+namespace unroll {
+
+/// A model's own formulas over the model's own parameters, several times as fast: all time steps, the output layer
+/// and the loss are one autograd node with a hand-written backward pass over packed weights.
+///
+///     FusedModel net(make_model(config, vocab.size(), torch::kCPU), config);
+///
+/// It computes in float32 on a CPU; any other model computes as it always did. The same weights give the same results
+/// whatever the number of threads. The graph can be differentiated once.
+class FusedModel : public SequenceModel {
+ public:
+  /// `model` as make_model(config, ...) makes it; scratch or concise, any number of layers.
+  /// Throws UsageError for the mlp cell, which has no recurrence.
+  FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config);
+  ~FusedModel() override;
+
+  std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
+  std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override;
+  State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
+  NamedTensors weights() const override { return model_->weights(); }
+  torch::Device device() const override { return model_->device(); }
+
+ private:
+  class Passes;
+
+  // Logits, or the loss when there are labels.
+  std::pair<torch::Tensor, State> run(const torch::Tensor& X, const torch::Tensor& Y,
+                                      const State& state);
+
+  std::unique_ptr<SequenceModel> model_;
+  ModelConfig config_;
+  std::unique_ptr<Passes> passes_;
+};
+
+/// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`, `gru`,
+/// `gru_reset_after` and `lstm` compute, as one autograd node each.
+///
+/// inputs (T,B,V) float32, state and parameters on a CPU; anything else goes to the plain function.
+std::pair<torch::Tensor, State> fused_rnn(const torch::Tensor& inputs, const State& state,
+                                          const NamedTensors& params);
+std::pair<torch::Tensor, State> fused_gru(const torch::Tensor& inputs, const State& state,
+                                          const NamedTensors& params);
+std::pair<torch::Tensor, State> fused_gru_reset_after(const torch::Tensor& inputs, const State& state,
+                                                      const NamedTensors& params);
+std::pair<torch::Tensor, State> fused_lstm(const torch::Tensor& inputs, const State& state,
+                                           const NamedTensors& params);
+
+}  // namespace unroll

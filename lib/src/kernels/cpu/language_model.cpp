@@ -1,0 +1,105 @@
+#include "kernels/cpu/language_model.h"
+
+#include "kernels/cpu/rows.h"
+
+namespace unroll::cpu {
+
+LanguageModelPass::LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden)
+    : hidden_(hidden) {
+  for (int64_t l = 0; l < layers; ++l) {
+    layers_.push_back(std::make_unique<Recurrence>(cell, hidden));
+  }
+}
+
+void LanguageModelPass::forward(const int64_t* tokens, int64_t steps, int64_t batch_size,
+                                const ModelParameters& parameters, const StatePointers& state,
+                                bool with_backward) {
+  steps_ = steps;
+  batch_size_ = batch_size;
+  from_tokens_ = true;
+  slot_of_token_.assign(static_cast<std::size_t>(parameters.output.W_hq.columns), -1);
+  tokens_.tokens.clear();
+  tokens_.slot.resize(static_cast<std::size_t>(steps * batch_size));
+  for (std::size_t r = 0; r < tokens_.slot.size(); ++r) {
+    auto& slot = slot_of_token_[static_cast<std::size_t>(tokens[r])];
+    if (slot < 0) {
+      slot = static_cast<int32_t>(tokens_.tokens.size());
+      tokens_.tokens.push_back(tokens[r]);
+    }
+    tokens_.slot[r] = slot;
+  }
+  run_layers(parameters, state, with_backward);
+}
+
+void LanguageModelPass::forward(const float* x, int64_t inputs, int64_t steps, int64_t batch_size,
+                                const ModelParameters& parameters, const StatePointers& state,
+                                bool with_backward) {
+  steps_ = steps;
+  batch_size_ = batch_size;
+  from_tokens_ = false;
+  x_.resize(steps * batch_size, inputs);
+  copy_rows_in(x, x_.rows(), inputs, x_);
+  run_layers(parameters, state, with_backward);
+}
+
+void LanguageModelPass::run_layers(const ModelParameters& parameters, const StatePointers& state,
+                                   bool with_backward) {
+  const int64_t size = batch_size_ * hidden_;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    auto& layer = *layers_[l];
+    const auto& own = parameters.layers[l];
+    const auto offset = static_cast<int64_t>(l) * size;
+    layer.begin(steps_, batch_size_, own, with_backward);
+    layer.set_state(state.h == nullptr ? nullptr : state.h + offset,
+                    state.c == nullptr ? nullptr : state.c + offset);
+    if (l > 0) {
+      layer.set_input(layers_[l - 1]->h(), batch_size_, own, with_backward);
+    } else if (from_tokens_) {
+      layer.set_input(tokens_, own);
+    } else {
+      layer.set_input(x_, 0, own, with_backward);
+    }
+    layer.forward();
+  }
+  output_.forward(layers_.back()->h(), batch_size_, parameters.output, with_backward);
+}
+
+void LanguageModelPass::copy_state(const StatePointers& to) const {
+  const int64_t size = batch_size_ * hidden_;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const auto offset = static_cast<int64_t>(l) * size;
+    layers_[l]->copy_state(to.h + offset, to.c == nullptr ? nullptr : to.c + offset);
+  }
+}
+
+void LanguageModelPass::backward(const ModelParameters& gradients,
+                                 const StatePointers& state_gradient) {
+  const int64_t size = batch_size_ * hidden_;
+  output_.backward(layers_.back()->h(), batch_size_, gradients.output, layers_.back()->dh());
+  for (std::size_t l = layers_.size(); l-- > 0;) {
+    const auto offset = static_cast<int64_t>(l) * size;
+    layers_[l]->set_state_gradient(
+        state_gradient.h == nullptr ? nullptr : state_gradient.h + offset,
+        state_gradient.c == nullptr ? nullptr : state_gradient.c + offset);
+    layers_[l]->backward(gradients.layers[l]);
+    if (l > 0) {
+      layers_[l]->input_gradient(layers_[l - 1]->dh());
+    }
+  }
+}
+
+void LanguageModelPass::copy_state_gradient(const StatePointers& to) const {
+  const int64_t size = batch_size_ * hidden_;
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
+    const auto offset = static_cast<int64_t>(l) * size;
+    layers_[l]->state_gradient(to.h + offset, to.c == nullptr ? nullptr : to.c + offset);
+  }
+}
+
+void LanguageModelPass::copy_input_gradient(float* to) const {
+  Panels dx;
+  layers_.front()->input_gradient(dx);
+  copy_rows_out(dx, 0, dx.rows(), dx.columns(), to);
+}
+
+}  // namespace unroll::cpu

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace unroll::cpu {
+
+/// Units are handled in blocks of so many: one AVX-512 vector of floats.
+inline constexpr int64_t kBlock = 16;
+
+/// Columns of a panel that holds a single gate.
+inline constexpr int64_t kPanel = 64;
+
+/// n rounded up to whole blocks.
+inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+/// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width) of every row, row
+/// after row, on 64-byte boundaries. Both a product's left side (along a row) and its right side (down a panel)
+/// are then read from consecutive memory. The columns past the last one are zero until somebody writes to them.
+class Panels {
+ public:
+  Panels() = default;
+
+  /// Gives it a shape; `width` is a multiple of kBlock. Zeroes the values unless the shape stays the same.
+  void resize(int64_t rows, int64_t columns, int64_t width = kPanel) {
+    if (rows == rows_ && columns == columns_ && width == width_) {
+      return;
+    }
+    const int64_t size = rows * round_up(columns, width);
+    if (size > capacity_) {
+      const auto bytes = static_cast<std::size_t>(size) * sizeof(float);
+      data_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
+      capacity_ = size;
+    }
+    std::fill_n(data_.get(), size, 0.0F);
+    rows_ = rows;
+    columns_ = columns;
+    width_ = width;
+  }
+
+  int64_t rows() const { return rows_; }
+  int64_t columns() const { return columns_; }
+  int64_t width() const { return width_; }
+  int64_t panels() const { return (columns_ + width_ - 1) / width_; }
+
+  /// Columns of panel p, in whole blocks.
+  int64_t panel_columns(int64_t p) const {
+    return std::min(width_, round_up(columns_ - p * width_, kBlock));
+  }
+
+  /// From row to row of one panel, and from panel to panel, in floats.
+  int64_t row_stride() const { return width_; }
+  int64_t panel_stride() const { return rows_ * width_; }
+
+  /// The values at `column` of a row and those after it to the end of the panel.
+  float* at(int64_t row, int64_t column) {
+    return data_.get() + column / width_ * panel_stride() + row * width_ + column % width_;
+  }
+  const float* at(int64_t row, int64_t column) const {
+    return const_cast<Panels*>(this)->at(row, column);
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(float* data) const { ::operator delete(data, kAlignment); }
+  };
+
+  std::unique_ptr<float, Free> data_;
+  int64_t capacity_ = 0;
+  int64_t rows_ = 0;
+  int64_t columns_ = 0;
+  int64_t width_ = kPanel;
+};
+
+/// Somebody else's matrix of floats, as its strides (in floats) lay it out.
+struct StridedMatrix {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t row_stride = 0;
+  int64_t column_stride = 0;
+
+  float& operator()(int64_t row, int64_t column) const {
+    return data[row * row_stride + column * column_stride];
+  }
+};
+
+/// Gates whose products are taken together: kBlock units of each gate stand side by side in a panel, so that one
+/// tile of a product holds all that those units need.
+struct Gates {
+  int64_t count = 1;
+  int64_t hidden = 0;
+
+  /// Columns of all gates, in whole blocks.
+  int64_t columns() const { return count * round_up(hidden, kBlock); }
+  /// Width of their panels.
+  int64_t width() const { return count == 1 ? kPanel : count * kBlock; }
+  /// Where block u of a gate stands among the columns.
+  int64_t column(int64_t u, int64_t gate) const { return (u * count + gate) * kBlock; }
+  int64_t blocks() const { return round_up(hidden, kBlock) / kBlock; }
+};
+
+}  // namespace unroll::cpu

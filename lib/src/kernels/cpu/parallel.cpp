@@ -1,0 +1,18 @@
+#include "kernels/cpu/parallel.h"
+
+#include <ATen/Parallel.h>
+
+#ifndef _OPENMP
+#error "at::parallel_for is serial, without a word, in a file that is compiled without OpenMP"
+#endif
+
+namespace unroll::cpu {
+
+void parallel_for(int64_t begin, int64_t end, int64_t grain,
+                  const std::function<void(int64_t, int64_t)>& work) {
+  at::parallel_for(begin, end, grain, work);
+}
+
+int64_t thread_count() { return at::get_num_threads(); }
+
+}  // namespace unroll::cpu

@@ -1,0 +1,135 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cpu/cells.h"
+#include "kernels/cpu/panels.h"
+
+namespace unroll::cpu {
+
+/// Which recurrence, and where a GRU's reset gate acts.
+enum class CellKind { kRnn, kLstm, kGruBefore, kGruAfter };
+
+/// Gates of a cell: RNN {h}, LSTM {i, f, o, g}, GRU {z, r, n}.
+int64_t gate_count(CellKind cell);
+
+/// One gate's parameters, or where their gradients are to go, as the caller holds them.
+struct GateParameters {
+  StridedMatrix W_x;          ///< (V or inputs, H)
+  StridedMatrix W_h;          ///< (H, H)
+  float* b = nullptr;         ///< (H)
+  float* b_again = nullptr;   ///< (H) a second bias that is added to the first, or none
+};
+
+/// One layer's.
+struct LayerParameters {
+  std::vector<GateParameters> gates;
+  float* b_hh = nullptr;  ///< (H) GRU with the reset after the product: the bias inside it
+};
+
+/// The tokens of a batch, each distinct one once.
+struct TokenRows {
+  std::vector<int64_t> tokens;  ///< the distinct tokens
+  std::vector<int32_t> slot;    ///< (T*B): which of them stands at step t of sequence b
+};
+
+/// One recurrent layer over one batch: all that its time loops read and write.
+///
+/// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which need no barrier between
+/// the steps, or by units where there are too few sequences.
+class Recurrence {
+ public:
+  Recurrence(CellKind cell, int64_t hidden);
+  Recurrence(const Recurrence&) = delete;
+  Recurrence& operator=(const Recurrence&) = delete;
+
+  /// Makes room for T steps of B sequences and copies the weights to where the products find them; those for the
+  /// backward pass when `with_backward`.
+  void begin(int64_t steps, int64_t batch_size, const LayerParameters& parameters, bool with_backward);
+
+  /// The state before the first step: row-major (B, H) each; null stands for zeros.
+  void set_state(const float* h, const float* c);
+
+  /// X_t W_x + b by looking the tokens' rows up. `rows` must stay until the backward pass.
+  void set_input(const TokenRows& rows, const LayerParameters& parameters);
+  /// X_t W_x + b by a product: x's rows from `first_row` on.
+  void set_input(const Panels& x, int64_t first_row, const LayerParameters& parameters, bool with_backward);
+
+  /// All time steps.
+  void forward();
+
+  /// The states ((T+1)*B, H): rows from t*B on are those before step t.
+  const Panels& h() const { return h_; }
+  /// The state after the last step, row-major (B, H); c is the LSTM's.
+  void copy_state(float* h, float* c) const;
+
+  /// The gradient by each step's h from outside the recurrence (T*B, H), to be filled before backward().
+  Panels& dh() { return dh_; }
+
+  /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
+  void set_state_gradient(const float* dh, const float* dc);
+
+  /// All time steps, then the parameters' gradients, which are written to `gradients` (W_x of tokens: only the rows of
+  /// tokens that occur; the others are left alone).
+  void backward(const LayerParameters& gradients);
+
+  /// After backward(), of a layer whose input was a matrix: the gradient by that input (T*B, inputs).
+  void input_gradient(Panels& dx) const;
+  /// After backward(): the gradient by the state before the first step, row-major (B, H) each.
+  void state_gradient(float* dh, float* dc) const;
+
+ private:
+  // Gates whose products with the same state are taken together.
+  struct Group {
+    Gates gates;
+    std::vector<int64_t> members;  // which of the cell's gates
+    Panels W_h;                    // (H, columns)
+    Panels W_h_t;                  // (columns, H)
+    Panels input;                  // the inputs' share
+  };
+  // Gradients by the inputs' share in some gates: a member of -1 stands for a column that holds something else.
+  struct InputPart {
+    Gates gates;
+    std::vector<int64_t> members;
+    const Panels* dz = nullptr;
+    Panels W_x_t;  // (columns, inputs)
+    Panels sums;   // summed over the rows of a slot
+  };
+
+  const Panels& left(std::size_t phase) const { return phase == 0 ? h_ : rh_; }
+  const Panels& dz(std::size_t phase) const;
+  bool split_by_sequences() const;
+  void forward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
+                     int64_t p_end);
+  void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
+                      int64_t p_end);
+  void bias_row(const Group& group, const LayerParameters& parameters, Panels& row) const;
+  void recurrent_gradients(const LayerParameters& gradients) const;
+  void input_gradients(const LayerParameters& gradients);
+
+  CellKind cell_;
+  int64_t hidden_;
+  int64_t steps_ = 0;
+  int64_t batch_size_ = 0;
+  std::vector<Group> groups_;
+  std::vector<InputPart> parts_;
+
+  const Panels* x_ = nullptr;  // the input, if it is a matrix
+  int64_t x_first_row_ = 0;
+  const TokenRows* tokens_ = nullptr;  // the input, if it is tokens
+  std::vector<int32_t> every_row_;     // slots of a matrix: each row its own, then all the same
+  std::vector<int32_t> one_slot_;
+  Panels b_hh_;  // (1, H)
+
+  Panels h_;
+  Panels c_;
+  Panels gates_;
+  Panels n_;   // GRU: the candidate, or with the reset after the product what the reset gate multiplies
+  Panels rh_;  // GRU with the reset before the product
+  Panels dh_;
+  Panels dh_last_;  // (B, H)
+  Panels carry_;    // (B, H) LSTM: the gradient by c; GRU: by h, past the products
+};
+
+}  // namespace unroll::cpu

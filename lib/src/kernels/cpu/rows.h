@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/panels.h"
+
+namespace unroll::cpu {
+
+/// sums[slot[r]] += values[r] over all rows r, for panel p alone, whose sums are zeroed first.
+///
+/// values (R, N), slot[r] in [0, sums.rows()), sums (., N) of the same width.
+void sum_rows(const Panels& values, const int32_t* slot, int64_t p, Panels& sums);
+
+/// values[r] += row for the rows [begin, end), panel p alone; row (1, N).
+void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& values);
+
+/// values *= factor.
+void scale(float factor, Panels& values);
+
+/// to[r] = row r of the row-major `from` (rows, columns), zeros past the last column; all zeros when it is null.
+void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to);
+
+/// Row r of the row-major `to` (rows, columns) = from[first_row + r].
+void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns, float* to);
+
+}  // namespace unroll::cpu

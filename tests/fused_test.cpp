@@ -1,0 +1,324 @@
+#include "unroll/fused.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "all_close.h"
+#include "model_configs.h"
+#include "thrown.h"
+#include "unroll/error.h"
+#include "unroll/rnn_model_scratch.h"
+#include "unroll/rnn_scratch.h"
+
+namespace unroll {
+namespace {
+
+struct Shape {
+  int64_t B, T, V, H;
+};
+
+std::string to_text(const Shape& shape) {
+  return fmt::format("B {} T {} V {} H {}", shape.B, shape.T, shape.V, shape.H);
+}
+
+Batch random_batch(const Shape& shape) {
+  return {torch::randint(shape.V, {shape.B, shape.T}, torch::kInt64),
+          torch::randint(shape.V, {shape.B, shape.T}, torch::kInt64)};
+}
+
+State random_state(const SequenceModel& net, int64_t B) {
+  auto state = net.begin_state(B);
+  for (auto& s : state) {
+    s = (torch::randn_like(s) * 0.5).requires_grad_();
+  }
+  return state;
+}
+
+// Weights at which gates neither saturate nor vanish, so that every part of a gradient counts.
+void draw_weights(const SequenceModel& net) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, weight] : net.weights()) {
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(weight.size(-1))));
+  }
+}
+
+// |a - b| / |b|
+double distance(const torch::Tensor& a, const torch::Tensor& b) {
+  const torch::NoGradGuard no_grad;
+  return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
+}
+
+std::vector<ModelConfig> models(int64_t hidden) {
+  auto result = recurrent_models(hidden);
+  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+    result.push_back(config_of(ModelKind::kConcise, cell, hidden));
+    result.back().layers = 3;
+  }
+  return result;
+}
+
+class Fused : public ::testing::TestWithParam<ModelConfig> {
+ protected:
+  // The plain model and the fused one over the same weights.
+  std::unique_ptr<SequenceModel> plain_;
+  std::unique_ptr<FusedModel> fused_;
+
+  void make(const Shape& shape) {
+    auto config = GetParam();
+    config.hidden = shape.H;
+    plain_ = make_model(config, shape.V, torch::kCPU);
+    draw_weights(*plain_);
+    auto other = make_model(config, shape.V, torch::kCPU);
+    load_weights(*other, plain_->weights());
+    fused_ = std::make_unique<FusedModel>(std::move(other), config);
+  }
+
+  void expect_same_gradients(double tolerance) const {
+    const auto expected = plain_->weights();
+    const auto actual = fused_->weights();
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_LT(distance(actual[i].tensor.grad(), expected[i].tensor.grad()), tolerance)
+          << expected[i].name;
+    }
+  }
+};
+
+// Of the float32 sums themselves; the bound.
+constexpr double kTolerance = 1e-5;
+
+TEST_P(Fused, LossStatesAndGradientsEqualThePlainModelsOverRandomShapes) {
+  std::mt19937 random(7);
+  at::manual_seed(7);
+  const auto draw = [&](std::initializer_list<int64_t> values) {
+    return values.begin()[random() % values.size()];
+  };
+  std::vector<Shape> shapes{{1, 1, 1, 1}, {1, 5, 3, 16}, {32, 4, 28, 64}, {2, 3, 70, 65}};
+  for (int n = 0; n < 6; ++n) {
+    shapes.push_back({draw({1, 2, 3, 7, 33, 70}), draw({1, 2, 6}), draw({1, 2, 17, 28, 130}),
+                      draw({1, 3, 15, 17, 48, 63, 96, 131})});
+  }
+  for (const auto& shape : shapes) {
+    SCOPED_TRACE(to_text(shape));
+    make(shape);
+    const auto batch = random_batch(shape);
+    const auto state = random_state(*plain_, shape.B);
+    State fused_state;
+    for (const auto& s : state) {
+      fused_state.push_back(s.detach().clone().requires_grad_());
+    }
+    const auto [loss, after] = plain_->loss(batch, state);
+    const auto [fused_loss, fused_after] = fused_->loss(batch, fused_state);
+    EXPECT_NEAR(fused_loss.item<double>(), loss.item<double>(), 2e-6 * (1 + loss.item<double>()));
+
+    // The state after the batch takes part in the gradient, as where a sequence goes on.
+    auto total = loss;
+    auto fused_total = fused_loss;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      EXPECT_LT(distance(fused_after[i], after[i]), kTolerance);
+      total = total + 0.1 * after[i].square().sum();
+      fused_total = fused_total + 0.1 * fused_after[i].square().sum();
+    }
+    total.backward();
+    fused_total.backward();
+    expect_same_gradients(kTolerance);
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      EXPECT_LT(distance(fused_state[i].grad(), state[i].grad()), kTolerance) << "state " << i;
+    }
+  }
+}
+
+TEST_P(Fused, LogitsAndTheirGradientsEqualThePlainModels) {
+  at::manual_seed(3);
+  const Shape shape{5, 4, 19, 37};
+  make(shape);
+  const auto batch = random_batch(shape);
+  const auto weighting = torch::randn({shape.B * shape.T, shape.V});
+  const auto [logits, after] = plain_->forward(batch.X, plain_->begin_state(shape.B));
+  const auto [fused_logits, fused_after] = fused_->forward(batch.X, fused_->begin_state(shape.B));
+  EXPECT_LT(distance(fused_logits, logits), kTolerance);
+  (logits * weighting).sum().backward();
+  (fused_logits * weighting).sum().backward();
+  expect_same_gradients(kTolerance);
+}
+
+TEST_P(Fused, TheUpstreamGradientScalesTheGradients) {
+  at::manual_seed(4);
+  const Shape shape{3, 4, 11, 20};
+  make(shape);
+  const auto batch = random_batch(shape);
+  (plain_->loss(batch, plain_->begin_state(shape.B)).first * 3).backward();
+  (fused_->loss(batch, fused_->begin_state(shape.B)).first * 3).backward();
+  expect_same_gradients(kTolerance);
+}
+
+TEST_P(Fused, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
+  at::manual_seed(5);
+  const int before = torch::get_num_threads();
+  for (const auto& shape : {Shape{32, 6, 28, 130}, Shape{3, 4, 200, 200}}) {
+    SCOPED_TRACE(to_text(shape));
+    make(shape);
+    const auto batch = random_batch(shape);
+    std::vector<std::vector<torch::Tensor>> results;
+    for (const int threads : {1, 2, 3}) {
+      torch::set_num_threads(threads);
+      for (const auto& [name, weight] : fused_->weights()) {
+        weight.mutable_grad().reset();
+      }
+      const auto [loss, after] = fused_->loss(batch, fused_->begin_state(shape.B));
+      loss.backward();
+      results.push_back({loss.detach(), after[0].detach()});
+      for (const auto& [name, weight] : fused_->weights()) {
+        results.back().push_back(weight.grad());
+      }
+    }
+    torch::set_num_threads(before);
+    for (const auto& result : results) {
+      for (std::size_t i = 0; i < result.size(); ++i) {
+        EXPECT_TRUE(torch::equal(result[i], results[0][i])) << "tensor " << i;
+      }
+    }
+  }
+}
+
+TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
+  at::manual_seed(6);
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  for (auto* net : {static_cast<SequenceModel*>(plain_.get()),
+                    static_cast<SequenceModel*>(fused_.get())}) {
+    for (const auto& [name, weight] : net->weights()) {
+      weight.set_data(weight.to(torch::kFloat64));
+    }
+  }
+  const auto batch = random_batch(shape);
+  State state;
+  for (const auto& s : plain_->begin_state(shape.B)) {
+    state.push_back(s.to(torch::kFloat64));
+  }
+  EXPECT_TRUE(torch::equal(fused_->forward(batch.X, state).first,
+                           plain_->forward(batch.X, state).first));
+}
+
+TEST_P(Fused, MemoryIsReusedWithoutARest) {
+  at::manual_seed(8);
+  const Shape shape{4, 3, 9, 21};
+  make(shape);
+  const auto batch = random_batch(shape);
+  const auto gradients = [&] {
+    std::vector<torch::Tensor> result;
+    for (const auto& [name, weight] : fused_->weights()) {
+      weight.mutable_grad().reset();
+    }
+    fused_->loss(batch, fused_->begin_state(shape.B)).first.backward();
+    for (const auto& [name, weight] : fused_->weights()) {
+      result.push_back(weight.grad().clone());
+    }
+    return result;
+  };
+  const auto first = gradients();
+  // Other values, another shape, not a number: nothing of them may stay.
+  auto poisoned = fused_->begin_state(shape.B);
+  for (auto& s : poisoned) {
+    s.fill_(std::numeric_limits<float>::quiet_NaN());
+  }
+  const auto loss = fused_->loss(batch, poisoned).first;
+  EXPECT_FALSE(std::isfinite(loss.item<double>()));
+  loss.backward();
+  fused_->loss(random_batch({7, 2, 9, 21}), fused_->begin_state(7)).first.backward();
+  const auto again = gradients();
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    EXPECT_TRUE(torch::equal(again[i], first[i])) << "weight " << i;
+  }
+}
+
+TEST_P(Fused, TwoGraphsLiveSideBySide) {
+  at::manual_seed(9);
+  const Shape shape{4, 3, 9, 21};
+  make(shape);
+  const auto one = random_batch(shape);
+  const auto two = random_batch(shape);
+  (plain_->loss(one, plain_->begin_state(shape.B)).first +
+   plain_->loss(two, plain_->begin_state(shape.B)).first)
+      .backward();
+  (fused_->loss(one, fused_->begin_state(shape.B)).first +
+   fused_->loss(two, fused_->begin_state(shape.B)).first)
+      .backward();
+  expect_same_gradients(kTolerance);
+}
+
+TEST_P(Fused, AGraphIsDifferentiatedOnce) {
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  const auto loss = fused_->loss(random_batch(shape), fused_->begin_state(shape.B)).first;
+  loss.backward({}, /*retain_graph=*/true);
+  EXPECT_THROW(loss.backward(), Error);
+}
+
+TEST_P(Fused, ATokenOutsideTheVocabularyIsAnError) {
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  auto batch = random_batch(shape);
+  batch.X[0][0] = 5;
+  EXPECT_EQ(thrown<Error>([&] { fused_->forward(batch.X, fused_->begin_state(shape.B)); }),
+            "a token must be in [0, 5), got 5");
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Fused, ::testing::ValuesIn(models(8)),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST(FusedForwardFunctions, AreTheScratchModelsToo) {
+  for (const auto& config : recurrent_models(23)) {
+    if (config.model != ModelKind::kScratch) {
+      continue;
+    }
+    SCOPED_TRACE(name_of(config));
+    at::manual_seed(2);
+    const auto plain = make_model(config, 12, torch::kCPU);
+    draw_weights(*plain);
+    const auto weights = plain->weights();
+    const ForwardFn forward = config.cell == Cell::kRnn    ? fused_rnn
+                              : config.cell == Cell::kLstm ? fused_lstm
+                              : gru_reset(config) == GruReset::kBefore ? fused_gru
+                                                                       : fused_gru_reset_after;
+    NamedTensors copies;
+    for (const auto& [name, weight] : weights) {
+      copies.push_back({name, weight.detach().clone().requires_grad_()});
+    }
+    RNNModelScratch fused(
+        12, 23, torch::kCPU, [&](auto...) { return copies; },
+        [&](int64_t B, auto...) { return plain->begin_state(B); }, forward);
+    const auto batch = random_batch({4, 5, 12, 23});
+    plain->loss(batch, plain->begin_state(4)).first.backward();
+    fused.loss(batch, fused.begin_state(4)).first.backward();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      EXPECT_LT(distance(copies[i].tensor.grad(), weights[i].tensor.grad()), kTolerance)
+          << weights[i].name;
+    }
+  }
+}
+
+TEST(FusedForwardFunctions, GiveTheGradientByTheirInputs) {
+  at::manual_seed(1);
+  auto params = get_params(6, 10, torch::kCPU);
+  auto x = torch::randn({3, 2, 6}).requires_grad_();
+  const auto state = init_rnn_state(2, 10, torch::kCPU);
+  rnn(x, state, params).first.square().sum().backward();
+  const auto expected = x.grad().clone();
+  x.mutable_grad().reset();
+  fused_rnn(x, state, params).first.square().sum().backward();
+  EXPECT_LT(distance(x.grad(), expected), kTolerance);
+}
+
+TEST(FusedModel, RefusesTheMlp) {
+  const auto config = config_of(ModelKind::kScratch, Cell::kMlp, 4);
+  EXPECT_THROW(FusedModel(make_model(config, 5, torch::kCPU), config), UsageError);
+}
+
+}  // namespace
+}  // namespace unroll
