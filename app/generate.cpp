@@ -43,8 +43,8 @@ void generate(int argc, const char* const* argv) {
   const auto checkpoint = load_checkpoint(path);
   const auto fitted = fit_prompts(options, prompts, checkpoint.text.normalize, checkpoint.vocab);
   const auto net = make_model(checkpoint, device);
-  for (const auto& prompt : fitted) {
-    fmt::print("{}\n", predict_ch8(prompt, length, *net, checkpoint.vocab));
+  for (const auto& text : predict_ch8(fitted, length, *net, checkpoint.vocab)) {
+    fmt::print("{}\n", text);
   }
 }
 

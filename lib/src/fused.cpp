@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
+#include "kernels/cpu/decoder.h"
 #include "kernels/cpu/language_model.h"
 #include "kernels/cpu/rows.h"
 #include "unroll/error.h"
@@ -42,6 +44,12 @@ struct Layout {
   bool concise;  // torch::nn's layout, else the scratch models'
   int64_t layers;
 };
+
+Layout layout_of(const ModelConfig& config) {
+  return {.cell = kind_of(config),
+          .concise = config.model == ModelKind::kConcise,
+          .layers = config.layers};
+}
 
 cpu::StridedMatrix matrix(const torch::Tensor& tensor) {
   return {tensor.data_ptr<float>(), tensor.size(0), tensor.size(1), tensor.stride(0),
@@ -138,13 +146,16 @@ struct Call : torch::CustomClassHolder {
   bool differentiated = false;
 };
 
-void check_tokens(const torch::Tensor& tokens, int64_t V, const char* what) {
-  const auto* values = tokens.data_ptr<int64_t>();
-  const auto* end = values + tokens.numel();
-  const auto* bad = std::find_if(values, end, [&](int64_t v) { return v < 0 || v >= V; });
-  if (bad != end) {
+void check_tokens(std::span<const int64_t> tokens, int64_t V, const char* what) {
+  const auto bad =
+      std::find_if(tokens.begin(), tokens.end(), [&](int64_t v) { return v < 0 || v >= V; });
+  if (bad != tokens.end()) {
     throw Error(fmt::format("{} must be in [0, {}), got {}", what, V, *bad));
   }
+}
+
+std::span<const int64_t> span_of(const torch::Tensor& tokens) {
+  return {tokens.data_ptr<int64_t>(), static_cast<std::size_t>(tokens.numel())};
 }
 
 // Arguments: the weights, the states, then the input if it is not tokens. Results: logits or loss, then the states.
@@ -165,7 +176,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     auto& pass = *call->pass;
     int64_t steps = 0;
     if (call->tokens.defined()) {
-      check_tokens(call->tokens, V, "a token");
+      check_tokens(span_of(call->tokens), V, "a token");
       steps = call->tokens.size(0);
       pass.forward(call->tokens.data_ptr<int64_t>(), steps, B, parameters, pointers(state),
                    call->with_backward);
@@ -178,7 +189,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
 
     Tensors results;
     if (call->labels.defined()) {
-      check_tokens(call->labels, V, "a label");
+      check_tokens(span_of(call->labels), V, "a label");
       const double loss = pass.mean_cross_entropy(call->labels.data_ptr<int64_t>());
       results.push_back(torch::full({}, loss, torch::kFloat32));
     } else {
@@ -276,6 +287,27 @@ std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<Call>& call, const 
   return {results[0], State(results.begin() + 1, results.end())};
 }
 
+// Packed weights, and no allocation in a step.
+class FusedDecoder : public Decoder {
+ public:
+  FusedDecoder(const Layout& layout, at::TensorList weights, int64_t batch_size)
+      : decoder_(layout.cell, batch_size, parameters_of(layout, weights)),
+        vocab_size_(weights.back().numel()),
+        logits_(static_cast<std::size_t>(batch_size * vocab_size_)) {}
+
+  std::span<const float> step(std::span<const int64_t> tokens) override {
+    check_tokens(tokens, vocab_size_, "a token");
+    const auto& logits = decoder_.step(tokens);
+    cpu::copy_rows_out(logits, 0, logits.rows(), vocab_size_, logits_.data());
+    return logits_;
+  }
+
+ private:
+  cpu::Decoder decoder_;
+  int64_t vocab_size_;
+  std::vector<float> logits_;
+};
+
 // A forward function from scratch: the fused one, or `plain` where there is no fused one.
 std::pair<torch::Tensor, State> run_scratch(CellKind cell, decltype(rnn)* plain,
                                             const torch::Tensor& inputs, const State& state,
@@ -334,13 +366,19 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
     return Y.defined() ? model_->loss({X, Y}, state) : model_->forward(X, state);
   }
   const auto call = c10::make_intrusive<Call>();
-  call->layout = {.cell = kind_of(config_),
-                  .concise = config_.model == ModelKind::kConcise,
-                  .layers = config_.layers};
+  call->layout = layout_of(config_);
   call->pass = passes_->take();
   call->tokens = X.t().contiguous();
   call->labels = Y.defined() ? Y.t().contiguous() : Y;
   return unroll::run(call, tensors);
+}
+
+std::unique_ptr<Decoder> FusedModel::make_decoder(int64_t batch_size) {
+  const auto tensors = values(model_->weights());
+  if (!all_float_on_cpu(tensors)) {
+    return model_->make_decoder(batch_size);
+  }
+  return std::make_unique<FusedDecoder>(layout_of(config_), tensors, batch_size);
 }
 
 std::pair<torch::Tensor, State> FusedModel::forward(const torch::Tensor& X, const State& state) {

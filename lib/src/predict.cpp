@@ -1,10 +1,8 @@
 #include "unroll/predict.h"
 
 #include <fmt/format.h>
-#include <torch/types.h>
-
 #include <algorithm>
-#include <vector>
+#include <cstddef>
 
 #include "unroll/error.h"
 
@@ -26,37 +24,55 @@ std::vector<std::string> tokens_of(std::string_view prompt, TokenKind kind) {
 
 }  // namespace
 
-std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
-                        const Vocab& vocab) {
+std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                     SequenceModel& net, const Vocab& vocab) {
   if (num_preds < 0) {
     throw UsageError(fmt::format("tokens to predict must be >= 0, got {}", num_preds));
   }
-  const torch::NoGradGuard no_grad;
-  const auto device = net.device();
-  auto state = net.begin_state(1);
-  auto X = torch::empty({1, 1}, torch::TensorOptions().dtype(torch::kInt64).device(device));
-  const auto feed = [&](int64_t token) {
-    X.fill_(token);
-    auto [logits, next] = net.forward(X, state);
-    state = std::move(next);
-    return logits;
-  };
-
-  auto outputs = vocab[tokens_of(prefix, vocab.kind())];
-  const auto prefix_size = outputs.size();
-  std::for_each(outputs.begin(), outputs.end() - 1, feed);
-  for (int64_t i = 0; i < num_preds; ++i) {
-    outputs.push_back(feed(outputs.back()).argmax(1).item<int64_t>());
+  std::vector<std::vector<int64_t>> outputs;
+  std::size_t longest = 0;
+  for (const auto& prefix : prefixes) {
+    outputs.push_back(vocab[tokens_of(prefix, vocab.kind())]);
+    longest = std::max(longest, outputs.back().size());
   }
+  std::vector<std::size_t> prefix_sizes(outputs.size());
+  std::transform(outputs.begin(), outputs.end(), prefix_sizes.begin(),
+                 [](const auto& tokens) { return tokens.size(); });
 
-  std::string text(prefix);
-  for (std::size_t i = prefix_size; i < outputs.size(); ++i) {
-    if (vocab.kind() == TokenKind::kWord && !text.ends_with('\n')) {
-      text += ' ';
+  // All go on together; whoever has been through its prefix begins to predict, and the shortest are done first.
+  const auto predictions = static_cast<std::size_t>(num_preds);
+  const std::size_t steps = prefixes.empty() ? 0 : longest - 1 + predictions;
+  const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
+  std::vector<int64_t> fed(outputs.size());
+  for (std::size_t t = 0; t < steps; ++t) {
+    std::transform(outputs.begin(), outputs.end(), fed.begin(), [&](const auto& tokens) {
+      return t < tokens.size() ? tokens[t] : tokens.back();
+    });
+    const auto logits = decoder->step(fed);
+    const auto V = static_cast<std::ptrdiff_t>(logits.size() / outputs.size());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      if (t + 1 == outputs[i].size() && outputs[i].size() < prefix_sizes[i] + predictions) {
+        const auto row = logits.begin() + static_cast<std::ptrdiff_t>(i) * V;
+        outputs[i].push_back(std::max_element(row, row + V) - row);
+      }
     }
-    text += vocab.to_token(outputs[i]);
   }
-  return text;
+
+  std::vector<std::string> texts = prefixes;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t n = prefix_sizes[i]; n < outputs[i].size(); ++n) {
+      if (vocab.kind() == TokenKind::kWord && !texts[i].ends_with('\n')) {
+        texts[i] += ' ';
+      }
+      texts[i] += vocab.to_token(outputs[i][n]);
+    }
+  }
+  return texts;
+}
+
+std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
+                        const Vocab& vocab) {
+  return predict_ch8(std::vector<std::string>{std::string(prefix)}, num_preds, net, vocab).front();
 }
 
 std::string normalize_prompt(std::string_view prompt, Normalize normalize) {

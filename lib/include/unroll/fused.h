@@ -27,6 +27,7 @@ class FusedModel : public SequenceModel {
 
   std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
   std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override;
+  std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override;
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
   NamedTensors weights() const override { return model_->weights(); }
   torch::Device device() const override { return model_->device(); }

@@ -3,6 +3,8 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +30,17 @@ const torch::Tensor& at(const NamedTensors& tensors, const std::string& name);
 /// The tensors without their names.
 std::vector<torch::Tensor> values(const NamedTensors& tensors);
 
+/// A model token by token, without gradients, from a state of zeros: what text is generated with.
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+
+  /// Feeds one more token to each of the B sequences.
+  ///
+  /// tokens (B), indices in [0,V) -> logits (B,V) of what follows, row-major, valid until the next call.
+  virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
+};
+
 /// A recurrent language model: all that training, prediction and checkpoints see of one.
 class SequenceModel {
  public:
@@ -40,6 +53,9 @@ class SequenceModel {
 
   /// Mean cross-entropy in nats over the batch's B*T tokens, a scalar with gradient, and the state.
   virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
+
+  /// Computes with the weights as they are now; the model must outlive it, and stay as it is meanwhile.
+  virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size);
 
   /// The state before the first token: zeros.
   virtual State begin_state(int64_t batch_size) const = 0;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "unroll/model.h"
 #include "unroll/text.h"
@@ -18,6 +19,10 @@ namespace unroll {
 /// Throws UsageError for an empty prefix or num_preds < 0.
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
                         const Vocab& vocab);
+
+/// The same for several prefixes at once, as one batch.
+std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                     SequenceModel& net, const Vocab& vocab);
 
 /// A prompt as the training text was written: lower case under Normalize::kLetters.
 std::string normalize_prompt(std::string_view prompt, Normalize normalize);

@@ -49,19 +49,22 @@ void LanguageModelPass::run_layers(const ModelParameters& parameters, const Stat
     auto& layer = *layers_[l];
     const auto& own = parameters.layers[l];
     const auto offset = static_cast<int64_t>(l) * size;
-    layer.begin(steps_, batch_size_, own, with_backward);
+    const int64_t inputs = l > 0 ? hidden_ : from_tokens_ ? 0 : x_.columns();
+    layer.pack(own, inputs, with_backward);
+    layer.begin(steps_, batch_size_, with_backward);
     layer.set_state(state.h == nullptr ? nullptr : state.h + offset,
                     state.c == nullptr ? nullptr : state.c + offset);
     if (l > 0) {
-      layer.set_input(layers_[l - 1]->h(), batch_size_, own, with_backward);
+      layer.set_input(layers_[l - 1]->h(), batch_size_);
     } else if (from_tokens_) {
       layer.set_input(tokens_, own);
     } else {
-      layer.set_input(x_, 0, own, with_backward);
+      layer.set_input(x_, 0);
     }
     layer.forward();
   }
-  output_.forward(layers_.back()->h(), batch_size_, parameters.output, with_backward);
+  output_.pack(parameters.output, with_backward);
+  output_.forward(layers_.back()->h(), batch_size_);
 }
 
 void LanguageModelPass::copy_state(const StatePointers& to) const {

@@ -11,36 +11,42 @@
 
 namespace unroll::cpu {
 
-void OutputLayer::forward(const Panels& h, int64_t first_row, const OutputParameters& parameters,
-                          bool with_backward) {
-  const int64_t rows = h.rows() - first_row;
-  const int64_t hidden = h.columns();
+void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
+  const int64_t hidden = parameters.W_hq.rows;
   const int64_t V = parameters.W_hq.columns;
   const Gates outputs{.count = 1, .hidden = V};
   W_.resize(hidden, V);
   b_.resize(1, V);
-  logits_.resize(rows, V);
-  if (with_backward) {
-    W_t_.resize(V, hidden);
-  }
+  copy_rows_in(parameters.b_q, 1, V, b_);
   parallel_for(0, hidden, grain(V), [&](int64_t first, int64_t last) {
-    pack(parameters.W_hq, outputs, 0, first, last, W_);
+    cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
   });
   if (with_backward) {
+    W_t_.resize(V, hidden);
     parallel_for(0, outputs.blocks(), grain(hidden * kBlock), [&](int64_t first, int64_t last) {
       pack_transposed(parameters.W_hq, outputs, 0, first * kBlock, std::min(last * kBlock, V), W_t_);
     });
   }
-  for (int64_t v = 0; v < V; ++v) {
-    *b_.at(0, v) = parameters.b_q[v];
-  }
-  parallel_for(0, rows, grain(hidden * V), [&](int64_t first, int64_t last) {
-    for (int64_t p = 0; p < W_.panels(); ++p) {
+}
+
+void OutputLayer::forward(const Panels& h, int64_t first_row) {
+  const int64_t rows = h.rows() - first_row;
+  logits_.resize(rows, W_.columns());
+  const auto multiply_part = [&](int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
+    for (int64_t p = p_begin; p < p_end; ++p) {
       multiply(h, first_row + first, last - first, W_, p, logits_.at(first, p * kPanel), kPanel,
                false);
       add_row(b_, first, last, p, logits_);
     }
-  });
+  };
+  if (rows >= W_.panels()) {
+    parallel_for(0, rows, grain(W_.rows() * W_.columns()), [&](int64_t first, int64_t last) {
+      multiply_part(first, last, 0, W_.panels());
+    });
+  } else {
+    parallel_for(0, W_.panels(), grain(rows * W_.rows() * kPanel),
+                 [&](int64_t first, int64_t last) { multiply_part(0, rows, first, last); });
+  }
 }
 
 double OutputLayer::mean_cross_entropy(const int64_t* labels) {

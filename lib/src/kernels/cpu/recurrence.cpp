@@ -65,8 +65,64 @@ Recurrence::Recurrence(CellKind cell, int64_t hidden) : cell_(cell), hidden_(hid
 
 const Panels& Recurrence::dz(std::size_t phase) const { return phase == 0 ? gates_ : n_; }
 
-void Recurrence::begin(int64_t steps, int64_t batch_size, const LayerParameters& parameters,
-                       bool with_backward) {
+void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool with_backward) {
+  for (auto& group : groups_) {
+    const auto& gates = group.gates;
+    group.W_h.resize(hidden_, gates.columns(), gates.width());
+    group.b.resize(1, gates.columns(), gates.width());
+    if (with_backward) {
+      group.W_h_t.resize(gates.columns(), hidden_);
+    }
+    if (inputs > 0) {
+      group.W_x.resize(inputs, gates.columns(), gates.width());
+    }
+    for (int64_t g = 0; g < gates.count; ++g) {
+      const auto& gate = parameters.gates[group.members[g]];
+      for (int64_t n = 0; n < hidden_; ++n) {
+        group.b.at(0, gates.column(n / kBlock, g))[n % kBlock] =
+            gate.b[n] + (gate.b_again == nullptr ? 0.0F : gate.b_again[n]);
+      }
+    }
+    parallel_for(0, gates.blocks(), grain(hidden_ * gates.columns() / 4),
+                 [&](int64_t first, int64_t last) {
+                   const int64_t begin = first * kBlock;
+                   const int64_t end = std::min(last * kBlock, hidden_);
+                   for (int64_t g = 0; g < gates.count; ++g) {
+                     const auto& W = parameters.gates[group.members[g]].W_h;
+                     cpu::pack(W, gates, g, begin, end, group.W_h);
+                     if (with_backward) {
+                       pack_transposed(W, gates, g, begin, end, group.W_h_t);
+                     }
+                   }
+                 });
+    parallel_for(0, inputs, grain(gates.columns()), [&](int64_t first, int64_t last) {
+      for (int64_t g = 0; g < gates.count; ++g) {
+        cpu::pack(parameters.gates[group.members[g]].W_x, gates, g, first, last, group.W_x);
+      }
+    });
+  }
+  if (inputs > 0 && with_backward) {
+    for (auto& part : parts_) {
+      part.W_x_t.resize(part.gates.columns(), inputs);
+      parallel_for(0, part.gates.blocks(), grain(kBlock * inputs),
+                   [&](int64_t first, int64_t last) {
+                     for (int64_t g = 0; g < part.gates.count; ++g) {
+                       if (part.members[g] >= 0) {
+                         pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g,
+                                         first * kBlock, std::min(last * kBlock, hidden_),
+                                         part.W_x_t);
+                       }
+                     }
+                   });
+    }
+  }
+  if (cell_ == CellKind::kGruAfter) {
+    b_hh_.resize(1, hidden_);
+    copy_rows_in(parameters.b_hh, 1, hidden_, b_hh_);
+  }
+}
+
+void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
   steps_ = steps;
   batch_size_ = batch_size;
   const int64_t rows = steps * batch_size;
@@ -81,32 +137,10 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, const LayerParameters&
   if (cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter) {
     n_.resize(rows, hidden_);
   }
-  if (cell_ == CellKind::kGruAfter) {
-    b_hh_.resize(1, hidden_);
-    copy_rows_in(parameters.b_hh, 1, hidden_, b_hh_);
-  }
   if (with_backward) {
     dh_.resize(rows, hidden_);
     dh_last_.resize(batch_size, hidden_);
     carry_.resize(batch_size, hidden_);
-  }
-  for (auto& group : groups_) {
-    group.W_h.resize(hidden_, group.gates.columns(), group.gates.width());
-    if (with_backward) {
-      group.W_h_t.resize(group.gates.columns(), hidden_);
-    }
-    parallel_for(0, round_up(hidden_, kBlock) / kBlock, grain(hidden_ * group.gates.columns() / 4),
-                 [&](int64_t first, int64_t last) {
-                   const int64_t begin = first * kBlock;
-                   const int64_t end = std::min(last * kBlock, hidden_);
-                   for (int64_t g = 0; g < group.gates.count; ++g) {
-                     const auto& W = parameters.gates[group.members[g]].W_h;
-                     pack(W, group.gates, g, begin, end, group.W_h);
-                     if (with_backward) {
-                       pack_transposed(W, group.gates, g, begin, end, group.W_h_t);
-                     }
-                   }
-                 });
   }
 }
 
@@ -123,82 +157,79 @@ void Recurrence::set_input(const TokenRows& rows, const LayerParameters& paramet
   const auto count = static_cast<int64_t>(rows.tokens.size());
   for (auto& group : groups_) {
     group.input.resize(count, group.gates.columns(), group.gates.width());
-    for (int64_t g = 0; g < group.gates.count; ++g) {
-      const auto& gate = parameters.gates[group.members[g]];
-      parallel_for(0, count, grain(hidden_), [&](int64_t first, int64_t last) {
+    parallel_for(0, count, grain(group.gates.columns()), [&](int64_t first, int64_t last) {
+      for (int64_t g = 0; g < group.gates.count; ++g) {
+        const auto& W_x = parameters.gates[group.members[g]].W_x;
         for (int64_t s = first; s < last; ++s) {
           const int64_t token = rows.tokens[s];
           for (int64_t n = 0; n < hidden_; n += kBlock) {
             float* to = group.input.at(s, group.gates.column(n / kBlock, g));
             for (int64_t j = 0; j < std::min(kBlock, hidden_ - n); ++j) {
-              to[j] = gate.W_x(token, n + j) + gate.b[n + j] +
-                      (gate.b_again == nullptr ? 0.0F : gate.b_again[n + j]);
+              to[j] = W_x(token, n + j);
             }
           }
         }
-      });
-    }
+      }
+      for (int64_t p = 0; p < group.input.panels(); ++p) {
+        add_row(group.b, first, last, p, group.input);
+      }
+    });
   }
 }
 
-void Recurrence::bias_row(const Group& group, const LayerParameters& parameters, Panels& row) const {
-  row.resize(1, group.gates.columns(), group.gates.width());
-  for (int64_t g = 0; g < group.gates.count; ++g) {
-    const auto& gate = parameters.gates[group.members[g]];
-    for (int64_t n = 0; n < hidden_; ++n) {
-      row.at(0, group.gates.column(n / kBlock, g))[n % kBlock] =
-          gate.b[n] + (gate.b_again == nullptr ? 0.0F : gate.b_again[n]);
-    }
-  }
-}
-
-void Recurrence::set_input(const Panels& x, int64_t first_row, const LayerParameters& parameters,
-                           bool with_backward) {
+void Recurrence::set_input(const Panels& x, int64_t first_row) {
   x_ = &x;
   x_first_row_ = first_row;
   tokens_ = nullptr;
   const int64_t rows = steps_ * batch_size_;
-  const int64_t inputs = x.columns();
-  every_row_.resize(static_cast<std::size_t>(rows));
-  std::iota(every_row_.begin(), every_row_.end(), 0);
-  one_slot_.assign(static_cast<std::size_t>(rows), 0);
+  if (static_cast<int64_t>(every_row_.size()) != rows) {
+    every_row_.resize(static_cast<std::size_t>(rows));
+    std::iota(every_row_.begin(), every_row_.end(), 0);
+    one_slot_.assign(static_cast<std::size_t>(rows), 0);
+  }
   for (auto& group : groups_) {
-    Panels W_x;
-    W_x.resize(inputs, group.gates.columns(), group.gates.width());
-    for (int64_t g = 0; g < group.gates.count; ++g) {
-      pack(parameters.gates[group.members[g]].W_x, group.gates, g, 0, inputs, W_x);
-    }
-    Panels bias;
-    bias_row(group, parameters, bias);
-    group.input.resize(rows, group.gates.columns(), group.gates.width());
-    parallel_for(0, rows, grain(inputs * group.gates.columns()), [&](int64_t first, int64_t last) {
-      for (int64_t p = 0; p < W_x.panels(); ++p) {
+    const auto& W_x = group.W_x;
+    group.input.resize(rows, W_x.columns(), W_x.width());
+    const auto multiply_part = [&](int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
+      for (int64_t p = p_begin; p < p_end; ++p) {
         multiply(x, first_row + first, last - first, W_x, p, group.input.at(first, p * W_x.width()),
                  W_x.width(), false);
-        add_row(bias, first, last, p, group.input);
+        add_row(group.b, first, last, p, group.input);
       }
-    });
-  }
-  if (with_backward) {
-    for (auto& part : parts_) {
-      part.W_x_t.resize(part.gates.columns(), inputs);
-      for (int64_t g = 0; g < part.gates.count; ++g) {
-        if (part.members[g] >= 0) {
-          pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g, 0, hidden_,
-                          part.W_x_t);
-        }
-      }
+    };
+    if (rows >= W_x.panels()) {
+      parallel_for(0, rows, grain(W_x.rows() * W_x.columns()), [&](int64_t first, int64_t last) {
+        multiply_part(first, last, 0, W_x.panels());
+      });
+    } else {
+      parallel_for(0, W_x.panels(), grain(W_x.rows() * W_x.width() * rows),
+                   [&](int64_t first, int64_t last) { multiply_part(0, rows, first, last); });
     }
+  }
+}
+
+void Recurrence::carry_state() {
+  const auto carry = [&](Panels& state) {
+    for (int64_t p = 0; p < state.panels(); ++p) {
+      const int64_t size = batch_size_ * state.width();
+      std::copy_n(state.at(steps_ * batch_size_, p * state.width()), size,
+                  state.at(0, p * state.width()));
+    }
+  };
+  carry(h_);
+  if (cell_ == CellKind::kLstm) {
+    carry(c_);
   }
 }
 
 bool Recurrence::split_by_sequences() const {
   // Each thread reads all weights in every step: fewer sequences than this a thread, and reading them costs more than
-  // the barriers of the other way.
+  // the barriers of the other way, provided that a step is worth a barrier.
   constexpr int64_t kSequencesAThread = 8;
+  constexpr int64_t kWorthABarrier = 4 * kWorthAThread;
   const int64_t threads = thread_count();
   const int64_t work = batch_size_ * hidden_ * groups_[0].gates.columns();
-  return threads == 1 || work < kWorthAThread || batch_size_ >= kSequencesAThread * threads;
+  return threads == 1 || work < kWorthABarrier || batch_size_ >= kSequencesAThread * threads;
 }
 
 void Recurrence::forward() {

@@ -44,20 +44,27 @@ class Recurrence {
   Recurrence(const Recurrence&) = delete;
   Recurrence& operator=(const Recurrence&) = delete;
 
-  /// Makes room for T steps of B sequences and copies the weights to where the products find them; those for the
-  /// backward pass when `with_backward`.
-  void begin(int64_t steps, int64_t batch_size, const LayerParameters& parameters, bool with_backward);
+  /// Copies the weights to where the products find them; those for the backward pass when `with_backward`.
+  /// `inputs`: columns of the input matrix, or 0 for a layer that reads tokens.
+  void pack(const LayerParameters& parameters, int64_t inputs, bool with_backward);
+
+  /// Makes room for T steps of B sequences.
+  void begin(int64_t steps, int64_t batch_size, bool with_backward);
 
   /// The state before the first step: row-major (B, H) each; null stands for zeros.
   void set_state(const float* h, const float* c);
 
-  /// X_t W_x + b by looking the tokens' rows up. `rows` must stay until the backward pass.
+  /// The input is tokens, of which it takes X_t W_x + b for each distinct one. `rows` must stay as long as it is used;
+  /// its slots may change.
   void set_input(const TokenRows& rows, const LayerParameters& parameters);
-  /// X_t W_x + b by a product: x's rows from `first_row` on.
-  void set_input(const Panels& x, int64_t first_row, const LayerParameters& parameters, bool with_backward);
+  /// The input is a matrix: x's rows from `first_row` on, which must stay until the backward pass.
+  void set_input(const Panels& x, int64_t first_row);
 
   /// All time steps.
   void forward();
+
+  /// The state after the last step becomes the one before the first.
+  void carry_state();
 
   /// The states ((T+1)*B, H): rows from t*B on are those before step t.
   const Panels& h() const { return h_; }
@@ -84,9 +91,11 @@ class Recurrence {
   struct Group {
     Gates gates;
     std::vector<int64_t> members;  // which of the cell's gates
-    Panels W_h;                    // (H, columns)
-    Panels W_h_t;                  // (columns, H)
-    Panels input;                  // the inputs' share
+    Panels W_h;    // (H, columns)
+    Panels W_h_t;  // (columns, H)
+    Panels W_x;    // (inputs, columns)
+    Panels b;      // (1, columns)
+    Panels input;  // the inputs' share: X_t W_x + b
   };
   // Gradients by the inputs' share in some gates: a member of -1 stands for a column that holds something else.
   struct InputPart {
@@ -104,7 +113,6 @@ class Recurrence {
                      int64_t p_end);
   void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                       int64_t p_end);
-  void bias_row(const Group& group, const LayerParameters& parameters, Panels& row) const;
   void recurrent_gradients(const LayerParameters& gradients) const;
   void input_gradients(const LayerParameters& gradients);
 

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/language_model.h"
+
+namespace unroll::cpu {
+
+/// A language model token by token: the weights are packed once, and a step allocates nothing.
+class Decoder {
+ public:
+  /// Begins with states of zeros. The parameters are copied.
+  Decoder(CellKind cell, int64_t batch_size, const ModelParameters& parameters);
+
+  /// The logits (B, V) after one more token of each of the B sequences; tokens[b] in [0,V).
+  const Panels& step(std::span<const int64_t> tokens);
+
+ private:
+  int64_t batch_size_;
+  TokenRows tokens_;
+  std::vector<std::unique_ptr<Recurrence>> layers_;
+  OutputLayer output_;
+};
+
+}  // namespace unroll::cpu
