@@ -49,7 +49,9 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
       float* values = logits.at(r, p * kPanel);
       for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
         const auto below = hn::Sub(hn::Load(d, values + k), largest);
-        const auto e = hn::IfThenElseZero(hn::Ge(below, least), hn::Exp(d, hn::Max(below, least)));
+        // neither comparison holds for what is not a number, which is passed on
+        const auto e = hn::IfThenElse(hn::Ge(below, least), hn::Exp(d, hn::Max(below, least)),
+                                      hn::IfThenElse(hn::Lt(below, least), hn::Zero(d), below));
         hn::Store(e, d, values + k);
         sums = hn::Add(sums, e);
       }
