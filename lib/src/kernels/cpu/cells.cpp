@@ -21,11 +21,12 @@ constexpr Tag d;
 constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
 HWY_INLINE Vector sigmoid(Vector x) {
-  // exp stays finite: at -88 the result is about the smallest that a float has. Max would lose what is not a number.
-  const auto least = hn::Set(d, -88.0F);
-  const auto bounded = hn::IfThenElse(hn::Lt(x, least), least, x);
+  // exp stays finite: at -88 the result is about the smallest that a float has. Neither Max nor Highway's Exp keeps what is
+  // not a number, by which a training that diverges is told.
+  const auto bounded = hn::Max(x, hn::Set(d, -88.0F));
   const auto one = hn::Set(d, 1.0F);
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
+  const auto result = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
+  return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
 HWY_INLINE Vector tanh(Vector x) { return hn::Tanh(d, x); }

@@ -41,17 +41,14 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
       }
     }
     const auto largest = hn::MaxOfLanes(d, most);
-    // exp underflows to zero long before; below -104 Highway's is not defined
-    const auto least = hn::Set(d, -100.0F);
     const float label_logit = *logits.at(r, labels[r]) - hn::GetLane(largest);
     auto sums = hn::Zero(d);
     for (int64_t p = 0; p < panels; ++p) {
       float* values = logits.at(r, p * kPanel);
       for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
         const auto below = hn::Sub(hn::Load(d, values + k), largest);
-        // neither comparison holds for what is not a number, which is passed on
-        const auto e = hn::IfThenElse(hn::Ge(below, least), hn::Exp(d, hn::Max(below, least)),
-                                      hn::IfThenElse(hn::Lt(below, least), hn::Zero(d), below));
+        // Highway's Exp gives 0 for what is not a number
+        const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(d, below), below);
         hn::Store(e, d, values + k);
         sums = hn::Add(sums, e);
       }
