@@ -54,8 +54,10 @@ double distance(const torch::Tensor& a, const torch::Tensor& b) {
   return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
 }
 
+// Those whose parameters a fused model can have.
 std::vector<ModelConfig> models(int64_t hidden) {
   auto result = recurrent_models(hidden);
+  std::erase_if(result, [](const auto& config) { return config.model == ModelKind::kFused; });
   for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
     result.push_back(config_of(ModelKind::kConcise, cell, hidden));
     result.back().layers = 3;

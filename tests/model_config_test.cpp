@@ -16,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(ModelConfig, NamesAreParsedBack) {
-  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused}) {
     EXPECT_EQ(parse_model_kind(to_string(kind)), kind);
   }
   for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm, Cell::kMlp}) {
@@ -25,7 +25,8 @@ TEST(ModelConfig, NamesAreParsedBack) {
   for (const auto reset : {GruReset::kBefore, GruReset::kAfter}) {
     EXPECT_EQ(parse_gru_reset(to_string(reset)), reset);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_model_kind("fused"); }), HasSubstr("'fused'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_model_kind("fast"); }),
+              AllOf(HasSubstr("'fast'"), HasSubstr("scratch, concise or fused")));
   EXPECT_THAT(thrown<UsageError>([] { parse_cell("RNN"); }),
               AllOf(HasSubstr("'RNN'"), HasSubstr("rnn, gru, lstm or mlp")));
   EXPECT_THAT(thrown<UsageError>([] { parse_gru_reset(""); }), HasSubstr("''"));
@@ -39,6 +40,25 @@ TEST(ModelConfig, TheGrusResetIsTheBooksFromScratchAndTorchsOtherwise) {
   EXPECT_EQ(gru_reset(config_of(ModelKind::kConcise, Cell::kGru, 2)), GruReset::kAfter);
 }
 
+TEST(ModelConfig, AFusedModelHasTheParametersOfThePlainOneThatHasSoManyLayers) {
+  auto config = config_of(ModelKind::kFused, Cell::kGru, 2);
+  EXPECT_EQ(parameter_model(config).model, ModelKind::kScratch);
+  EXPECT_EQ(gru_reset(config), GruReset::kBefore);
+  config.layers = 2;
+  EXPECT_EQ(parameter_model(config).model, ModelKind::kConcise);
+  EXPECT_EQ(gru_reset(config), GruReset::kAfter);
+  const auto concise = config_of(ModelKind::kConcise, Cell::kGru, 2);
+  EXPECT_EQ(parameter_model(concise).model, ModelKind::kConcise);
+}
+
+TEST(ModelConfig, FlopsAreThoseOfThreeProductsWithEachWeight) {
+  // 2 * 3 * (512 * 512 + 512 * 28)
+  EXPECT_EQ(training_flops_per_token(config_of(ModelKind::kScratch, Cell::kRnn, 512), 28), 1658880);
+  auto config = config_of(ModelKind::kConcise, Cell::kLstm, 8);
+  config.layers = 2;
+  EXPECT_EQ(training_flops_per_token(config, 5), 6 * (4 * 8 * 8 * 3 + 8 * 5));
+}
+
 TEST(ModelConfig, DescriptionsThatContradictThemselvesAreWrongUsage) {
   const auto refused = [](auto change, ModelKind kind = ModelKind::kScratch) {
     auto config = config_of(kind, Cell::kRnn, 4);
@@ -50,12 +70,18 @@ TEST(ModelConfig, DescriptionsThatContradictThemselvesAreWrongUsage) {
   EXPECT_THAT(refused([](auto& c) { c.layers = 2; }), HasSubstr("got 2"));
   refused([](auto& c) { c.gru_reset = GruReset::kAfter; });
   refused([](auto& c) { c.cell = Cell::kMlp; }, ModelKind::kConcise);
+  refused([](auto& c) { c.cell = Cell::kMlp; }, ModelKind::kFused);
+  const auto gru_before = [](auto& c) {
+    c.cell = Cell::kGru;
+    c.gru_reset = GruReset::kBefore;
+  };
+  refused(gru_before, ModelKind::kConcise);
   refused(
-      [](auto& c) {
-        c.cell = Cell::kGru;
-        c.gru_reset = GruReset::kBefore;
+      [&](auto& c) {
+        gru_before(c);
+        c.layers = 2;
       },
-      ModelKind::kConcise);
+      ModelKind::kFused);
 }
 
 TEST(ModelConfig, MakesTheModelItDescribes) {

@@ -32,25 +32,29 @@ inline ModelConfig config_of(ModelKind model, Cell cell, int64_t hidden) {
   return config;
 }
 
-/// Each model with a memory, one layer: both kinds, every cell, both forms of the GRU.
+/// Each model with a memory, one layer: every kind and cell, both forms of the GRU.
 inline std::vector<ModelConfig> recurrent_models(int64_t hidden) {
   std::vector<ModelConfig> models;
-  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused}) {
     for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
       models.push_back(config_of(kind, cell, hidden));
     }
   }
-  models.push_back(config_of(ModelKind::kScratch, Cell::kGru, hidden));
-  models.back().gru_reset = GruReset::kAfter;
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kFused}) {
+    models.push_back(config_of(kind, Cell::kGru, hidden));
+    models.back().gru_reset = GruReset::kAfter;
+  }
   return models;
 }
 
-/// Every model there is: recurrent_models, the MLP and a concise LSTM of two layers.
+/// Every model there is: recurrent_models, the MLP and LSTMs of two layers.
 inline std::vector<ModelConfig> all_models(int64_t hidden) {
   auto models = recurrent_models(hidden);
   models.push_back(config_of(ModelKind::kScratch, Cell::kMlp, hidden));
-  models.push_back(config_of(ModelKind::kConcise, Cell::kLstm, hidden));
-  models.back().layers = 2;
+  for (const auto kind : {ModelKind::kConcise, ModelKind::kFused}) {
+    models.push_back(config_of(kind, Cell::kLstm, hidden));
+    models.back().layers = 2;
+  }
   return models;
 }
 

@@ -181,6 +181,16 @@ int64_t parameter_count(const ModelConfig& config, int64_t vocab_size) {
   return G * (V * H + H * H + 2 * H) + (config.layers - 1) * G * (2 * H * H + 2 * H) + output;
 }
 
+double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {
+  check(config);
+  const auto V = static_cast<double>(vocab_size);
+  const auto H = static_cast<double>(config.hidden);
+  const auto L = static_cast<double>(config.layers);
+  const auto G = config.cell == Cell::kMlp ? 0.0 : static_cast<double>(gates(config.cell));
+  // W_h of every layer, W_x of those above the first, W_hq; a multiply-add is two operations, and there are three products.
+  return 6 * (G * H * H * (2 * L - 1) + H * V);
+}
+
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device) {
   check(config);

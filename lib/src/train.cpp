@@ -42,10 +42,17 @@ EagerStep::EagerStep(SequenceModel& net, Updater& updater, double clip, TrainPro
       params_(values(net.weights())) {}
 
 void EagerStep::run(const Batch& batch, bool reset_state) {
+  Timer timer;
+  const auto lap = [&](double& seconds) {
+    seconds += timer.stop();
+    timer.start();
+  };
   const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
   auto [loss, new_state] = net_.loss(batch, state);
+  lap(seconds_.forward);
   updater_.zero_grad();
   loss.backward();
+  lap(seconds_.backward);
 
   const torch::NoGradGuard no_grad;
   const auto norm = grad_clipping(params_, clip_);
@@ -62,6 +69,7 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
   sums.tokens += tokens;
   ++sums.steps;
   progress_.carry = detach(new_state);
+  lap(seconds_.update);
 }
 
 void check(const TrainOptions& options) {

@@ -52,6 +52,10 @@ void check(const ModelConfig& config);
 /// Number of values in all weights of such a model for V tokens.
 int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 
+/// Floating-point operations of one token's training step: twice the multiply-adds of the products with weights, forward,
+/// by the input and by the weights. Looking a token's row up counts nothing, as a one-hot product adds nothing to it.
+double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
+
 /// A new model with freshly drawn weights. Throws UsageError as check does.
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device);

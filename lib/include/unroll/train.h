@@ -42,6 +42,13 @@ class TrainStep {
   virtual void run(const Batch& batch, bool reset_state) = 0;
 };
 
+/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on, that tells nothing.
+struct StepSeconds {
+  double forward = 0;   ///< up to the loss
+  double backward = 0;  ///< up to the gradients
+  double update = 0;    ///< clipping, the update, the sums
+};
+
 /// The step as the notebook writes it, operation by operation.
 /// A step whose gradient is not finite is taken with a gradient of zero, which SGD does not move
 /// by, and is counted.
@@ -52,12 +59,16 @@ class EagerStep : public TrainStep {
 
   void run(const Batch& batch, bool reset_state) override;
 
+  /// Of all steps so far.
+  StepSeconds& seconds() { return seconds_; }
+
  private:
   SequenceModel& net_;
   Updater& updater_;
   double clip_;
   TrainProgress& progress_;
   std::vector<torch::Tensor> params_;
+  StepSeconds seconds_;
 };
 
 /// What one epoch came to.

@@ -2,6 +2,7 @@
 
 #include "unroll/accumulator.h"
 #include "unroll/animator.h"
+#include "unroll/bench.h"
 #include "unroll/checkpoint.h"
 #include "unroll/compare.h"
 #include "unroll/corpus.h"
