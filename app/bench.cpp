@@ -48,15 +48,17 @@ std::vector<int64_t> integers_of(const Options& options, const std::string& name
 
 void bench(int argc, const char* const* argv) {
   const BenchOptions defaults;
-  Options options("bench",
-                  "Trains models in turns and shows how fast each is: tokens a second, the ratio to the first "
-                  "row, and the share of what this machine's multiply-add units could do.");
+  Options options(
+      "bench",
+      "Trains models in turns and shows how fast each is: tokens a second, the ratio to the first "
+      "row, and the share of what this machine's multiply-add units could do.");
   add_corpus_options(options);
   options.group("Models (each a list: rnn,lstm)")
       .value("model", "of scratch, concise, fused", "KINDS", "scratch,concise,fused")
       .value("cell", "of rnn, gru, lstm", "CELLS", std::string(to_string(ModelConfig{}.cell)))
       .value("hidden", "hidden units of a layer", "H,...", fmt::to_string(ModelConfig{}.hidden))
-      .value("layers", "layers; more than one needs concise or fused", "L", fmt::to_string(ModelConfig{}.layers))
+      .value("layers", "layers; more than one needs concise or fused", "L",
+             fmt::to_string(ModelConfig{}.layers))
       .value("threads", "numbers of threads", "N,...", "1")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto");
   add_data_options(options);
@@ -72,10 +74,8 @@ void bench(int argc, const char* const* argv) {
   for (const auto cell : list_of(options.text("cell"), parse_cell)) {
     for (const auto hidden : integers_of(options, "hidden")) {
       for (const auto model : list_of(options.text("model"), parse_model_kind)) {
-        request.models.push_back({.model = model,
-                                  .cell = cell,
-                                  .hidden = hidden,
-                                  .layers = options.integer("layers")});
+        request.models.push_back(
+            {.model = model, .cell = cell, .hidden = hidden, .layers = options.integer("layers")});
       }
     }
   }

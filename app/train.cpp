@@ -31,16 +31,17 @@ Options declare() {
   const ModelConfig defaults;
   add_corpus_options(options);
   options.group("Model")
-      .value("model", "scratch, concise, or fused, which is the fastest", "KIND", std::string(to_string(defaults.model)))
+      .value("model", "scratch, concise, or fused, which is the fastest", "KIND",
+             std::string(to_string(defaults.model)))
       .value("cell", "rnn, gru, lstm, or mlp, the ablation without memory", "CELL",
              std::string(to_string(defaults.cell)))
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
       .value("layers", "layers; more than one needs --model concise or fused", "L",
              fmt::to_string(defaults.layers))
-      .value(
-          "gru-reset",
-          "reset gate before or after the product (default: after for concise or several layers, else before)",
-          "WHEN");
+      .value("gru-reset",
+             "reset gate before or after the product (default: after for concise or several "
+             "layers, else before)",
+             "WHEN");
   add_data_options(options);
   add_train_options(options, {});
   options.value("every", "epochs between two predictions and points; 0 is never", "N",
@@ -58,8 +59,12 @@ Options declare() {
 
 ModelConfig read_model_config(const Options& options) {
   ModelConfig config;
-  config.model = parse_model_kind(options.text("model"));
   config.cell = parse_cell(options.text("cell"));
+  if (options.given("model")) {
+    config.model = parse_model_kind(options.text("model"));
+  } else if (config.cell == Cell::kMlp) {
+    config.model = ModelKind::kScratch;
+  }
   config.hidden = options.integer("hidden");
   config.layers = options.integer("layers");
   if (options.given("gru-reset")) {

@@ -192,8 +192,8 @@ TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
   at::manual_seed(6);
   const Shape shape{2, 3, 5, 7};
   make(shape);
-  for (auto* net : {static_cast<SequenceModel*>(plain_.get()),
-                    static_cast<SequenceModel*>(fused_.get())}) {
+  for (auto* net :
+       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
     for (const auto& [name, weight] : net->weights()) {
       weight.set_data(weight.to(torch::kFloat64));
     }
@@ -203,8 +203,8 @@ TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
   for (const auto& s : plain_->begin_state(shape.B)) {
     state.push_back(s.to(torch::kFloat64));
   }
-  EXPECT_TRUE(torch::equal(fused_->forward(batch.X, state).first,
-                           plain_->forward(batch.X, state).first));
+  EXPECT_TRUE(
+      torch::equal(fused_->forward(batch.X, state).first, plain_->forward(batch.X, state).first));
 }
 
 TEST_P(Fused, MemoryIsReusedWithoutARest) {
@@ -284,8 +284,8 @@ TEST(FusedForwardFunctions, AreTheScratchModelsToo) {
     const auto plain = make_model(config, 12, torch::kCPU);
     draw_weights(*plain);
     const auto weights = plain->weights();
-    const ForwardFn forward = config.cell == Cell::kRnn    ? fused_rnn
-                              : config.cell == Cell::kLstm ? fused_lstm
+    const ForwardFn forward = config.cell == Cell::kRnn                ? fused_rnn
+                              : config.cell == Cell::kLstm             ? fused_lstm
                               : gru_reset(config) == GruReset::kBefore ? fused_gru
                                                                        : fused_gru_reset_after;
     NamedTensors copies;

@@ -52,7 +52,7 @@ TEST(Report, JsonHasEveryKeyInFullPrecision) {
                         {"tokens", 10000},
                         {"seconds", 2.5},
                         {"threads", 2},
-                        {"model", "scratch"},
+                        {"model", "fused"},
                         {"cell", "gru"},
                         {"hidden", 8},
                         {"layers", 1}}));

@@ -76,7 +76,7 @@ TEST(Learning, TheNotebooksSgdLearnsTheTextByHeart) {
 }
 
 // The same seeds as Python's notebook give its perplexities, those of golden/perplexity.json.
-void expect_perplexities(Cell cell, double clip, int64_t epochs,
+void expect_perplexities(ModelKind model, Cell cell, double clip, int64_t epochs,
                          const nlohmann::ordered_json& expected) {
   const std::string text = std::string(UNROLL_DATA_DIR) + "/timemachine.txt";
   if (!std::filesystem::exists(text)) {
@@ -85,8 +85,7 @@ void expect_perplexities(Cell cell, double clip, int64_t epochs,
   const auto corpus = load_corpus_time_machine(text, 10000);
   const SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35, .offset = 0});
   at::manual_seed(0);
-  const auto net =
-      make_model(config_of(ModelKind::kScratch, cell, 512), corpus.vocab.size(), torch::kCPU);
+  const auto net = make_model(config_of(model, cell, 512), corpus.vocab.size(), torch::kCPU);
   const auto result = train_ch8(*net, train_iter, corpus.vocab,
                                 {.epochs = epochs, .lr = 1, .clip = clip, .prompts = {}});
   ASSERT_GE(expected.size(), result.epochs.size());
@@ -96,22 +95,31 @@ void expect_perplexities(Cell cell, double clip, int64_t epochs,
   }
 }
 
-class NotebookPerplexity : public ::testing::TestWithParam<std::pair<Cell, int64_t>> {};
+class NotebookPerplexity : public ::testing::TestWithParam<std::tuple<ModelKind, Cell, int64_t>> {};
 
 TEST_P(NotebookPerplexity, EqualsPythonsEpochByEpoch) {
-  const auto [cell, epochs] = GetParam();
-  expect_perplexities(cell, 1, epochs,
+  const auto [model, cell, epochs] = GetParam();
+  expect_perplexities(model, cell, 1, epochs,
                       golden("perplexity.json").at("perplexity").at(std::string(to_string(cell))));
 }
 
-INSTANTIATE_TEST_SUITE_P(Cells, NotebookPerplexity,
-                         ::testing::Values(std::pair{Cell::kRnn, 14}, std::pair{Cell::kGru, 3},
-                                           std::pair{Cell::kLstm, 3}),
-                         [](const auto& info) { return std::string(to_string(info.param.first)); });
+INSTANTIATE_TEST_SUITE_P(Models, NotebookPerplexity,
+                         ::testing::Values(std::tuple{ModelKind::kScratch, Cell::kRnn, 14},
+                                           std::tuple{ModelKind::kScratch, Cell::kGru, 3},
+                                           std::tuple{ModelKind::kScratch, Cell::kLstm, 3},
+                                           std::tuple{ModelKind::kFused, Cell::kRnn, 14},
+                                           std::tuple{ModelKind::kFused, Cell::kGru, 10},
+                                           std::tuple{ModelKind::kFused, Cell::kLstm, 10}),
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", to_string(std::get<0>(info.param)),
+                                              to_string(std::get<1>(info.param)));
+                         });
 
 TEST(ClippedPerplexity, EqualsPythonsEpochByEpoch) {
   const auto clipped = golden("perplexity.json").at("clipped");
-  expect_perplexities(Cell::kRnn, clipped.at("clip").get<double>(), 5, clipped.at("rnn"));
+  for (const auto model : {ModelKind::kScratch, ModelKind::kFused}) {
+    expect_perplexities(model, Cell::kRnn, clipped.at("clip").get<double>(), 5, clipped.at("rnn"));
+  }
 }
 
 // Keeps what it was given; the loss of its n-th batch is n nats a token.

@@ -13,6 +13,7 @@ namespace {
 
 ModelConfig scratch_of(const CompareOptions& options) {
   ModelConfig config;
+  config.model = ModelKind::kScratch;
   config.cell = options.cell;
   config.hidden = options.hidden;
   if (options.cell == Cell::kGru) {

@@ -97,9 +97,8 @@ cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors) 
 cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors) {
   cpu::LayerParameters layer;
   for (int64_t g = 0; g < cpu::gate_count(cell); ++g, tensors += 3) {
-    layer.gates.push_back({.W_x = matrix(tensors[0]),
-                           .W_h = matrix(tensors[1]),
-                           .b = tensors[2].data_ptr<float>()});
+    layer.gates.push_back(
+        {.W_x = matrix(tensors[0]), .W_h = matrix(tensors[1]), .b = tensors[2].data_ptr<float>()});
   }
   if (cell == CellKind::kGruAfter) {
     layer.b_hh = tensors->data_ptr<float>();
@@ -107,7 +106,8 @@ cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors) 
   return layer;
 }
 
-// The kernels' view of a model's weights or of tensors shaped like them; the tensors must outlive it.
+// The kernels' view of a model's weights or of tensors shaped like them; the tensors must outlive
+// it.
 cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
   cpu::ModelParameters parameters;
   const auto& W_hq = tensors[tensors.size() - 2];
@@ -123,8 +123,8 @@ cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors)
 std::size_t weight_count(const Layout& layout) {
   const auto layers = static_cast<std::size_t>(layout.layers);
   const auto gates = static_cast<std::size_t>(cpu::gate_count(layout.cell));
-  return 2 + (layout.concise ? 4 * layers
-                             : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
+  return 2 +
+         (layout.concise ? 4 * layers : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
 }
 
 cpu::StatePointers pointers(const State& state) {
@@ -158,7 +158,8 @@ std::span<const int64_t> span_of(const torch::Tensor& tokens) {
   return {tokens.data_ptr<int64_t>(), static_cast<std::size_t>(tokens.numel())};
 }
 
-// Arguments: the weights, the states, then the input if it is not tokens. Results: logits or loss, then the states.
+// Arguments: the weights, the states, then the input if it is not tokens. Results: logits or loss,
+// then the states.
 class FusedFunction : public torch::autograd::Function<FusedFunction> {
  public:
   static Tensors forward(torch::autograd::AutogradContext* context,
@@ -213,7 +214,8 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   }
 
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
-    const auto call = c10::static_intrusive_pointer_cast<Call>(context->saved_data["call"].toCapsule());
+    const auto call =
+        c10::static_intrusive_pointer_cast<Call>(context->saved_data["call"].toCapsule());
     if (std::exchange(call->differentiated, true)) {
       throw Error("a fused model's graph can be differentiated once; compute the loss again");
     }

@@ -16,13 +16,13 @@ class ForwardDecoder : public Decoder {
  public:
   ForwardDecoder(SequenceModel& model, int64_t batch_size)
       : model_(model),
-        X_(torch::empty({batch_size, 1}, torch::kInt64)),
+        tokens_(torch::empty({batch_size, 1}, torch::kInt64)),
         state_(model.begin_state(batch_size)) {}
 
   std::span<const float> step(std::span<const int64_t> tokens) override {
     const torch::NoGradGuard no_grad;
-    std::copy(tokens.begin(), tokens.end(), X_.data_ptr<int64_t>());
-    auto [logits, next] = model_.forward(X_.to(model_.device()), state_);
+    std::copy(tokens.begin(), tokens.end(), tokens_.data_ptr<int64_t>());
+    auto [logits, next] = model_.forward(tokens_.to(model_.device()), state_);
     state_ = std::move(next);
     logits_ = logits.to(torch::kCPU, torch::kFloat32).contiguous();
     return {logits_.data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
@@ -30,7 +30,7 @@ class ForwardDecoder : public Decoder {
 
  private:
   SequenceModel& model_;
-  torch::Tensor X_;
+  torch::Tensor tokens_;
   State state_;
   torch::Tensor logits_;
 };

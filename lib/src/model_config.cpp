@@ -112,7 +112,8 @@ std::string_view to_string(GruReset reset) {
 }
 
 ModelKind parse_model_kind(std::string_view name) {
-  return parse_enum("model", name, std::array{ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused});
+  return parse_enum("model", name,
+                    std::array{ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused});
 }
 
 Cell parse_cell(std::string_view name) {
@@ -129,8 +130,7 @@ ModelConfig parameter_model(const ModelConfig& config) {
     result.model = config.layers == 1 ? ModelKind::kScratch : ModelKind::kConcise;
   }
   if (config.cell == Cell::kGru && !config.gru_reset) {
-    result.gru_reset =
-        result.model == ModelKind::kScratch ? GruReset::kBefore : GruReset::kAfter;
+    result.gru_reset = result.model == ModelKind::kScratch ? GruReset::kBefore : GruReset::kAfter;
   }
   return result;
 }
@@ -148,8 +148,8 @@ void check(const ModelConfig& config) {
         config.layers));
   }
   if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
-    throw UsageError(fmt::format("the mlp cell is a scratch model's, got model {}",
-                                 to_string(config.model)));
+    throw UsageError(
+        fmt::format("the mlp cell is a scratch model's, got model {}", to_string(config.model)));
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(
@@ -157,9 +157,10 @@ void check(const ModelConfig& config) {
   }
   if (config.cell == Cell::kGru && parameter_model(config).model == ModelKind::kConcise &&
       gru_reset(config) == GruReset::kBefore) {
-    throw UsageError(config.model == ModelKind::kConcise
-                         ? "the concise gru resets after the product, got gru-reset before"
-                         : "a gru of several layers resets after the product, got gru-reset before");
+    throw UsageError(
+        config.model == ModelKind::kConcise
+            ? "the concise gru resets after the product, got gru-reset before"
+            : "a gru of several layers resets after the product, got gru-reset before");
   }
 }
 
@@ -187,7 +188,8 @@ double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {
   const auto H = static_cast<double>(config.hidden);
   const auto L = static_cast<double>(config.layers);
   const auto G = config.cell == Cell::kMlp ? 0.0 : static_cast<double>(gates(config.cell));
-  // W_h of every layer, W_x of those above the first, W_hq; a multiply-add is two operations, and there are three products.
+  // W_h of every layer, W_x of those above the first, W_hq; a multiply-add is two operations, and
+  // there are three products.
   return 6 * (G * H * H * (2 * L - 1) + H * V);
 }
 

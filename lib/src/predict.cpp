@@ -1,6 +1,7 @@
 #include "unroll/predict.h"
 
 #include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 
@@ -39,7 +40,8 @@ std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, i
   std::transform(outputs.begin(), outputs.end(), prefix_sizes.begin(),
                  [](const auto& tokens) { return tokens.size(); });
 
-  // All go on together; whoever has been through its prefix begins to predict, and the shortest are done first.
+  // All go on together; whoever has been through its prefix begins to predict, and the shortest are
+  // done first.
   const auto predictions = static_cast<std::size_t>(num_preds);
   const std::size_t steps = prefixes.empty() ? 0 : longest - 1 + predictions;
   const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));

@@ -33,11 +33,14 @@ TRAINED = [  # (model, cell, further options) of the files that --text makes
     ("concise", "rnn", []),
     ("concise", "gru", []),
     ("concise", "lstm", ["--layers", "2"]),
+    ("fused", "rnn", []),
+    ("fused", "gru", ["--gru-reset", "after"]),
+    ("fused", "lstm", ["--layers", "2"]),
 ]
 
 # With the learning rates below far enough for continuations of several words: one weight astray shows.
 TRAINING = ["--hidden", 32, "--num-steps", 10, "--epochs", 30, "--offset", 0, "--threads", 1]
-LEARNING_RATE = {"scratch": 4, "concise": 3}
+LEARNING_RATE = {"scratch": 4, "concise": 3, "fused": 4}
 
 
 def fail_unless(condition: bool, message: str) -> None:
@@ -68,7 +71,9 @@ def rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[n
     vocab = notebook.Vocab([], reserved=config["vocab"][1:])
     fail_unless(vocab.idx_to_token == config["vocab"], "the vocabulary repeats a token or lacks <unk>")
     cell, hidden, V = config["cell"], config["hidden"], len(vocab)
-    if config["model"] == "concise":
+    # A fused model has the concise one's tensors if it has several layers, else the scratch one's.
+    concise = config["model"] == "concise" or config["layers"] > 1
+    if concise:
         layer = notebook.LAYERS[cell](V, hidden, num_layers=config["layers"])
         net = notebook.RNNModel(layer, V)
         expected = {name: tuple(param.shape) for name, param in net.named_parameters()}
@@ -79,7 +84,7 @@ def rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[n
     fail_unless(found == expected, f"tensors are {found}, expected {expected}")
     types = {tensor.dtype for tensor in tensors.values()}
     fail_unless(types == {torch.float32}, f"types are {types}, expected float32")
-    if config["model"] == "concise":
+    if concise:
         net.load_state_dict(tensors)
     else:
         net = notebook.RNNModelScratch(V, hidden, [tensors[name] for name in spec.names], spec)

@@ -15,8 +15,8 @@
 
 namespace unroll::cpu {
 
-/// A test that runs once for each instruction set that the kernels are compiled for and this CPU has, the portable path
-/// among them.
+/// A test that runs once for each instruction set that the kernels are compiled for and this CPU
+/// has, the portable path among them.
 class EachTarget : public ::testing::TestWithParam<int64_t> {
  protected:
   void SetUp() override { hwy::SetSupportedTargetsForTest(GetParam()); }
@@ -54,7 +54,6 @@ inline std::string target_name(const ::testing::TestParamInfo<int64_t>& info) {
 
 }  // namespace unroll::cpu
 
-#define UNROLL_EACH_TARGET(Suite)                                                           \
-  INSTANTIATE_TEST_SUITE_P(Targets, Suite,                                                  \
-                           ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), \
-                           target_name)
+#define UNROLL_EACH_TARGET(Suite)          \
+  INSTANTIATE_TEST_SUITE_P(Targets, Suite, \
+                           ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), target_name)

@@ -15,7 +15,8 @@
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/softmax.h"
 
-// The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28, on each instruction set.
+// The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28,
+// on each instruction set.
 //   unroll_kernels_benchmark --benchmark_filter=Multiply/AVX3
 
 namespace unroll::cpu {
@@ -38,8 +39,8 @@ Panels filled(int64_t rows, int64_t columns, int64_t width = kPanel) {
 }
 
 void count_flops(benchmark::State& state, double flops) {
-  state.counters["FLOP/s"] = benchmark::Counter(
-      flops * static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["FLOP/s"] = benchmark::Counter(flops * static_cast<double>(state.iterations()),
+                                                benchmark::Counter::kIsRate);
 }
 
 // What the products are to be held to.
@@ -156,13 +157,12 @@ void on_each_target(const std::string& name, void (*function)(benchmark::State&)
                     const std::vector<int64_t>& arguments) {
   for (const auto target : hwy::SupportedAndGeneratedTargets()) {
     for (const auto argument : arguments) {
-      benchmark::RegisterBenchmark(
-          (name + "/" + hwy::TargetName(target)).c_str(),
-          [=](benchmark::State& state) {
-            hwy::SetSupportedTargetsForTest(target);
-            function(state);
-            hwy::SetSupportedTargetsForTest(0);
-          })
+      benchmark::RegisterBenchmark((name + "/" + hwy::TargetName(target)).c_str(),
+                                   [=](benchmark::State& state) {
+                                     hwy::SetSupportedTargetsForTest(target);
+                                     function(state);
+                                     hwy::SetSupportedTargetsForTest(0);
+                                   })
           ->Arg(argument);
     }
   }

@@ -21,7 +21,8 @@ struct Storage {
 using EachCell = EachTarget;
 
 TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
-  for (const auto cell : {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
     SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell));
     constexpr int64_t V = 5;
     constexpr int64_t H = 18;
@@ -90,7 +91,8 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
 }
 
 TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
-  for (const auto cell : {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
     constexpr int64_t V = 70;
     constexpr int64_t H = 33;
     constexpr int64_t B = 2;

@@ -19,8 +19,8 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
     const int64_t a_width = kBlock * draw(1, 4);
     const int64_t b_width = kBlock * draw(1, 4);
     const bool accumulate = n % 2 == 1;
-    SCOPED_TRACE(::testing::Message() << rows << "x" << K << "x" << N << " widths " << a_width << " "
-                                      << b_width << " first row " << first_row);
+    SCOPED_TRACE(::testing::Message() << rows << "x" << K << "x" << N << " widths " << a_width
+                                      << " " << b_width << " first row " << first_row);
     const auto A = panels(first_row + rows, K, a_width);
     const auto B = panels(K, N, b_width);
     for (int64_t p = 0; p < B.panels(); ++p) {
@@ -58,8 +58,8 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
       for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
         double expected = 0;
         for (int64_t k = 0; k < K; ++k) {
-          expected += static_cast<double>(*A.at(first_row + k, a * kPanel + i)) *
-                      *B.at(k, b * b_width + j);
+          expected +=
+              static_cast<double>(*A.at(first_row + k, a * kPanel + i)) * *B.at(k, b * b_width + j);
         }
         ASSERT_NEAR(C[i * kPanel + j], expected, tolerance(K)) << i << ", " << j;
       }

@@ -50,9 +50,8 @@ TEST_P(Rows, PackedWeightsComeBack) {
       for (int64_t g = 0; g < gates_count; ++g) {
         W.push_back(values(K * hidden));
         // Once row by row and once, for odd gates, as torch::nn lays it out.
-        const StridedMatrix matrix = g % 2 == 0
-                                         ? StridedMatrix{W[g].data(), K, hidden, hidden, 1}
-                                         : StridedMatrix{W[g].data(), K, hidden, 1, K};
+        const StridedMatrix matrix = g % 2 == 0 ? StridedMatrix{W[g].data(), K, hidden, hidden, 1}
+                                                : StridedMatrix{W[g].data(), K, hidden, 1, K};
         pack(matrix, gates, g, 0, K, packed);
         pack_transposed(matrix, gates, g, 0, hidden, transposed);
         std::vector<float> row(static_cast<std::size_t>(hidden));

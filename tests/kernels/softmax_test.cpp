@@ -50,13 +50,14 @@ TEST_P(Softmax, CrossEntropyAndItsGradientAreThePlainOnes) {
 }
 
 TEST_P(Softmax, WhatIsNotFiniteStaysVisible) {
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     for (const int64_t v : {0, 3, 20}) {
       auto logits = panels(1, 21);
       *logits.at(0, v) = bad;
       const int64_t label = 1;
-      EXPECT_FALSE(std::isfinite(softmax_cross_entropy(logits, 0, 1, &label, 1))) << bad << " " << v;
+      EXPECT_FALSE(std::isfinite(softmax_cross_entropy(logits, 0, 1, &label, 1)))
+          << bad << " " << v;
     }
   }
 }

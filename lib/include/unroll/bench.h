@@ -26,21 +26,22 @@ struct BenchRow {
   ModelConfig config;
   int64_t threads = 1;
   std::vector<double> tokens_per_second;  ///< of each epoch
-  double flops = 0;                       ///< floating-point operations a second, at the median speed
-  double peak = 0;   ///< those that this many threads reached in registers, just then; 0 on a GPU
-  StepSeconds phases;                     ///< seconds of all epochs
-  int64_t peak_bytes = 0;  ///< most memory of the process during these epochs; 0 where the system does not tell
+  double flops = 0;    ///< floating-point operations a second, at the median speed
+  double peak = 0;     ///< those that this many threads reached in registers, just then; 0 on a GPU
+  StepSeconds phases;  ///< seconds of all epochs
+  int64_t peak_bytes =
+      0;  ///< most memory of the process during these epochs; 0 where the system does not tell
 
   /// Median over epochs.
   double median() const;
 };
 
-/// Multiply-adds in registers on all of `threads` threads for about 50 ms: floating-point operations a second, the most
-/// that a model in float32 could reach.
+/// Multiply-adds in registers on all of `threads` threads for about 50 ms: floating-point
+/// operations a second, the most that a model in float32 could reach.
 double measure_peak(int64_t threads);
 
-/// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the batches' device.
-/// Sets LibTorch's number of threads and restores it.
+/// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the
+/// batches' device. Sets LibTorch's number of threads and restores it.
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 

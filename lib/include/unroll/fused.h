@@ -11,13 +11,14 @@
 
 namespace unroll {
 
-/// A model's own formulas over the model's own parameters, several times as fast: all time steps, the output layer
-/// and the loss are one autograd node with a hand-written backward pass over packed weights.
+/// A model's own formulas over the model's own parameters, several times as fast: all time steps,
+/// the output layer and the loss are one autograd node with a hand-written backward pass over
+/// packed weights.
 ///
 ///     FusedModel net(make_model(config, vocab.size(), torch::kCPU), config);
 ///
-/// It computes in float32 on a CPU; any other model computes as it always did. The same weights give the same results
-/// whatever the number of threads. The graph can be differentiated once.
+/// It computes in float32 on a CPU; any other model computes as it always did. The same weights
+/// give the same results whatever the number of threads. The graph can be differentiated once.
 class FusedModel : public SequenceModel {
  public:
   /// `model` as make_model(config, ...) makes it; scratch or concise, any number of layers.
@@ -44,15 +45,16 @@ class FusedModel : public SequenceModel {
   std::unique_ptr<Passes> passes_;
 };
 
-/// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`, `gru`,
-/// `gru_reset_after` and `lstm` compute, as one autograd node each.
+/// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`,
+/// `gru`, `gru_reset_after` and `lstm` compute, as one autograd node each.
 ///
 /// inputs (T,B,V) float32, state and parameters on a CPU; anything else goes to the plain function.
 std::pair<torch::Tensor, State> fused_rnn(const torch::Tensor& inputs, const State& state,
                                           const NamedTensors& params);
 std::pair<torch::Tensor, State> fused_gru(const torch::Tensor& inputs, const State& state,
                                           const NamedTensors& params);
-std::pair<torch::Tensor, State> fused_gru_reset_after(const torch::Tensor& inputs, const State& state,
+std::pair<torch::Tensor, State> fused_gru_reset_after(const torch::Tensor& inputs,
+                                                      const State& state,
                                                       const NamedTensors& params);
 std::pair<torch::Tensor, State> fused_lstm(const torch::Tensor& inputs, const State& state,
                                            const NamedTensors& params);

@@ -37,7 +37,8 @@ class Decoder {
 
   /// Feeds one more token to each of the B sequences.
   ///
-  /// tokens (B), indices in [0,V) -> logits (B,V) of what follows, row-major, valid until the next call.
+  /// tokens (B), indices in [0,V) -> logits (B,V) of what follows, row-major, valid until the next
+  /// call.
   virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
 };
 
@@ -54,7 +55,8 @@ class SequenceModel {
   /// Mean cross-entropy in nats over the batch's B*T tokens, a scalar with gradient, and the state.
   virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
 
-  /// Computes with the weights as they are now; the model must outlive it, and stay as it is meanwhile.
+  /// Computes with the weights as they are now; the model must outlive it, and stay as it is
+  /// meanwhile.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size);
 
   /// The state before the first token: zeros.

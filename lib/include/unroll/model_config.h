@@ -11,7 +11,8 @@
 
 namespace unroll {
 
-/// Who computes: our own formulas, torch::nn's layers, or fused kernels over the parameters of one of these.
+/// Who computes: our own formulas, torch::nn's layers, or fused kernels over the parameters of one
+/// of these.
 enum class ModelKind { kScratch, kConcise, kFused };
 
 /// Which recurrence.
@@ -32,15 +33,16 @@ GruReset parse_gru_reset(std::string_view name);    ///< `before`, `after`
 
 /// Description of a model; with a vocabulary size it is enough to build one.
 struct ModelConfig {
-  ModelKind model = ModelKind::kScratch;  ///< who computes
-  Cell cell = Cell::kRnn;                 ///< which recurrence
-  int64_t hidden = 512;                   ///< H, hidden units of a layer
-  int64_t layers = 1;                     ///< L, layers; the scratch model has one
-  std::optional<GruReset> gru_reset;      ///< empty: before for scratch, after for concise
+  ModelKind model =
+      ModelKind::kFused;   ///< who computes; for the mlp cell kScratch, which alone has it
+  Cell cell = Cell::kRnn;  ///< which recurrence
+  int64_t hidden = 512;    ///< H, hidden units of a layer
+  int64_t layers = 1;      ///< L, layers; the scratch model has one
+  std::optional<GruReset> gru_reset;  ///< empty: before for scratch, after for concise
 };
 
-/// The model whose parameters such a model has: itself, but for a fused one the scratch model of one layer or the
-/// concise one of more. Its gru_reset is filled in.
+/// The model whose parameters such a model has: itself, but for a fused one the scratch model of
+/// one layer or the concise one of more. Its gru_reset is filled in.
 ModelConfig parameter_model(const ModelConfig& config);
 
 /// The reset form that the description stands for, its default filled in.
@@ -52,8 +54,9 @@ void check(const ModelConfig& config);
 /// Number of values in all weights of such a model for V tokens.
 int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 
-/// Floating-point operations of one token's training step: twice the multiply-adds of the products with weights, forward,
-/// by the input and by the weights. Looking a token's row up counts nothing, as a one-hot product adds nothing to it.
+/// Floating-point operations of one token's training step: twice the multiply-adds of the products
+/// with weights, forward, by the input and by the weights. Looking a token's row up counts nothing,
+/// as a one-hot product adds nothing to it.
 double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
 
 /// A new model with freshly drawn weights. Throws UsageError as check does.

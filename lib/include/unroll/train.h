@@ -42,7 +42,8 @@ class TrainStep {
   virtual void run(const Batch& batch, bool reset_state) = 0;
 };
 
-/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on, that tells nothing.
+/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
+/// that tells nothing.
 struct StepSeconds {
   double forward = 0;   ///< up to the loss
   double backward = 0;  ///< up to the gradients

@@ -17,27 +17,27 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<float, kBlock>;
 using Vector = hn::Vec<Tag>;
-constexpr Tag d;
+constexpr Tag kTag;
 constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
 HWY_INLINE Vector sigmoid(Vector x) {
-  // exp stays finite: at -88 the result is about the smallest that a float has. Neither Max nor Highway's Exp keeps what is
-  // not a number, by which a training that diverges is told.
-  const auto bounded = hn::Max(x, hn::Set(d, -88.0F));
-  const auto one = hn::Set(d, 1.0F);
-  const auto result = hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
+  // exp stays finite: at -88 the result is about the smallest that a float has. Neither Max nor
+  // Highway's Exp keeps what is not a number, by which a training that diverges is told.
+  const auto bounded = hn::Max(x, hn::Set(kTag, -88.0F));
+  const auto one = hn::Set(kTag, 1.0F);
+  const auto result = hn::Div(one, hn::Add(one, hn::Exp(kTag, hn::Neg(bounded))));
   return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
-HWY_INLINE Vector tanh(Vector x) { return hn::Tanh(d, x); }
+HWY_INLINE Vector tanh(Vector x) { return hn::Tanh(kTag, x); }
 
 /// y (1 - y), sigmoid's derivative by its value.
 HWY_INLINE Vector sigmoid_slope(Vector y) { return hn::NegMulAdd(y, y, y); }
 /// g (1 - y^2), a gradient through tanh.
 HWY_INLINE Vector through_tanh(Vector g, Vector y) { return hn::NegMulAdd(hn::Mul(g, y), y, g); }
 
-HWY_INLINE Vector load(const float* from) { return hn::Load(d, from); }
-HWY_INLINE void store(Vector value, float* to) { hn::Store(value, d, to); }
+HWY_INLINE Vector load(const float* from) { return hn::Load(kTag, from); }
+HWY_INLINE void store(Vector value, float* to) { hn::Store(value, kTag, to); }
 
 // Where a block of units of one sequence at one step stands.
 struct Place {
@@ -49,8 +49,8 @@ struct Place {
   int64_t column;  // of the block's first unit
 };
 
-// Calls formula(place, k) for every vector of the tile, k being where it begins in its block. `gates`: how many stand
-// side by side in the sums.
+// Calls formula(place, k) for every vector of the tile, k being where it begins in its block.
+// `gates`: how many stand side by side in the sums.
 template <typename Formula>
 HWY_INLINE void for_each_vector(const CellTile& tile, int64_t gates, const Formula& formula) {
   for (int64_t i = 0; i < tile.rows; ++i) {
@@ -58,8 +58,12 @@ HWY_INLINE void for_each_vector(const CellTile& tile, int64_t gates, const Formu
     const int64_t row = tile.time * tile.batch_size + b;
     for (int64_t u = 0; u < tile.blocks; ++u) {
       const int64_t block = tile.block + u;
-      const Place place{tile.sums + i * tile.stride + u * gates * kBlock, b, row,
-                        row + tile.batch_size, block, block * kBlock};
+      const Place place{tile.sums + i * tile.stride + u * gates * kBlock,
+                        b,
+                        row,
+                        row + tile.batch_size,
+                        block,
+                        block * kBlock};
       for (int64_t k = 0; k < kBlock; k += kLanes) {
         formula(place, k);
       }
@@ -77,8 +81,7 @@ void rnn_forward(const CellTile& tile, const CellInput& x, Panels& h) {
 void rnn_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& dz) {
   for_each_vector(tile, 1, [&](const Place& at, int64_t k) HWY_ATTR {
     const auto gradient = hn::Add(load(at.sums + k), load(dh.at(at.row, at.column) + k));
-    store(through_tanh(gradient, load(h.at(at.next, at.column) + k)),
-          dz.at(at.row, at.column) + k);
+    store(through_tanh(gradient, load(h.at(at.next, at.column) + k)), dz.at(at.row, at.column) + k);
   });
 }
 
@@ -114,14 +117,14 @@ void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Pane
     const auto G = load(out + 3 * kBlock);
     float* carried = dc.at(at.b, at.column) + k;
     const auto tanh_c = tanh(load(c.at(at.next, at.column) + k));
-    const auto dH = hn::Add(load(at.sums + k), load(dh.at(at.row, at.column) + k));
-    const auto dC = hn::Add(load(carried), through_tanh(hn::Mul(dH, O), tanh_c));
+    const auto grad_h = hn::Add(load(at.sums + k), load(dh.at(at.row, at.column) + k));
+    const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
     const auto before = load(c.at(at.row, at.column) + k);
-    store(hn::Mul(hn::Mul(dC, G), sigmoid_slope(I)), out);
-    store(hn::Mul(hn::Mul(dC, before), sigmoid_slope(F)), out + kBlock);
-    store(hn::Mul(hn::Mul(dH, tanh_c), sigmoid_slope(O)), out + 2 * kBlock);
-    store(through_tanh(hn::Mul(dC, I), G), out + 3 * kBlock);
-    store(hn::Mul(dC, F), carried);
+    store(hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)), out);
+    store(hn::Mul(hn::Mul(grad_c, before), sigmoid_slope(F)), out + kBlock);
+    store(hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)), out + 2 * kBlock);
+    store(through_tanh(hn::Mul(grad_c, I), G), out + 3 * kBlock);
+    store(hn::Mul(grad_c, F), carried);
   });
 }
 
@@ -151,7 +154,7 @@ void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b
 void gru_after_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& gates,
                         Panels& p, Panels& carry) {
   constexpr Gates kGates{.count = 3};
-  const auto one = hn::Set(d, 1.0F);
+  const auto one = hn::Set(kTag, 1.0F);
   for_each_vector(tile, 1, [&](const Place& at, int64_t k) HWY_ATTR {
     float* out = gates.at(at.row, kGates.column(at.block, 0)) + k;
     float* product = p.at(at.row, at.column) + k;
@@ -159,15 +162,15 @@ void gru_after_backward(const CellTile& tile, const Panels& dh, const Panels& h,
     const auto Z = load(out);
     const auto R = load(out + kBlock);
     const auto N = load(out + 2 * kBlock);
-    const auto dH = hn::Add(hn::Add(load(at.sums + k), load(carried)),
-                            load(dh.at(at.row, at.column) + k));
-    const auto dN = through_tanh(hn::Mul(dH, hn::Sub(one, Z)), N);
-    const auto dZ = hn::Mul(dH, hn::Sub(load(h.at(at.row, at.column) + k), N));
-    store(hn::Mul(dZ, sigmoid_slope(Z)), out);
-    store(hn::Mul(hn::Mul(dN, load(product)), sigmoid_slope(R)), out + kBlock);
-    store(hn::Mul(dN, R), out + 2 * kBlock);
-    store(dN, product);
-    store(hn::Mul(dH, Z), carried);
+    const auto grad_h =
+        hn::Add(hn::Add(load(at.sums + k), load(carried)), load(dh.at(at.row, at.column) + k));
+    const auto grad_n = through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N);
+    const auto grad_z = hn::Mul(grad_h, hn::Sub(load(h.at(at.row, at.column) + k), N));
+    store(hn::Mul(grad_z, sigmoid_slope(Z)), out);
+    store(hn::Mul(hn::Mul(grad_n, load(product)), sigmoid_slope(R)), out + kBlock);
+    store(hn::Mul(grad_n, R), out + 2 * kBlock);
+    store(grad_n, product);
+    store(hn::Mul(grad_h, Z), carried);
   });
 }
 
@@ -201,19 +204,19 @@ void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Pa
 void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Panels& h,
                                Panels& gates, Panels& n, Panels& carry) {
   constexpr Gates kGates{.count = 2};
-  const auto one = hn::Set(d, 1.0F);
+  const auto one = hn::Set(kTag, 1.0F);
   for_each_vector(tile, 1, [&](const Place& at, int64_t k) HWY_ATTR {
     float* z = gates.at(at.row, kGates.column(at.block, 0)) + k;
     float* candidate = n.at(at.row, at.column) + k;
     float* carried = carry.at(at.b, at.column) + k;
     const auto Z = load(z);
     const auto N = load(candidate);
-    const auto dH = hn::Add(hn::Add(load(at.sums + k), load(carried)),
-                            load(dh.at(at.row, at.column) + k));
-    const auto dZ = hn::Mul(dH, hn::Sub(load(h.at(at.row, at.column) + k), N));
-    store(hn::Mul(dZ, sigmoid_slope(Z)), z);
-    store(through_tanh(hn::Mul(dH, hn::Sub(one, Z)), N), candidate);
-    store(hn::Mul(dH, Z), carried);
+    const auto grad_h =
+        hn::Add(hn::Add(load(at.sums + k), load(carried)), load(dh.at(at.row, at.column) + k));
+    const auto grad_z = hn::Mul(grad_h, hn::Sub(load(h.at(at.row, at.column) + k), N));
+    store(hn::Mul(grad_z, sigmoid_slope(Z)), z);
+    store(through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N), candidate);
+    store(hn::Mul(grad_h, Z), carried);
   });
 }
 
@@ -225,8 +228,8 @@ void gru_before_gates_backward(const CellTile& tile, const Panels& h, Panels& ga
     float* carried = carry.at(at.b, at.column) + k;
     const auto R = load(r);
     const auto drh = load(at.sums + k);
-    const auto dR = hn::Mul(drh, load(h.at(at.row, at.column) + k));
-    store(hn::Mul(dR, sigmoid_slope(R)), r);
+    const auto grad_r = hn::Mul(drh, load(h.at(at.row, at.column) + k));
+    store(hn::Mul(grad_r, sigmoid_slope(R)), r);
     store(hn::MulAdd(drh, R, load(carried)), carried);
   });
 }

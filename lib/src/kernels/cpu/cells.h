@@ -6,9 +6,10 @@
 
 namespace unroll::cpu {
 
-/// What part of a time step a call computes: the sequences [row, row + rows) of the batch and `blocks` blocks of units
-/// from `block` on. `sums` holds the product of the previous state (forward) or the next step's gradients (backward)
-/// with the recurrent weights for just these: (rows, ...), `stride` floats from row to row.
+/// What part of a time step a call computes: the sequences [row, row + rows) of the batch and
+/// `blocks` blocks of units from `block` on. `sums` holds the product of the previous state
+/// (forward) or the next step's gradients (backward) with the recurrent weights for just these:
+/// (rows, ...), `stride` floats from row to row.
 struct CellTile {
   const float* sums;
   int64_t stride;
@@ -27,8 +28,8 @@ struct CellInput {
 };
 
 // Matrices over time have T*B rows; states ((T+1)*B, H) begin with the state before the first step.
-// Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, and the gradients by the gates' inputs
-// take the place of the gates.
+// Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, and the gradients
+// by the gates' inputs take the place of the gates.
 
 /// h' = tanh(sums + x).
 void rnn_forward(const CellTile& tile, const CellInput& x, Panels& h);
@@ -38,24 +39,27 @@ void rnn_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panel
 /// Gates i, f, o, g (T*B, 4H) = sigmoid or tanh(sums + x); c' = f c + i g; h' = o tanh(c').
 void lstm_forward(const CellTile& tile, const CellInput& x, Panels& gates, Panels& c, Panels& h);
 /// dc (B, H): by the cell state, from the next step to this one.
-void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Panels& gates, Panels& dc);
+void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Panels& gates,
+                   Panels& dc);
 
 /// Reset gate after the product. Gates z, r, n (T*B, 3H); p (T*B, H) = sums of n + b_hh;
 /// n = tanh(x + r p); h' = z h + (1 - z) n.
-void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh, Panels& gates, Panels& p,
-                       Panels& h);
+void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh, Panels& gates,
+                       Panels& p, Panels& h);
 /// Leaves in `gates` the gradients by the sums and in `p` that by the input's share of n.
 /// carry (B, H): by h, past the product, from the next step to this one.
-void gru_after_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& gates, Panels& p,
-                        Panels& carry);
+void gru_after_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& gates,
+                        Panels& p, Panels& carry);
 
 /// Reset gate before the product, first half: z, r (T*B, 2H), rh (T*B, H) = r h.
-void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Panels& h, Panels& gates, Panels& rh);
+void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Panels& h,
+                              Panels& gates, Panels& rh);
 /// Second half: n (T*B, H) = tanh(sums + x), h' = z h + (1 - z) n.
-void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Panels& gates, Panels& n, Panels& h);
+void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Panels& gates,
+                              Panels& n, Panels& h);
 /// Backward, first half: from h to n and z.
-void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& gates, Panels& n,
-                               Panels& carry);
+void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Panels& h,
+                               Panels& gates, Panels& n, Panels& carry);
 /// Second half: from rh (whose gradient is the sums) to r and h.
 void gru_before_gates_backward(const CellTile& tile, const Panels& h, Panels& gates, Panels& carry);
 

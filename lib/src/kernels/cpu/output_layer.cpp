@@ -24,7 +24,8 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
   if (with_backward) {
     W_t_.resize(V, hidden);
     parallel_for(0, outputs.blocks(), grain(hidden * kBlock), [&](int64_t first, int64_t last) {
-      pack_transposed(parameters.W_hq, outputs, 0, first * kBlock, std::min(last * kBlock, V), W_t_);
+      pack_transposed(parameters.W_hq, outputs, 0, first * kBlock, std::min(last * kBlock, V),
+                      W_t_);
     });
   }
 }
@@ -40,9 +41,8 @@ void OutputLayer::forward(const Panels& h, int64_t first_row) {
     }
   };
   if (rows >= W_.panels()) {
-    parallel_for(0, rows, grain(W_.rows() * W_.columns()), [&](int64_t first, int64_t last) {
-      multiply_part(first, last, 0, W_.panels());
-    });
+    parallel_for(0, rows, grain(W_.rows() * W_.columns()),
+                 [&](int64_t first, int64_t last) { multiply_part(first, last, 0, W_.panels()); });
   } else {
     parallel_for(0, W_.panels(), grain(rows * W_.rows() * kPanel),
                  [&](int64_t first, int64_t last) { multiply_part(0, rows, first, last); });
@@ -56,12 +56,13 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   const int64_t parts = (rows + kRowsOfAPart - 1) / kRowsOfAPart;
   std::vector<double> totals(static_cast<std::size_t>(parts));
   const float scale = 1.0F / static_cast<float>(rows);
-  parallel_for(0, parts, grain(kRowsOfAPart * logits_.columns() * 16), [&](int64_t first, int64_t last) {
-    for (int64_t n = first; n < last; ++n) {
-      totals[n] = softmax_cross_entropy(logits_, n * kRowsOfAPart,
-                                        std::min(rows, (n + 1) * kRowsOfAPart), labels, scale);
-    }
-  });
+  parallel_for(
+      0, parts, grain(kRowsOfAPart * logits_.columns() * 16), [&](int64_t first, int64_t last) {
+        for (int64_t n = first; n < last; ++n) {
+          totals[n] = softmax_cross_entropy(logits_, n * kRowsOfAPart,
+                                            std::min(rows, (n + 1) * kRowsOfAPart), labels, scale);
+        }
+      });
   double total = 0;
   for (const double part : totals) {
     total += part;

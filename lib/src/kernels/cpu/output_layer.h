@@ -16,13 +16,15 @@ struct OutputParameters {
 /// logits = h W_hq + b_q, and the cross-entropy of their softmax.
 class OutputLayer {
  public:
-  /// Copies the weights to where the products find them; those for the backward pass when `with_backward`.
+  /// Copies the weights to where the products find them; those for the backward pass when
+  /// `with_backward`.
   void pack(const OutputParameters& parameters, bool with_backward);
 
   /// logits (R, V) of the R = h.rows() - first_row last rows of h.
   void forward(const Panels& h, int64_t first_row);
 
-  /// Mean cross-entropy in nats; labels (R). The logits become the gradient of that mean by the logits.
+  /// Mean cross-entropy in nats; labels (R). The logits become the gradient of that mean by the
+  /// logits.
   double mean_cross_entropy(const int64_t* labels);
 
   /// After forward() the logits; before backward() it must hold the gradient by them.

@@ -19,14 +19,16 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width) of every row, row
-/// after row, on 64-byte boundaries. Both a product's left side (along a row) and its right side (down a panel)
-/// are then read from consecutive memory. The columns past the last one are zero until somebody writes to them.
+/// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
+/// of every row, row after row, on 64-byte boundaries. Both a product's left side (along a row) and
+/// its right side (down a panel) are then read from consecutive memory. The columns past the last
+/// one are zero until somebody writes to them.
 class Panels {
  public:
   Panels() = default;
 
-  /// Gives it a shape; `width` is a multiple of kBlock. Zeroes the values unless the shape stays the same.
+  /// Gives it a shape; `width` is a multiple of kBlock. Zeroes the values unless the shape stays
+  /// the same.
   void resize(int64_t rows, int64_t columns, int64_t width = kPanel) {
     if (rows == rows_ && columns == columns_ && width == width_) {
       return;
@@ -91,8 +93,8 @@ struct StridedMatrix {
   }
 };
 
-/// Gates whose products are taken together: kBlock units of each gate stand side by side in a panel, so that one
-/// tile of a product holds all that those units need.
+/// Gates whose products are taken together: kBlock units of each gate stand side by side in a
+/// panel, so that one tile of a product holds all that those units need.
 struct Gates {
   int64_t count = 1;
   int64_t hidden = 0;

@@ -5,8 +5,8 @@
 
 namespace unroll::cpu {
 
-/// Calls work(first, last) for parts of [begin, end) on LibTorch's own threads, at least `grain` indices each; on the
-/// calling thread alone when there is no more than that.
+/// Calls work(first, last) for parts of [begin, end) on LibTorch's own threads, at least `grain`
+/// indices each; on the calling thread alone when there is no more than that.
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
                   const std::function<void(int64_t first, int64_t last)>& work);
 

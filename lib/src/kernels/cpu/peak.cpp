@@ -26,18 +26,19 @@ double multiply_adds(int64_t rounds) {
   const auto factor = hn::Set(d, 0.999F);
   for (int64_t n = 0; n < rounds; ++n) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kSums; ++i) {
+    for (int i = 0; i < kSums; ++i) {  // NOLINT(modernize-loop-convert): unrolled as it stands
       sums[i] = hn::MulAdd(sums[i], factor, factor);
     }
   }
   // A result that is used, so that the compiler cannot leave the work out.
   auto total = hn::Zero(d);
 #pragma GCC unroll 16
-  for (int i = 0; i < kSums; ++i) {
+  for (int i = 0; i < kSums; ++i) {  // NOLINT(modernize-loop-convert)
     total = hn::Add(total, sums[i]);
   }
   const bool impossible = hn::GetLane(total) < 0;
-  return impossible ? 0 : 2.0 * kSums * static_cast<double>(hn::Lanes(d)) * static_cast<double>(rounds);
+  return impossible ? 0
+                    : 2.0 * kSums * static_cast<double>(hn::Lanes(d)) * static_cast<double>(rounds);
 }
 
 }  // namespace

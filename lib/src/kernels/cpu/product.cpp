@@ -19,9 +19,10 @@ using Tag = hn::CappedTag<float, kBlock>;
 using Vector = hn::Vec<Tag>;
 constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
-// A tile of C stays in registers: rows x vectors of sums, the vectors of B beside it and one value of A. With 32
-// registers (AVX-512) that is up to 6x4, which reaches 95 % of the peak of multiply-adds on a Zen 4 core
-// (unroll_bench_kernels --benchmark_filter=Multiply), with 16 (AVX2) 6x2.
+// A tile of C stays in registers: rows x vectors of sums, the vectors of B beside it and one value
+// of A. With 32 registers (AVX-512) that is up to 6x4, which reaches 95 % of the peak of
+// multiply-adds on a Zen 4 core (unroll_bench_kernels --benchmark_filter=Multiply), with 16 (AVX2)
+// 6x2.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
 constexpr int64_t kTileColumns = 64;
 #else
@@ -32,13 +33,15 @@ constexpr int kMostRows = 6;
 // Rows of B that stay in the first-level cache while a tile of A^T B passes over them.
 constexpr int64_t kRowsAtATime = 96;
 
-// Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down its column.
+// Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down
+// its column.
 enum class Left { kRows, kColumns };
 
 // Adds `count` products to the sums of one tile.
 template <Left left, int M, int N>
-HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride, const float* HWY_RESTRICT b,
-                             int64_t b_stride, int64_t count, Vector (&sums)[M][N]) {
+HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
+                             const float* HWY_RESTRICT b, int64_t b_stride, int64_t count,
+                             Vector (&sums)[M][N]) {
   const Tag d;
 #pragma GCC unroll 2
   for (int64_t k = 0; k < count; ++k) {
@@ -59,7 +62,8 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride, cons
   }
 }
 
-// What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is the first.
+// What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is
+// the first.
 struct Operands {
   const float* a;
   int64_t a_stride;
@@ -156,8 +160,8 @@ void all_tiles(int64_t rows, int64_t columns, const Operands& o) {
   }
 }
 
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p, float* C,
-              int64_t c_stride, bool accumulate) {
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
+              float* C, int64_t c_stride, bool accumulate) {
   all_tiles<Left::kRows>(rows, B.panel_columns(p),
                          {.a = A.at(first_row, 0),
                           .a_stride = A.row_stride(),
@@ -198,8 +202,8 @@ namespace unroll::cpu {
 HWY_EXPORT(multiply);
 HWY_EXPORT(multiply_transposed);
 
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p, float* C,
-              int64_t c_stride, bool accumulate) {
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
+              float* C, int64_t c_stride, bool accumulate) {
   HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, C, c_stride, accumulate);
 }
 

@@ -6,19 +6,21 @@
 
 namespace unroll::cpu {
 
-/// One panel of a product: C = A[first_row .. first_row+rows) B[:, panel p], or C += when `accumulate`.
+/// One panel of a product: C = A[first_row .. first_row+rows) B[:, panel p], or C += when
+/// `accumulate`.
 ///
-/// A (., K), B (K, .), C (rows, B.panel_columns(p)) with `c_stride` floats from row to row, on a 64-byte boundary.
-/// Each value is summed over k in ascending order, whatever the rows asked for: the result does not depend on how the
-/// work is split.
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p, float* C,
-              int64_t c_stride, bool accumulate);
+/// A (., K), B (K, .), C (rows, B.panel_columns(p)) with `c_stride` floats from row to row, on a
+/// 64-byte boundary. Each value is summed over k in ascending order, whatever the rows asked for:
+/// the result does not depend on how the work is split.
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
+              float* C, int64_t c_stride, bool accumulate);
 
-/// One tile of A^T B: the columns of A's panel `a` by the columns of B's panel `b`, summed over K = B.rows() rows of both,
-/// A's from `first_row` on.
+/// One tile of A^T B: the columns of A's panel `a` by the columns of B's panel `b`, summed over K =
+/// B.rows() rows of both, A's from `first_row` on.
 ///
-/// C (A.panel_columns(a), B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary.
-void multiply_transposed(const Panels& A, int64_t first_row, int64_t a, const Panels& B, int64_t b, float* C,
-                         int64_t c_stride);
+/// C (A.panel_columns(a), B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte
+/// boundary.
+void multiply_transposed(const Panels& A, int64_t first_row, int64_t a, const Panels& B, int64_t b,
+                         float* C, int64_t c_stride);
 
 }  // namespace unroll::cpu

@@ -12,7 +12,8 @@
 namespace unroll::cpu {
 namespace {
 
-// Sequences whose sums are kept beside a panel of weights: 16 KiB of them, half of a first-level cache.
+// Sequences whose sums are kept beside a panel of weights: 16 KiB of them, half of a first-level
+// cache.
 constexpr int64_t kRowsOfSums = 64;
 
 }  // namespace
@@ -31,14 +32,14 @@ int64_t gate_count(CellKind cell) {
 }
 
 Recurrence::Recurrence(CellKind cell, int64_t hidden) : cell_(cell), hidden_(hidden) {
-  const auto gates = [&](std::vector<int64_t> members) {
-    return Group{.gates = {.count = static_cast<int64_t>(members.size()), .hidden = hidden},
-                 .members = std::move(members)};
+  const auto layout = [&](const std::vector<int64_t>& members) {
+    return Gates{.count = static_cast<int64_t>(members.size()), .hidden = hidden};
   };
-  const auto part = [&](std::vector<int64_t> members, const Panels& dz) {
-    return InputPart{.gates = {.count = static_cast<int64_t>(members.size()), .hidden = hidden},
-                     .members = std::move(members),
-                     .dz = &dz};
+  const auto gates = [&](const std::vector<int64_t>& members) {
+    return Group{.gates = layout(members), .members = members};
+  };
+  const auto part = [&](const std::vector<int64_t>& members, const Panels& dz) {
+    return InputPart{.gates = layout(members), .members = members, .dz = &dz};
   };
   switch (cell) {
     case CellKind::kRnn:
@@ -104,16 +105,15 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
   if (inputs > 0 && with_backward) {
     for (auto& part : parts_) {
       part.W_x_t.resize(part.gates.columns(), inputs);
-      parallel_for(0, part.gates.blocks(), grain(kBlock * inputs),
-                   [&](int64_t first, int64_t last) {
-                     for (int64_t g = 0; g < part.gates.count; ++g) {
-                       if (part.members[g] >= 0) {
-                         pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g,
-                                         first * kBlock, std::min(last * kBlock, hidden_),
-                                         part.W_x_t);
-                       }
-                     }
-                   });
+      parallel_for(
+          0, part.gates.blocks(), grain(kBlock * inputs), [&](int64_t first, int64_t last) {
+            for (int64_t g = 0; g < part.gates.count; ++g) {
+              if (part.members[g] >= 0) {
+                pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g,
+                                first * kBlock, std::min(last * kBlock, hidden_), part.W_x_t);
+              }
+            }
+          });
     }
   }
   if (cell_ == CellKind::kGruAfter) {
@@ -223,8 +223,8 @@ void Recurrence::carry_state() {
 }
 
 bool Recurrence::split_by_sequences() const {
-  // Each thread reads all weights in every step: fewer sequences than this a thread, and reading them costs more than
-  // the barriers of the other way, provided that a step is worth a barrier.
+  // Each thread reads all weights in every step: fewer sequences than this a thread, and reading
+  // them costs more than the barriers of the other way, provided that a step is worth a barrier.
   constexpr int64_t kSequencesAThread = 8;
   constexpr int64_t kWorthABarrier = 4 * kWorthAThread;
   const int64_t threads = thread_count();
@@ -335,7 +335,8 @@ void Recurrence::backward(const LayerParameters& gradients) {
 void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
                                 int64_t p_begin, int64_t p_end) {
   alignas(64) float sums[kRowsOfSums * kPanel];
-  // The first phase takes up the gradient that the next step left; the second goes on within the step.
+  // The first phase takes up the gradient that the next step left; the second goes on within the
+  // step.
   const bool last = phase == 0 && t == steps_ - 1;
   const int64_t from = phase == 0 ? t + 1 : t;
   for (int64_t p = p_begin; p < p_end; ++p) {
@@ -378,9 +379,8 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
 void Recurrence::recurrent_gradients(const LayerParameters& gradients) const {
   for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
     const auto& group = groups_[phase];
-    weight_gradients(left(phase), 0, dz(phase), group.gates, [&](int64_t gate) {
-      return &gradients.gates[group.members[gate]].W_h;
-    });
+    weight_gradients(left(phase), 0, dz(phase), group.gates,
+                     [&](int64_t gate) { return &gradients.gates[group.members[gate]].W_h; });
   }
 }
 
@@ -424,10 +424,10 @@ void Recurrence::input_gradients(const LayerParameters& gradients) {
     }
     if (x_ != nullptr) {
       weight_gradients(*x_, x_first_row_, *part.dz, part.gates,
-                         [&](int64_t gate) -> const StridedMatrix* {
-                           const int64_t member = part.members[gate];
-                           return member < 0 ? nullptr : &gradients.gates[member].W_x;
-                         });
+                       [&](int64_t gate) -> const StridedMatrix* {
+                         const int64_t member = part.members[gate];
+                         return member < 0 ? nullptr : &gradients.gates[member].W_x;
+                       });
     }
   }
 }

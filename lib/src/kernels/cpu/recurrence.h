@@ -16,10 +16,10 @@ int64_t gate_count(CellKind cell);
 
 /// One gate's parameters, or where their gradients are to go, as the caller holds them.
 struct GateParameters {
-  StridedMatrix W_x;          ///< (V or inputs, H)
-  StridedMatrix W_h;          ///< (H, H)
-  float* b = nullptr;         ///< (H)
-  float* b_again = nullptr;   ///< (H) a second bias that is added to the first, or none
+  StridedMatrix W_x;         ///< (V or inputs, H)
+  StridedMatrix W_h;         ///< (H, H)
+  float* b = nullptr;        ///< (H)
+  float* b_again = nullptr;  ///< (H) a second bias that is added to the first, or none
 };
 
 /// One layer's.
@@ -36,16 +36,16 @@ struct TokenRows {
 
 /// One recurrent layer over one batch: all that its time loops read and write.
 ///
-/// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which need no barrier between
-/// the steps, or by units where there are too few sequences.
+/// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which
+/// need no barrier between the steps, or by units where there are too few sequences.
 class Recurrence {
  public:
   Recurrence(CellKind cell, int64_t hidden);
   Recurrence(const Recurrence&) = delete;
   Recurrence& operator=(const Recurrence&) = delete;
 
-  /// Copies the weights to where the products find them; those for the backward pass when `with_backward`.
-  /// `inputs`: columns of the input matrix, or 0 for a layer that reads tokens.
+  /// Copies the weights to where the products find them; those for the backward pass when
+  /// `with_backward`. `inputs`: columns of the input matrix, or 0 for a layer that reads tokens.
   void pack(const LayerParameters& parameters, int64_t inputs, bool with_backward);
 
   /// Makes room for T steps of B sequences.
@@ -54,8 +54,8 @@ class Recurrence {
   /// The state before the first step: row-major (B, H) each; null stands for zeros.
   void set_state(const float* h, const float* c);
 
-  /// The input is tokens, of which it takes X_t W_x + b for each distinct one. `rows` must stay as long as it is used;
-  /// its slots may change.
+  /// The input is tokens, of which it takes X_t W_x + b for each distinct one. `rows` must stay as
+  /// long as it is used; its slots may change.
   void set_input(const TokenRows& rows, const LayerParameters& parameters);
   /// The input is a matrix: x's rows from `first_row` on, which must stay until the backward pass.
   void set_input(const Panels& x, int64_t first_row);
@@ -71,17 +71,19 @@ class Recurrence {
   /// The state after the last step, row-major (B, H); c is the LSTM's.
   void copy_state(float* h, float* c) const;
 
-  /// The gradient by each step's h from outside the recurrence (T*B, H), to be filled before backward().
+  /// The gradient by each step's h from outside the recurrence (T*B, H), to be filled before
+  /// backward().
   Panels& dh() { return dh_; }
 
   /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
   void set_state_gradient(const float* dh, const float* dc);
 
-  /// All time steps, then the parameters' gradients, which are written to `gradients` (W_x of tokens: only the rows of
-  /// tokens that occur; the others are left alone).
+  /// All time steps, then the parameters' gradients, which are written to `gradients` (W_x of
+  /// tokens: only the rows of tokens that occur; the others are left alone).
   void backward(const LayerParameters& gradients);
 
-  /// After backward(), of a layer whose input was a matrix: the gradient by that input (T*B, inputs).
+  /// After backward(), of a layer whose input was a matrix: the gradient by that input (T*B,
+  /// inputs).
   void input_gradient(Panels& dx) const;
   /// After backward(): the gradient by the state before the first step, row-major (B, H) each.
   void state_gradient(float* dh, float* dc) const;
@@ -91,13 +93,14 @@ class Recurrence {
   struct Group {
     Gates gates;
     std::vector<int64_t> members;  // which of the cell's gates
-    Panels W_h;    // (H, columns)
-    Panels W_h_t;  // (columns, H)
-    Panels W_x;    // (inputs, columns)
-    Panels b;      // (1, columns)
-    Panels input;  // the inputs' share: X_t W_x + b
+    Panels W_h;                    // (H, columns)
+    Panels W_h_t;                  // (columns, H)
+    Panels W_x;                    // (inputs, columns)
+    Panels b;                      // (1, columns)
+    Panels input;                  // the inputs' share: X_t W_x + b
   };
-  // Gradients by the inputs' share in some gates: a member of -1 stands for a column that holds something else.
+  // Gradients by the inputs' share in some gates: a member of -1 stands for a column that holds
+  // something else.
   struct InputPart {
     Gates gates;
     std::vector<int64_t> members;
@@ -133,7 +136,8 @@ class Recurrence {
   Panels h_;
   Panels c_;
   Panels gates_;
-  Panels n_;   // GRU: the candidate, or with the reset after the product what the reset gate multiplies
+  Panels
+      n_;  // GRU: the candidate, or with the reset after the product what the reset gate multiplies
   Panels rh_;  // GRU with the reset before the product
   Panels dh_;
   Panels dh_last_;  // (B, H)

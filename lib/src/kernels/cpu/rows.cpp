@@ -47,7 +47,8 @@ void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to) 
   }
 }
 
-void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns, float* to) {
+void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns,
+                   float* to) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; c += kBlock) {
       std::copy_n(from.at(first_row + r, c), std::min(kBlock, columns - c), to + r * columns + c);

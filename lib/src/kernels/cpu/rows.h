@@ -17,7 +17,8 @@ void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& v
 /// values *= factor.
 void scale(float factor, Panels& values);
 
-/// to[r] = row r of the row-major `from` (rows, columns), zeros past the last column; all zeros when it is null.
+/// to[r] = row r of the row-major `from` (rows, columns), zeros past the last column; all zeros
+/// when it is null.
 void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to);
 
 /// Row r of the row-major `to` (rows, columns) = from[first_row + r].

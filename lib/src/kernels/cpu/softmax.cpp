@@ -20,7 +20,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::CappedTag<float, kBlock>;
-constexpr Tag d;
+constexpr Tag kTag;
 constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
 double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const int64_t* labels,
@@ -33,33 +33,33 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
     for (int64_t v = logits.columns(); v < padded; ++v) {
       *logits.at(r, v) = -std::numeric_limits<float>::infinity();
     }
-    auto most = hn::Set(d, -std::numeric_limits<float>::infinity());
+    auto most = hn::Set(kTag, -std::numeric_limits<float>::infinity());
     for (int64_t p = 0; p < panels; ++p) {
       const float* values = logits.at(r, p * kPanel);
       for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        most = hn::Max(most, hn::Load(d, values + k));
+        most = hn::Max(most, hn::Load(kTag, values + k));
       }
     }
-    const auto largest = hn::MaxOfLanes(d, most);
+    const auto largest = hn::MaxOfLanes(kTag, most);
     const float label_logit = *logits.at(r, labels[r]) - hn::GetLane(largest);
-    auto sums = hn::Zero(d);
+    auto sums = hn::Zero(kTag);
     for (int64_t p = 0; p < panels; ++p) {
       float* values = logits.at(r, p * kPanel);
       for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        const auto below = hn::Sub(hn::Load(d, values + k), largest);
+        const auto below = hn::Sub(hn::Load(kTag, values + k), largest);
         // Highway's Exp gives 0 for what is not a number
-        const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(d, below), below);
-        hn::Store(e, d, values + k);
+        const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(kTag, below), below);
+        hn::Store(e, kTag, values + k);
         sums = hn::Add(sums, e);
       }
     }
-    const float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+    const float sum = hn::GetLane(hn::SumOfLanes(kTag, sums));
     total += std::log(static_cast<double>(sum)) - static_cast<double>(label_logit);
-    const auto factor = hn::Set(d, scale / sum);
+    const auto factor = hn::Set(kTag, scale / sum);
     for (int64_t p = 0; p < panels; ++p) {
       float* values = logits.at(r, p * kPanel);
       for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        hn::Store(hn::Mul(hn::Load(d, values + k), factor), d, values + k);
+        hn::Store(hn::Mul(hn::Load(kTag, values + k), factor), kTag, values + k);
       }
     }
     *logits.at(r, labels[r]) -= scale;

@@ -1,7 +1,8 @@
 #pragma once
 
-// The instruction sets that the kernels are compiled for, chosen among when the program runs: AVX-512, AVX2 and a portable
-// path (NEON on Arm). Those in between would lengthen the build and serve nobody; vectors without a fixed size fit in no array.
-// To be included before Highway's own headers.
+// The instruction sets that the kernels are compiled for, chosen among when the program runs:
+// AVX-512, AVX2 and a portable path (NEON on Arm). Those in between would lengthen the build and
+// serve nobody; vectors without a fixed size fit in no array. To be included before Highway's own
+// headers.
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)

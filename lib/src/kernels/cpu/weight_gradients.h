@@ -17,9 +17,11 @@ inline int64_t grain(int64_t cost) {
   return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost));
 }
 
-/// A^T B over the rows of B, A's from `first_row` on: the gradient of weights by which A was multiplied.
+/// A^T B over the rows of B, A's from `first_row` on: the gradient of weights by which A was
+/// multiplied.
 ///
-/// `destination(gate)` is the matrix (A.columns(), gates.hidden) that takes a gate's columns, or null to drop them.
+/// `destination(gate)` is the matrix (A.columns(), gates.hidden) that takes a gate's columns, or
+/// null to drop them.
 template <typename Destination>
 void weight_gradients(const Panels& A, int64_t first_row, const Panels& B, const Gates& gates,
                       const Destination& destination) {
