@@ -1,6 +1,7 @@
 #include "unroll/fused.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -271,6 +272,17 @@ TEST_P(Fused, ATokenOutsideTheVocabularyIsAnError) {
             "a token must be in [0, 5), got 5");
 }
 
+TEST_P(Fused, ShapesThatDoNotFitAreErrors) {
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  const auto batch = random_batch(shape);
+  EXPECT_THAT(thrown<Error>([&] { fused_->loss(batch, fused_->begin_state(3)); }),
+              ::testing::HasSubstr("a state must have shape"));
+  const Batch short_labels{batch.X, batch.Y.narrow(1, 0, 2)};
+  EXPECT_THAT(thrown<Error>([&] { fused_->loss(short_labels, fused_->begin_state(2)); }),
+              ::testing::HasSubstr("the labels, by step, must have shape [3, 2], got [2, 2]"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Fused, ::testing::ValuesIn(models(8)),
                          [](const auto& info) { return name_of(info.param); });
 
@@ -315,6 +327,20 @@ TEST(FusedForwardFunctions, GiveTheGradientByTheirInputs) {
   x.mutable_grad().reset();
   fused_rnn(x, state, params).first.square().sum().backward();
   EXPECT_LT(distance(x.grad(), expected), kTolerance);
+}
+
+TEST(FusedForwardFunctions, RefuseWeightsOfAnotherShape) {
+  auto params = get_params(6, 10, torch::kCPU);
+  const auto state = init_rnn_state(2, 10, torch::kCPU);
+  EXPECT_THAT(thrown<Error>([&] {
+                fused_rnn(torch::zeros({3, 2, 5}), state, params);
+              }),
+              ::testing::HasSubstr("the inputs must have shape [3, 2, 6], got [3, 2, 5]"));
+  params[1].tensor = torch::zeros({10, 9});
+  EXPECT_THAT(thrown<Error>([&] {
+                fused_rnn(torch::zeros({3, 2, 6}), state, params);
+              }),
+              ::testing::HasSubstr("a weight must have shape [10, 10], got [10, 9]"));
 }
 
 TEST(FusedModel, RefusesTheMlp) {

@@ -2,11 +2,14 @@
 
 #include <ATen/core/ivalue.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <array>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/decoder.h"
@@ -51,9 +54,25 @@ Layout layout_of(const ModelConfig& config) {
           .layers = config.layers};
 }
 
-cpu::StridedMatrix matrix(const torch::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), tensor.size(0), tensor.size(1), tensor.stride(0),
-          tensor.stride(1)};
+// The kernels read and write by these sizes alone, so they are checked here.
+void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what) {
+  if (tensor.sizes() != expected) {
+    throw Error(fmt::format("{} must have shape [{}], got [{}]", what, fmt::join(expected, ", "),
+                            fmt::join(tensor.sizes(), ", ")));
+  }
+}
+
+cpu::StridedMatrix matrix(const torch::Tensor& tensor, int64_t rows, int64_t columns) {
+  check_shape(tensor, {rows, columns}, "a weight");
+  return {tensor.data_ptr<float>(), rows, columns, tensor.stride(0), tensor.stride(1)};
+}
+
+float* bias(const torch::Tensor& tensor, int64_t size) {
+  check_shape(tensor, {size}, "a bias");
+  if (!tensor.is_contiguous()) {
+    throw Error("a bias must be contiguous");
+  }
+  return tensor.data_ptr<float>();
 }
 
 // Where the gates of a kernel's cell stand in torch::nn's stacks.
@@ -71,9 +90,10 @@ std::vector<int64_t> torch_order(CellKind cell) {
 }
 
 // One layer of torch::nn: weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH).
-cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors) {
+cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
+                                   int64_t H) {
   const int64_t gates = cpu::gate_count(cell);
-  const int64_t H = tensors[1].size(1);
+  check_shape(tensors[0], {gates * H, inputs}, "weight_ih");
   const auto rows = [&](const torch::Tensor& stack, int64_t gate) {
     return stack.narrow(0, gate * H, H);
   };
@@ -81,10 +101,10 @@ cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors) 
   const auto order = torch_order(cell);
   for (int64_t g = 0; g < gates; ++g) {
     const bool inside_reset = cell == CellKind::kGruAfter && g == 2;
-    auto* b_hh = rows(tensors[3], order[g]).data_ptr<float>();
-    layer.gates.push_back({.W_x = matrix(rows(tensors[0], order[g]).t()),
-                           .W_h = matrix(rows(tensors[1], order[g]).t()),
-                           .b = rows(tensors[2], order[g]).data_ptr<float>(),
+    auto* b_hh = bias(rows(tensors[3], order[g]), H);
+    layer.gates.push_back({.W_x = matrix(rows(tensors[0], order[g]).t(), inputs, H),
+                           .W_h = matrix(rows(tensors[1], order[g]).t(), H, H),
+                           .b = bias(rows(tensors[2], order[g]), H),
                            .b_again = inside_reset ? nullptr : b_hh});
     if (inside_reset) {
       layer.b_hh = b_hh;
@@ -93,15 +113,17 @@ cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors) 
   return layer;
 }
 
-// W_x (V,H), W_h (H,H) and b (H) of each gate, then b_hh (H) if the reset comes after.
-cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors) {
+// W_x (inputs,H), W_h (H,H) and b (H) of each gate, then b_hh (H) if the reset comes after.
+cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
+                                   int64_t H) {
   cpu::LayerParameters layer;
   for (int64_t g = 0; g < cpu::gate_count(cell); ++g, tensors += 3) {
-    layer.gates.push_back(
-        {.W_x = matrix(tensors[0]), .W_h = matrix(tensors[1]), .b = tensors[2].data_ptr<float>()});
+    layer.gates.push_back({.W_x = matrix(tensors[0], inputs, H),
+                           .W_h = matrix(tensors[1], H, H),
+                           .b = bias(tensors[2], H)});
   }
   if (cell == CellKind::kGruAfter) {
-    layer.b_hh = tensors->data_ptr<float>();
+    layer.b_hh = bias(*tensors, H);
   }
   return layer;
 }
@@ -110,12 +132,16 @@ cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors) 
 // it.
 cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
   cpu::ModelParameters parameters;
-  const auto& W_hq = tensors[tensors.size() - 2];
-  parameters.output = {.W_hq = matrix(layout.concise ? W_hq.t() : W_hq),
-                       .b_q = tensors.back().data_ptr<float>()};
+  const auto& stored = tensors[tensors.size() - 2];
+  const auto W_hq = layout.concise ? stored.t() : stored;
+  const int64_t H = W_hq.size(0);
+  const int64_t V = W_hq.size(1);
+  parameters.output = {.W_hq = matrix(W_hq, H, V), .b_q = bias(tensors.back(), V)};
   for (int64_t l = 0; l < layout.layers; ++l) {
-    parameters.layers.push_back(layout.concise ? concise_layer(layout.cell, &tensors[4 * l])
-                                               : scratch_layer(layout.cell, tensors.data()));
+    const int64_t inputs = l > 0 ? H : tensors[0].size(layout.concise ? 1 : 0);
+    parameters.layers.push_back(layout.concise
+                                    ? concise_layer(layout.cell, &tensors[4 * l], inputs, H)
+                                    : scratch_layer(layout.cell, tensors.data(), inputs, H));
   }
   return parameters;
 }
@@ -126,6 +152,9 @@ std::size_t weight_count(const Layout& layout) {
   return 2 +
          (layout.concise ? 4 * layers : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
 }
+
+// How many state tensors the cell has.
+std::size_t states_of(const Layout& layout) { return layout.cell == CellKind::kLstm ? 2 : 1; }
 
 cpu::StatePointers pointers(const State& state) {
   return {.h = !state.empty() && state[0].defined() ? state[0].data_ptr<float>() : nullptr,
@@ -165,7 +194,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   static Tensors forward(torch::autograd::AutogradContext* context,
                          const c10::intrusive_ptr<Call>& call, at::TensorList tensors) {
     const auto weights = weight_count(call->layout);
-    const auto states = call->layout.cell == CellKind::kLstm ? 2U : 1U;
+    const auto states = states_of(call->layout);
     const auto parameters = parameters_of(call->layout, tensors.slice(0, weights));
     const int64_t V = parameters.output.W_hq.columns;
 
@@ -173,17 +202,17 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     for (std::size_t i = weights; i < weights + states; ++i) {
       state.push_back(tensors[i].contiguous());
     }
-    const int64_t B = state[0].size(-2);
+    const auto& inputs = call->tokens.defined() ? call->tokens : tensors.back();
+    const int64_t steps = inputs.size(0);
+    const int64_t B = inputs.size(1);
+    check_inputs(*call, tensors, parameters, B);
     auto& pass = *call->pass;
-    int64_t steps = 0;
     if (call->tokens.defined()) {
       check_tokens(span_of(call->tokens), V, "a token");
-      steps = call->tokens.size(0);
       pass.forward(call->tokens.data_ptr<int64_t>(), steps, B, parameters, pointers(state),
                    call->with_backward);
     } else {
-      const auto x = tensors.back().contiguous();
-      steps = x.size(0);
+      const auto x = inputs.contiguous();
       pass.forward(x.data_ptr<float>(), x.size(2), steps, B, parameters, pointers(state),
                    call->with_backward);
     }
@@ -221,7 +250,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     }
     const auto tensors = context->saved_data["tensors"].toTensorVector();
     const auto weights = weight_count(call->layout);
-    const auto states = call->layout.cell == CellKind::kLstm ? 2U : 1U;
+    const auto states = states_of(call->layout);
     auto& pass = *call->pass;
     seed_logits_gradient(*call, upstream[0]);
 
@@ -239,7 +268,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
 
     const auto needed = [&](std::size_t i) { return context->needs_input_grad(i); };
     State before(states);
-    if (needed(weights)) {
+    if (needed(weights) || needed(weights + states - 1)) {
       for (std::size_t i = 0; i < states; ++i) {
         before[i] = torch::empty_like(tensors[weights + i], torch::MemoryFormat::Contiguous);
       }
@@ -259,6 +288,30 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   }
 
  private:
+  // The states, the input and the labels against the weights and each other.
+  static void check_inputs(const Call& call, at::TensorList tensors,
+                           const cpu::ModelParameters& parameters, int64_t B) {
+    const int64_t H = parameters.output.W_hq.rows;
+    const int64_t V = parameters.output.W_hq.columns;
+    const auto weights = weight_count(call.layout);
+    for (const auto& state : tensors.slice(weights, states_of(call.layout))) {
+      if (call.layout.concise) {
+        check_shape(state, {call.layout.layers, B, H}, "a state");
+      } else {
+        check_shape(state, {B, H}, "a state");
+      }
+    }
+    const int64_t columns = parameters.layers.front().gates.front().W_x.rows;
+    if (!call.tokens.defined()) {
+      check_shape(tensors.back(), {tensors.back().size(0), B, columns}, "the inputs");
+    } else if (columns != V) {
+      throw Error(fmt::format("W_x must have a row for each of {} tokens, got {}", V, columns));
+    }
+    if (call.labels.defined()) {
+      check_shape(call.labels, call.tokens.sizes(), "the labels, by step,");
+    }
+  }
+
   // The gradient by the logits takes their place.
   static void seed_logits_gradient(const Call& call, const torch::Tensor& upstream) {
     auto& to = call.pass->logits_gradient();
@@ -318,7 +371,7 @@ std::pair<torch::Tensor, State> run_scratch(CellKind cell, decltype(rnn)* plain,
   tensors.insert(tensors.end(), state.begin(), state.end());
   tensors.push_back(inputs);
   const Layout layout{.cell = cell, .concise = false, .layers = 1};
-  const bool complete = params.size() == weight_count(layout);
+  const bool complete = params.size() == weight_count(layout) && state.size() == states_of(layout);
   if (!complete || !all_float_on_cpu(tensors)) {
     return plain(inputs, state, params);
   }
