@@ -15,7 +15,7 @@
 #
 # Defines LibTorch::LibTorch (libtorch_cpu and libc10; never libtorch_cuda, which can only be loaded where a driver is),
 #   LibTorch::openmp (the OpenMP library that LibTorch itself runs on, for files compiled with -fopenmp: another one would
-#   bring a second set of threads) and
+#   bring a second set of threads; LibTorch_OPENMP_DIR, where that is not the compiler's) and
 #   LibTorch_VERSION, LibTorch_ORIGIN (where it came from, in words), LibTorch_INSTALL_DIR,
 #   LibTorch_LIBRARY_DIR, LibTorch_INCLUDE_DIRS, LibTorch_TORCH_CPU_LIBRARY, LibTorch_C10_LIBRARY
 # In script mode (cmake -P), where there are no targets, it sets the variables alone.
@@ -224,12 +224,16 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   endforeach()
 
   # A wheel brings its own libgomp, beside its libraries or (as libgomp-HASH) in torch.libs; elsewhere it is the compiler's. Code
-  # that clang compiled for OpenMP needs clang's.
+  # that clang compiled for OpenMP needs clang's own library, and so gets a second set of threads.
   file(GLOB _openmp "${LibTorch_LIBRARY_DIR}/libgomp*.so*" "${_packages}/torch.libs/libgomp*.so*")
   list(APPEND _openmp gomp)
   list(GET _openmp 0 _openmp)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set(_openmp -fopenmp)
+  endif()
+  set(LibTorch_OPENMP_DIR "")
+  if(IS_ABSOLUTE "${_openmp}")
+    get_filename_component(LibTorch_OPENMP_DIR "${_openmp}" DIRECTORY)
   endif()
   add_library(LibTorch::openmp INTERFACE IMPORTED)
   target_link_libraries(LibTorch::openmp INTERFACE "${_openmp}")

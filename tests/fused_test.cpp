@@ -163,10 +163,13 @@ TEST_P(Fused, TheUpstreamGradientScalesTheGradients) {
 TEST_P(Fused, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
   at::manual_seed(5);
   const int before = torch::get_num_threads();
-  for (const auto& shape : {Shape{32, 6, 28, 130}, Shape{3, 4, 200, 200}}) {
+  // Many sequences, which are shared out, and few, whose units are: 7 are below 8 a thread, and 280
+  // units make a step of every cell worth it.
+  for (const auto& shape : {Shape{32, 6, 28, 130}, Shape{7, 4, 30, 280}}) {
     SCOPED_TRACE(to_text(shape));
     make(shape);
     const auto batch = random_batch(shape);
+    plain_->loss(batch, plain_->begin_state(shape.B)).first.backward();
     std::vector<std::vector<torch::Tensor>> results;
     for (const int threads : {1, 2, 3}) {
       torch::set_num_threads(threads);
@@ -175,6 +178,7 @@ TEST_P(Fused, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
       }
       const auto [loss, after] = fused_->loss(batch, fused_->begin_state(shape.B));
       loss.backward();
+      expect_same_gradients(kTolerance);
       results.push_back({loss.detach(), after[0].detach()});
       for (const auto& [name, weight] : fused_->weights()) {
         results.back().push_back(weight.grad());
@@ -208,35 +212,52 @@ TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
       torch::equal(fused_->forward(batch.X, state).first, plain_->forward(batch.X, state).first));
 }
 
-TEST_P(Fused, MemoryIsReusedWithoutARest) {
+// A model's gradients on a batch, from states of zeros.
+std::vector<torch::Tensor> gradients_of(FusedModel& net, const Batch& batch) {
+  std::vector<torch::Tensor> result;
+  for (const auto& [name, weight] : net.weights()) {
+    weight.mutable_grad().reset();
+  }
+  net.loss(batch, net.begin_state(batch.X.size(0))).first.backward();
+  for (const auto& [name, weight] : net.weights()) {
+    result.push_back(weight.grad().clone());
+  }
+  return result;
+}
+
+void expect_equal(const std::vector<torch::Tensor>& actual,
+                  const std::vector<torch::Tensor>& expected) {
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(torch::equal(actual[i], expected[i])) << "weight " << i;
+  }
+}
+
+TEST_P(Fused, NothingStaysInTheMemoryOfWhatWasNotANumber) {
   at::manual_seed(8);
   const Shape shape{4, 3, 9, 21};
   make(shape);
   const auto batch = random_batch(shape);
-  const auto gradients = [&] {
-    std::vector<torch::Tensor> result;
-    for (const auto& [name, weight] : fused_->weights()) {
-      weight.mutable_grad().reset();
+  const auto first = gradients_of(*fused_, batch);
+  {
+    auto poisoned = fused_->begin_state(shape.B);
+    for (auto& s : poisoned) {
+      s.fill_(std::numeric_limits<float>::quiet_NaN());
     }
-    fused_->loss(batch, fused_->begin_state(shape.B)).first.backward();
-    for (const auto& [name, weight] : fused_->weights()) {
-      result.push_back(weight.grad().clone());
-    }
-    return result;
-  };
-  const auto first = gradients();
-  // Other values, another shape, not a number: nothing of them may stay.
-  auto poisoned = fused_->begin_state(shape.B);
-  for (auto& s : poisoned) {
-    s.fill_(std::numeric_limits<float>::quiet_NaN());
+    const auto loss = fused_->loss(batch, poisoned).first;
+    EXPECT_FALSE(std::isfinite(loss.item<double>()));
+    loss.backward();
   }
-  const auto loss = fused_->loss(batch, poisoned).first;
-  EXPECT_FALSE(std::isfinite(loss.item<double>()));
-  loss.backward();
-  fused_->loss(random_batch({7, 2, 9, 21}), fused_->begin_state(7)).first.backward();
-  const auto again = gradients();
-  for (std::size_t i = 0; i < first.size(); ++i) {
-    EXPECT_TRUE(torch::equal(again[i], first[i])) << "weight " << i;
+  expect_equal(gradients_of(*fused_, batch), first);
+}
+
+TEST_P(Fused, NothingStaysInTheMemoryOfAnotherShape) {
+  at::manual_seed(8);
+  make({4, 3, 9, 21});
+  const auto batch = random_batch({4, 3, 9, 21});
+  const auto first = gradients_of(*fused_, batch);
+  for (const auto& other : {Shape{7, 2, 9, 21}, Shape{2, 1, 9, 21}, Shape{33, 5, 9, 21}}) {
+    gradients_of(*fused_, random_batch(other));
+    expect_equal(gradients_of(*fused_, batch), first);
   }
 }
 
@@ -263,6 +284,24 @@ TEST_P(Fused, AGraphIsDifferentiatedOnce) {
   EXPECT_THROW(loss.backward(), Error);
 }
 
+TEST_P(Fused, SecondDerivativesAreRefused) {
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  const auto loss = fused_->loss(random_batch(shape), fused_->begin_state(shape.B)).first;
+  EXPECT_THROW(loss.backward({}, /*retain_graph=*/true, /*create_graph=*/true), Error);
+}
+
+TEST_P(Fused, LogitsAreFloat32WhateverTheDefaultType) {
+  const Shape shape{2, 3, 5, 7};
+  make(shape);
+  const auto batch = random_batch(shape);
+  const auto state = fused_->begin_state(shape.B);
+  torch::set_default_dtype(torch::scalarTypeToTypeMeta(torch::kFloat64));
+  const auto logits = fused_->forward(batch.X, state).first;
+  torch::set_default_dtype(torch::scalarTypeToTypeMeta(torch::kFloat32));
+  EXPECT_EQ(logits.scalar_type(), torch::kFloat32);
+}
+
 TEST_P(Fused, ATokenOutsideTheVocabularyIsAnError) {
   const Shape shape{2, 3, 5, 7};
   make(shape);
@@ -281,6 +320,54 @@ TEST_P(Fused, ShapesThatDoNotFitAreErrors) {
   const Batch short_labels{batch.X, batch.Y.narrow(1, 0, 2)};
   EXPECT_THAT(thrown<Error>([&] { fused_->loss(short_labels, fused_->begin_state(2)); }),
               ::testing::HasSubstr("the labels, by step, must have shape [3, 2], got [2, 2]"));
+}
+
+TEST_P(Fused, WhatIsMissingOrEmptyIsAnError) {
+  make({2, 3, 5, 7});
+  const auto batch = random_batch({2, 3, 5, 7});
+  auto state = fused_->begin_state(2);
+  state.push_back(state[0]);
+  EXPECT_THROW(fused_->loss(batch, state), Error);
+  EXPECT_THROW(fused_->loss(batch, {}), Error);
+  for (const auto& empty : {Shape{0, 3, 5, 7}, Shape{2, 0, 5, 7}}) {
+    EXPECT_THAT(
+        thrown<Error>([&] { fused_->loss(random_batch(empty), fused_->begin_state(empty.B)); }),
+        ::testing::HasSubstr("at least 1 sequence of 1 step"));
+  }
+  EXPECT_THAT(
+      thrown<Error>([&] { fused_->forward(batch.X.to(torch::kFloat32), fused_->begin_state(2)); }),
+      ::testing::HasSubstr("int64"));
+}
+
+TEST_P(Fused, ADecoderTakesATokenOfEachSequence) {
+  make({2, 3, 5, 7});
+  for (auto* net :
+       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
+    const auto decoder = net->make_decoder(2);
+    const std::vector<int64_t> three{0, 1, 2};
+    EXPECT_EQ(thrown<Error>([&] { decoder->step(three); }), "a step takes 2 tokens, got 3");
+    const std::vector<int64_t> one{0};
+    EXPECT_EQ(thrown<Error>([&] { decoder->step(one); }), "a step takes 2 tokens, got 1");
+  }
+}
+
+TEST_P(Fused, ADescriptionOfAnotherModelIsAnError) {
+  auto config = GetParam();
+  config.hidden = 8;
+  const auto refused = [&](auto change) {
+    auto other = config;
+    change(other);
+    EXPECT_THROW(FusedModel(make_model(config, 5, torch::kCPU), other), Error);
+  };
+  refused([](auto& other) { other.hidden = 9; });
+  if (config.model == ModelKind::kConcise) {
+    refused([](auto& other) { ++other.layers; });
+  } else {
+    refused([](auto& other) {
+      other.cell = other.cell == Cell::kLstm ? Cell::kRnn : Cell::kLstm;
+      other.gru_reset.reset();
+    });
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Fused, ::testing::ValuesIn(models(8)),

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <numeric>
@@ -11,30 +12,50 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
+#include "median.h"
 #include "require_in.h"
 #include "unroll/optim.h"
 #include "unroll/timer.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace unroll {
 namespace {
 
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const auto middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
+// LibTorch's number of threads while it lives.
+class Threads {
+ public:
+  explicit Threads(int64_t count) : before_(at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(count));
+  }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
 
-// Linux keeps a process' peak and lets it begin anew.
-void forget_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
+ private:
+  int before_;
+};
 
-int64_t peak_memory() {
+// A line of the process' status, `VmRSS` (its memory now) or `VmHWM` (the most since it was
+// forgotten), in bytes; 0 where the system does not tell.
+int64_t memory(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) {
-      return std::stoll(line.substr(6)) * 1024;
+    if (line.starts_with(key + ":")) {
+      return std::stoll(line.substr(key.size() + 1)) * 1024;
     }
   }
   return 0;
+}
+
+// Returns what was freed to the system and lets VmHWM begin anew, where there are such things.
+void forget_peak_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  std::ofstream("/proc/self/clear_refs") << 5;
 }
 
 // A model under training.
@@ -51,7 +72,8 @@ class Contender {
     return train_epoch_ch8(train_iter_.epoch(epoch_++), step_, progress_, callbacks)
         .tokens_per_second;
   }
-  StepSeconds& seconds() { return step_.seconds(); }
+  const StepSeconds& seconds() const { return step_.seconds(); }
+  void reset_seconds() { step_.reset_seconds(); }
 
  private:
   std::unique_ptr<SequenceModel> net_;
@@ -74,13 +96,12 @@ void check(const BenchOptions& options) {
   require_in("repeat", options.repeat, 1, 1'000'000);
 }
 
-double BenchRow::median() const { return median_of(tokens_per_second); }
+double BenchRow::median() const { return unroll::median(tokens_per_second); }
 
 double measure_peak(int64_t threads) {
   constexpr int64_t kRounds = 100'000;
   constexpr double kSeconds = 0.05;
-  const int before = at::get_num_threads();
-  at::set_num_threads(static_cast<int>(threads));
+  const Threads limit(threads);
   std::vector<double> speeds(static_cast<std::size_t>(threads));
   cpu::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
     for (int64_t n = first; n < last; ++n) {
@@ -92,43 +113,41 @@ double measure_peak(int64_t threads) {
       speeds[n] = flops / timer.stop();
     }
   });
-  at::set_num_threads(before);
   return std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks) {
   check(options);
-  const int threads_before = at::get_num_threads();
   std::vector<BenchRow> rows;
   std::vector<std::unique_ptr<Contender>> contenders;
   const auto train_epoch = [&](std::size_t k) {
-    at::set_num_threads(static_cast<int>(rows[k].threads));
-    const double speed = contenders[k]->tokens_per_second_of_next_epoch(callbacks);
-    at::set_num_threads(threads_before);
-    return speed;
+    const Threads limit(rows[k].threads);
+    return contenders[k]->tokens_per_second_of_next_epoch(callbacks);
   };
 
   for (const auto& model : options.models) {
     for (const auto threads : options.threads) {
       rows.push_back({.config = model, .threads = threads});
+      // All models stay alive, so what one needs is what it adds.
+      forget_peak_memory();
+      const int64_t before = memory("VmRSS");
       contenders.push_back(std::make_unique<Contender>(model, vocab_size, train_iter));
       train_epoch(rows.size() - 1);  // warms up: memory, threads, caches
-      contenders.back()->seconds() = {};
+      rows.back().peak_bytes = std::max<int64_t>(0, memory("VmHWM") - before);
+      contenders.back()->reset_seconds();
     }
   }
   std::vector<std::vector<double>> peaks(rows.size());
   for (int64_t n = 0; n < options.repeat; ++n) {
     for (std::size_t k = 0; k < rows.size(); ++k) {
       peaks[k].push_back(train_iter.device().is_cpu() ? measure_peak(rows[k].threads) : 0);
-      forget_peak_memory();
       rows[k].tokens_per_second.push_back(train_epoch(k));
-      rows[k].peak_bytes = std::max(rows[k].peak_bytes, peak_memory());
     }
   }
   for (std::size_t k = 0; k < rows.size(); ++k) {
     rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].config, vocab_size);
-    rows[k].peak = median_of(peaks[k]);
+    rows[k].peak = median(peaks[k]);
     rows[k].phases = contenders[k]->seconds();
   }
   return rows;

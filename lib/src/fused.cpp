@@ -2,16 +2,14 @@
 
 #include <ATen/core/ivalue.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <array>
 #include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "fused_layout.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/language_model.h"
 #include "kernels/cpu/rows.h"
@@ -27,135 +25,6 @@ using cpu::CellKind;
 using cpu::LanguageModelPass;
 using Tensors = std::vector<torch::Tensor>;
 
-CellKind kind_of(const ModelConfig& config) {
-  switch (config.cell) {
-    case Cell::kRnn:
-      return CellKind::kRnn;
-    case Cell::kLstm:
-      return CellKind::kLstm;
-    case Cell::kGru:
-      return gru_reset(config) == GruReset::kBefore ? CellKind::kGruBefore : CellKind::kGruAfter;
-    case Cell::kMlp:
-      break;
-  }
-  throw UsageError("the mlp cell has no recurrence to fuse; choose rnn, gru or lstm");
-}
-
-// How a model's weights, in their order, make up its cells.
-struct Layout {
-  CellKind cell;
-  bool concise;  // torch::nn's layout, else the scratch models'
-  int64_t layers;
-};
-
-Layout layout_of(const ModelConfig& config) {
-  return {.cell = kind_of(config),
-          .concise = config.model == ModelKind::kConcise,
-          .layers = config.layers};
-}
-
-// The kernels read and write by these sizes alone, so they are checked here.
-void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what) {
-  if (tensor.sizes() != expected) {
-    throw Error(fmt::format("{} must have shape [{}], got [{}]", what, fmt::join(expected, ", "),
-                            fmt::join(tensor.sizes(), ", ")));
-  }
-}
-
-cpu::StridedMatrix matrix(const torch::Tensor& tensor, int64_t rows, int64_t columns) {
-  check_shape(tensor, {rows, columns}, "a weight");
-  return {tensor.data_ptr<float>(), rows, columns, tensor.stride(0), tensor.stride(1)};
-}
-
-float* bias(const torch::Tensor& tensor, int64_t size) {
-  check_shape(tensor, {size}, "a bias");
-  if (!tensor.is_contiguous()) {
-    throw Error("a bias must be contiguous");
-  }
-  return tensor.data_ptr<float>();
-}
-
-// Where the gates of a kernel's cell stand in torch::nn's stacks.
-std::vector<int64_t> torch_order(CellKind cell) {
-  switch (cell) {
-    case CellKind::kLstm:
-      return {0, 1, 3, 2};  // i, f, o, g of i, f, g, o
-    case CellKind::kGruBefore:
-    case CellKind::kGruAfter:
-      return {1, 0, 2};  // z, r, n of r, z, n
-    case CellKind::kRnn:
-      break;
-  }
-  return {0};
-}
-
-// One layer of torch::nn: weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH).
-cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
-                                   int64_t H) {
-  const int64_t gates = cpu::gate_count(cell);
-  check_shape(tensors[0], {gates * H, inputs}, "weight_ih");
-  const auto rows = [&](const torch::Tensor& stack, int64_t gate) {
-    return stack.narrow(0, gate * H, H);
-  };
-  cpu::LayerParameters layer;
-  const auto order = torch_order(cell);
-  for (int64_t g = 0; g < gates; ++g) {
-    const bool inside_reset = cell == CellKind::kGruAfter && g == 2;
-    auto* b_hh = bias(rows(tensors[3], order[g]), H);
-    layer.gates.push_back({.W_x = matrix(rows(tensors[0], order[g]).t(), inputs, H),
-                           .W_h = matrix(rows(tensors[1], order[g]).t(), H, H),
-                           .b = bias(rows(tensors[2], order[g]), H),
-                           .b_again = inside_reset ? nullptr : b_hh});
-    if (inside_reset) {
-      layer.b_hh = b_hh;
-    }
-  }
-  return layer;
-}
-
-// W_x (inputs,H), W_h (H,H) and b (H) of each gate, then b_hh (H) if the reset comes after.
-cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
-                                   int64_t H) {
-  cpu::LayerParameters layer;
-  for (int64_t g = 0; g < cpu::gate_count(cell); ++g, tensors += 3) {
-    layer.gates.push_back({.W_x = matrix(tensors[0], inputs, H),
-                           .W_h = matrix(tensors[1], H, H),
-                           .b = bias(tensors[2], H)});
-  }
-  if (cell == CellKind::kGruAfter) {
-    layer.b_hh = bias(*tensors, H);
-  }
-  return layer;
-}
-
-// The kernels' view of a model's weights or of tensors shaped like them; the tensors must outlive
-// it.
-cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
-  cpu::ModelParameters parameters;
-  const auto& stored = tensors[tensors.size() - 2];
-  const auto W_hq = layout.concise ? stored.t() : stored;
-  const int64_t H = W_hq.size(0);
-  const int64_t V = W_hq.size(1);
-  parameters.output = {.W_hq = matrix(W_hq, H, V), .b_q = bias(tensors.back(), V)};
-  for (int64_t l = 0; l < layout.layers; ++l) {
-    const int64_t inputs = l > 0 ? H : tensors[0].size(layout.concise ? 1 : 0);
-    parameters.layers.push_back(layout.concise
-                                    ? concise_layer(layout.cell, &tensors[4 * l], inputs, H)
-                                    : scratch_layer(layout.cell, tensors.data(), inputs, H));
-  }
-  return parameters;
-}
-
-std::size_t weight_count(const Layout& layout) {
-  const auto layers = static_cast<std::size_t>(layout.layers);
-  const auto gates = static_cast<std::size_t>(cpu::gate_count(layout.cell));
-  return 2 +
-         (layout.concise ? 4 * layers : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
-}
-
-// How many state tensors the cell has.
-std::size_t states_of(const Layout& layout) { return layout.cell == CellKind::kLstm ? 2 : 1; }
-
 cpu::StatePointers pointers(const State& state) {
   return {.h = !state.empty() && state[0].defined() ? state[0].data_ptr<float>() : nullptr,
           .c = state.size() > 1 && state[1].defined() ? state[1].data_ptr<float>() : nullptr};
@@ -168,11 +37,10 @@ torch::Tensor contiguous_or_undefined(const torch::Tensor& tensor) {
 // One call of the node: what it computes from and in.
 struct Call : torch::CustomClassHolder {
   Layout layout{};
-  std::shared_ptr<LanguageModelPass> pass;
+  std::shared_ptr<LanguageModelPass> pass;  // null once its memory has served the backward pass
   torch::Tensor tokens;  // (T,B) int64, or undefined: then the last tensor is the input
   torch::Tensor labels;  // (T,B) int64, or undefined: then the result is logits
   bool with_backward = false;
-  bool differentiated = false;
 };
 
 void check_tokens(std::span<const int64_t> tokens, int64_t V, const char* what) {
@@ -180,6 +48,15 @@ void check_tokens(std::span<const int64_t> tokens, int64_t V, const char* what) 
       std::find_if(tokens.begin(), tokens.end(), [&](int64_t v) { return v < 0 || v >= V; });
   if (bad != tokens.end()) {
     throw Error(fmt::format("{} must be in [0, {}), got {}", what, V, *bad));
+  }
+}
+
+// The kernels read tokens where they lie.
+void check_indices(const torch::Tensor& indices, const char* what) {
+  if (!indices.device().is_cpu() || indices.scalar_type() != torch::kInt64 || indices.dim() != 2) {
+    throw Error(fmt::format("{} must be (B,T) int64 on the CPU, got {} dimensions of {} on {}",
+                            what, indices.dim(), c10::toString(indices.scalar_type()),
+                            indices.device().str()));
   }
 }
 
@@ -194,7 +71,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   static Tensors forward(torch::autograd::AutogradContext* context,
                          const c10::intrusive_ptr<Call>& call, at::TensorList tensors) {
     const auto weights = weight_count(call->layout);
-    const auto states = states_of(call->layout);
+    const auto states = state_count(call->layout);
     const auto parameters = parameters_of(call->layout, tensors.slice(0, weights));
     const int64_t V = parameters.output.W_hq.columns;
 
@@ -223,7 +100,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
       const double loss = pass.mean_cross_entropy(call->labels.data_ptr<int64_t>());
       results.push_back(torch::full({}, loss, torch::kFloat32));
     } else {
-      results.push_back(torch::empty({steps * B, V}));
+      results.push_back(torch::empty({steps * B, V}, torch::kFloat32));
       cpu::copy_rows_out(pass.logits(), 0, steps * B, V, results[0].data_ptr<float>());
     }
     State after;
@@ -245,12 +122,15 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
     const auto call =
         c10::static_intrusive_pointer_cast<Call>(context->saved_data["call"].toCapsule());
-    if (std::exchange(call->differentiated, true)) {
+    if (torch::GradMode::is_enabled()) {
+      throw Error("a fused model has no second derivatives; use scratch with create_graph");
+    }
+    if (!call->pass) {
       throw Error("a fused model's graph can be differentiated once; compute the loss again");
     }
     const auto tensors = context->saved_data["tensors"].toTensorVector();
     const auto weights = weight_count(call->layout);
-    const auto states = states_of(call->layout);
+    const auto states = state_count(call->layout);
     auto& pass = *call->pass;
     seed_logits_gradient(*call, upstream[0]);
 
@@ -284,6 +164,9 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
       gradients.push_back(dx);
     }
     gradients.insert(gradients.begin(), torch::Tensor());  // the call itself
+    // A loss that is kept must not keep the memory.
+    call->pass.reset();
+    context->saved_data.erase("tensors");
     return gradients;
   }
 
@@ -294,7 +177,12 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     const int64_t H = parameters.output.W_hq.rows;
     const int64_t V = parameters.output.W_hq.columns;
     const auto weights = weight_count(call.layout);
-    for (const auto& state : tensors.slice(weights, states_of(call.layout))) {
+    const int64_t steps = call.tokens.defined() ? call.tokens.size(0) : tensors.back().size(0);
+    if (steps < 1 || B < 1) {
+      throw Error(
+          fmt::format("a batch must have at least 1 sequence of 1 step, got {} of {}", B, steps));
+    }
+    for (const auto& state : tensors.slice(weights, state_count(call.layout))) {
       if (call.layout.concise) {
         check_shape(state, {call.layout.layers, B, H}, "a state");
       } else {
@@ -342,7 +230,7 @@ std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<Call>& call, const 
   return {results[0], State(results.begin() + 1, results.end())};
 }
 
-// Packed weights, and no allocation in a step.
+// Over weights that are packed once.
 class FusedDecoder : public Decoder {
  public:
   FusedDecoder(const Layout& layout, at::TensorList weights, int64_t batch_size)
@@ -351,6 +239,7 @@ class FusedDecoder : public Decoder {
         logits_(static_cast<std::size_t>(batch_size * vocab_size_)) {}
 
   std::span<const float> step(std::span<const int64_t> tokens) override {
+    check_step(tokens, logits_.size() / static_cast<std::size_t>(vocab_size_));
     check_tokens(tokens, vocab_size_, "a token");
     const auto& logits = decoder_.step(tokens);
     cpu::copy_rows_out(logits, 0, logits.rows(), vocab_size_, logits_.data());
@@ -371,7 +260,8 @@ std::pair<torch::Tensor, State> run_scratch(CellKind cell, decltype(rnn)* plain,
   tensors.insert(tensors.end(), state.begin(), state.end());
   tensors.push_back(inputs);
   const Layout layout{.cell = cell, .concise = false, .layers = 1};
-  const bool complete = params.size() == weight_count(layout) && state.size() == states_of(layout);
+  const bool complete =
+      params.size() == weight_count(layout) && state.size() == state_count(layout);
   if (!complete || !all_float_on_cpu(tensors)) {
     return plain(inputs, state, params);
   }
@@ -407,9 +297,15 @@ class FusedModel::Passes {
 };
 
 FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config)
-    : model_(std::move(model)),
-      config_(config),
-      passes_(std::make_unique<Passes>(kind_of(config), config.layers, config.hidden)) {}
+    : model_(std::move(model)), config_(parameter_model(config)) {
+  const auto layout = layout_of(config_);
+  const int64_t hidden = hidden_of(layout, values(model_->weights()));
+  if (hidden != config_.hidden) {
+    throw Error(
+        fmt::format("the model has {} hidden units, its description {}", hidden, config_.hidden));
+  }
+  passes_ = std::make_unique<Passes>(layout.cell, layout.layers, hidden);
+}
 
 FusedModel::~FusedModel() = default;
 
@@ -422,6 +318,14 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
   }
   const auto call = c10::make_intrusive<Call>();
   call->layout = layout_of(config_);
+  if (state.size() != state_count(call->layout)) {
+    throw Error(fmt::format("this cell has {} state tensors, got {}", state_count(call->layout),
+                            state.size()));
+  }
+  check_indices(X, "tokens");
+  if (Y.defined()) {
+    check_indices(Y, "labels");
+  }
   call->pass = passes_->take();
   call->tokens = X.t().contiguous();
   call->labels = Y.defined() ? Y.t().contiguous() : Y;

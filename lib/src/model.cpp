@@ -20,6 +20,7 @@ class ForwardDecoder : public Decoder {
         state_(model.begin_state(batch_size)) {}
 
   std::span<const float> step(std::span<const int64_t> tokens) override {
+    check_step(tokens, static_cast<std::size_t>(tokens_.numel()));
     const torch::NoGradGuard no_grad;
     std::copy(tokens.begin(), tokens.end(), tokens_.data_ptr<int64_t>());
     auto [logits, next] = model_.forward(tokens_.to(model_.device()), state_);
@@ -59,6 +60,12 @@ std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const St
   // Y transposed, so that labels and logits both run time step by time step.
   const auto labels = batch.Y.t().reshape({-1});
   return {torch::cross_entropy_loss(logits, labels), std::move(new_state)};
+}
+
+void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {
+  if (tokens.size() != batch_size) {
+    throw Error(fmt::format("a step takes {} tokens, got {}", batch_size, tokens.size()));
+  }
 }
 
 std::unique_ptr<Decoder> SequenceModel::make_decoder(int64_t batch_size) {

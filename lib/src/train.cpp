@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "median.h"
 #include "unroll/error.h"
 #include "unroll/predict.h"
 #include "unroll/timer.h"
@@ -92,15 +93,10 @@ void check(const TrainOptions& options) {
 double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
 
 double TrainResult::tokens_per_second() const {
-  if (epochs.empty()) {
-    return 0;
-  }
   std::vector<double> speeds(epochs.size());
   std::transform(epochs.begin(), epochs.end(), speeds.begin(),
                  [](const EpochStats& epoch) { return epoch.tokens_per_second; });
-  std::sort(speeds.begin(), speeds.end());
-  const auto middle = speeds.size() / 2;
-  return speeds.size() % 2 == 1 ? speeds[middle] : (speeds[middle - 1] + speeds[middle]) / 2;
+  return median(std::move(speeds));
 }
 
 EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,

@@ -10,72 +10,70 @@ namespace {
 
 using Cells = EachTarget;
 
-// What the cell's own functions make of one value each.
-std::vector<float> tanh_of(const std::vector<float>& x) {
-  const auto count = static_cast<int64_t>(x.size());
-  Panels input;
-  Panels h;
-  input.resize(count, 1);
-  h.resize(2 * count, 1);
-  std::vector<int32_t> rows;
-  for (int64_t r = 0; r < count; ++r) {
-    *input.at(r, 0) = x[r];
-    rows.push_back(static_cast<int32_t>(r));
+// One step of as many sequences as there are values, of one unit each, whose sums are zero: the
+// cell's own functions are then applied to what the input gives.
+class OneStep {
+ public:
+  explicit OneStep(const std::vector<float>& x, const Gates& layout)
+      : count_(static_cast<int64_t>(x.size())) {
+    sums_.resize(count_, kPanel);
+    values_.resize(count_, layout.columns(), layout.width());
+    for (int64_t r = 0; r < count_; ++r) {
+      *values_.at(r, 0) = x[r];
+      rows_.push_back(static_cast<int32_t>(r));
+    }
   }
-  const Panels sums = [&] {
-    Panels zeros;
-    zeros.resize(count, 1);
-    return zeros;
-  }();
-  rnn_forward({.sums = sums.at(0, 0),
-               .stride = kPanel,
-               .time = 0,
-               .batch_size = count,
-               .row = 0,
-               .rows = count,
-               .block = 0,
-               .blocks = 1},
-              {&input, rows.data()}, h);
+
+  CellTile tile() const {
+    return {.sums = sums_.at(0, 0),
+            .stride = kPanel,
+            .time = 0,
+            .batch_size = count_,
+            .row = 0,
+            .rows = count_,
+            .block = 0,
+            .blocks = 1};
+  }
+  CellInput input() const { return {&values_, rows_.data()}; }
+
+ private:
+  int64_t count_;
+  Panels sums_;
+  Panels values_;
+  std::vector<int32_t> rows_;
+};
+
+// The values of the first unit in the rows from `begin` on.
+std::vector<float> first_unit(const Panels& from, int64_t begin) {
   std::vector<float> result;
-  for (int64_t r = 0; r < count; ++r) {
-    result.push_back(*h.at(count + r, 0));
+  for (int64_t r = begin; r < from.rows(); ++r) {
+    result.push_back(*from.at(r, 0));
   }
   return result;
+}
+
+std::vector<float> tanh_of(const std::vector<float>& x) {
+  const auto count = static_cast<int64_t>(x.size());
+  const OneStep step(x, {.count = 1, .hidden = 1});
+  Panels h;
+  h.resize(2 * count, 1);
+  rnn_forward(step.tile(), step.input(), h);
+  return first_unit(h, count);
 }
 
 // The input gate, sigmoid(x).
 std::vector<float> sigmoid_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const Gates layout{.count = 4, .hidden = 1};
-  Panels input;
+  const OneStep step(x, layout);
   Panels gates;
   Panels c;
   Panels h;
-  input.resize(count, layout.columns(), layout.width());
   gates.resize(count, layout.columns(), layout.width());
   c.resize(2 * count, 1);
   h.resize(2 * count, 1);
-  std::vector<int32_t> rows;
-  for (int64_t r = 0; r < count; ++r) {
-    *input.at(r, layout.column(0, 0)) = x[r];
-    rows.push_back(static_cast<int32_t>(r));
-  }
-  Panels sums;
-  sums.resize(count, kPanel);
-  lstm_forward({.sums = sums.at(0, 0),
-                .stride = kPanel,
-                .time = 0,
-                .batch_size = count,
-                .row = 0,
-                .rows = count,
-                .block = 0,
-                .blocks = 1},
-               {&input, rows.data()}, gates, c, h);
-  std::vector<float> result;
-  for (int64_t r = 0; r < count; ++r) {
-    result.push_back(*gates.at(r, layout.column(0, 0)));
-  }
-  return result;
+  lstm_forward(step.tile(), step.input(), gates, c, h);
+  return first_unit(gates, 0);
 }
 
 TEST_P(Cells, TanhAndSigmoidAreAccurateEverywhere) {

@@ -29,8 +29,9 @@ struct BenchRow {
   double flops = 0;    ///< floating-point operations a second, at the median speed
   double peak = 0;     ///< those that this many threads reached in registers, just then; 0 on a GPU
   StepSeconds phases;  ///< seconds of all epochs
-  int64_t peak_bytes =
-      0;  ///< most memory of the process during these epochs; 0 where the system does not tell
+  /// Most memory that making the model and training it for an epoch added to the process; the first
+  /// row bears what LibTorch itself takes at first. 0 where the system does not tell.
+  int64_t peak_bytes = 0;
 
   /// Median over epochs.
   double median() const;

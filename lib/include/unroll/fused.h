@@ -11,18 +11,20 @@
 
 namespace unroll {
 
-/// A model's own formulas over the model's own parameters, several times as fast: all time steps,
-/// the output layer and the loss are one autograd node with a hand-written backward pass over
-/// packed weights.
+/// A model's own formulas over the model's own parameters, faster: all time steps, the output layer
+/// and the loss are one autograd node with a hand-written backward pass over packed weights.
 ///
-///     FusedModel net(make_model(config, vocab.size(), torch::kCPU), config);
+///     const auto net = make_model({.model = ModelKind::kFused, .cell = Cell::kLstm}, V,
+///     torch::kCPU);
 ///
 /// It computes in float32 on a CPU; any other model computes as it always did. The same weights
-/// give the same results whatever the number of threads. The graph can be differentiated once.
+/// give the same results whatever the number of threads. The graph can be differentiated once,
+/// without create_graph. One thread may use a model at a time.
 class FusedModel : public SequenceModel {
  public:
-  /// `model` as make_model(config, ...) makes it; scratch or concise, any number of layers.
-  /// Throws UsageError for the mlp cell, which has no recurrence.
+  /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)
+  /// makes it. Throws UsageError for the mlp cell, which has no recurrence, Error for a model that
+  /// is not what `config` says.
   FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config);
   ~FusedModel() override;
 

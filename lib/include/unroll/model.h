@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -41,6 +42,9 @@ class Decoder {
   /// call.
   virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
 };
+
+/// Throws Error unless a decoder of `batch_size` sequences was given as many tokens.
+void check_step(std::span<const int64_t> tokens, std::size_t batch_size);
 
 /// A recurrent language model: all that training, prediction and checkpoints see of one.
 class SequenceModel {

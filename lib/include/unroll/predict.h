@@ -20,7 +20,9 @@ namespace unroll {
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
                         const Vocab& vocab);
 
-/// The same for several prefixes at once, as one batch.
+/// The same for several prefixes at once, as one batch. A fused model gives each the text that it
+/// has alone; others may round otherwise in a batch, and then take another of two tokens that are
+/// as good as equally likely.
 std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
                                      SequenceModel& net, const Vocab& vocab);
 

@@ -60,8 +60,9 @@ class EagerStep : public TrainStep {
 
   void run(const Batch& batch, bool reset_state) override;
 
-  /// Of all steps so far.
-  StepSeconds& seconds() { return seconds_; }
+  /// Of all steps since construction or the last reset.
+  const StepSeconds& seconds() const { return seconds_; }
+  void reset_seconds() { seconds_ = {}; }
 
  private:
   SequenceModel& net_;

@@ -9,11 +9,13 @@
 
 namespace unroll::cpu {
 
-/// A language model token by token: the weights are packed once, and a step allocates nothing.
+/// A language model token by token, over weights that are packed once.
 class Decoder {
  public:
   /// Begins with states of zeros. The parameters are copied.
   Decoder(CellKind cell, int64_t batch_size, const ModelParameters& parameters);
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 
   /// The logits (B, V) after one more token of each of the B sequences; tokens[b] in [0,V).
   const Panels& step(std::span<const int64_t> tokens);

@@ -29,6 +29,8 @@ struct StatePointers {
 class LanguageModelPass {
  public:
   LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden);
+  LanguageModelPass(const LanguageModelPass&) = delete;
+  LanguageModelPass& operator=(const LanguageModelPass&) = delete;
 
   /// tokens[t*B + b] in [0,V). Afterwards logits() (T*B, V).
   void forward(const int64_t* tokens, int64_t steps, int64_t batch_size,

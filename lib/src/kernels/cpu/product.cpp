@@ -21,13 +21,9 @@ constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
 // A tile of C stays in registers: rows x vectors of sums, the vectors of B beside it and one value
 // of A. With 32 registers (AVX-512) that is up to 6x4, which reaches 95 % of the peak of
-// multiply-adds on a Zen 4 core (unroll_bench_kernels --benchmark_filter=Multiply), with 16 (AVX2)
-// 6x2.
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-constexpr int64_t kTileColumns = 64;
-#else
-constexpr int64_t kTileColumns = std::min(kBlock, 2 * kLanes);
-#endif
+// multiply-adds on a Zen 4 core (unroll_kernels_benchmark --benchmark_filter=Multiply), with 16
+// (AVX2) 6x2.
+constexpr int64_t kTileColumns = kLanes == kBlock ? kPanel : std::min(kBlock, 2 * kLanes);
 constexpr int kMostRows = 6;
 
 // Rows of B that stay in the first-level cache while a tile of A^T B passes over them.
