@@ -59,6 +59,8 @@ void bench(int argc, const char* const* argv) {
       .value("hidden", "hidden units of a layer", "H,...", fmt::to_string(ModelConfig{}.hidden))
       .value("layers", "layers; more than one needs concise or fused", "L",
              fmt::to_string(ModelConfig{}.layers))
+      .value("precision", "of fused models: of fp32, bf16x3, bf16", "NAMES",
+             std::string(to_string(ModelConfig{}.precision)))
       .value("threads", "numbers of threads", "N,...", "1")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto");
   add_data_options(options);
@@ -74,8 +76,17 @@ void bench(int argc, const char* const* argv) {
   for (const auto cell : list_of(options.text("cell"), parse_cell)) {
     for (const auto hidden : integers_of(options, "hidden")) {
       for (const auto model : list_of(options.text("model"), parse_model_kind)) {
-        request.models.push_back(
-            {.model = model, .cell = cell, .hidden = hidden, .layers = options.integer("layers")});
+        for (const auto precision : list_of(options.text("precision"), parse_precision)) {
+          ModelConfig config{
+              .model = model, .cell = cell, .hidden = hidden, .layers = options.integer("layers")};
+          // The others have float32 alone, and one row of it.
+          if (model == ModelKind::kFused) {
+            config.precision = precision;
+          }
+          if (request.models.empty() || !(request.models.back() == config)) {
+            request.models.push_back(config);
+          }
+        }
       }
     }
   }
@@ -87,6 +98,9 @@ void bench(int argc, const char* const* argv) {
   check_device_name(options.text("device"));
 
   const auto device = parse_device(options.text("device"));
+  for (const auto& model : request.models) {
+    require_supported(model.precision, device);
+  }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus, data, device);
   at::manual_seed(data.seed);

@@ -42,6 +42,8 @@ Options declare() {
              "reset gate before or after the product (default: after for concise or several "
              "layers, else before)",
              "WHEN");
+  options.value("precision", "of a fused model on a CPU: fp32, bf16x3, or bf16", "NAME",
+                std::string(to_string(defaults.precision)));
   add_data_options(options);
   add_train_options(options, {});
   options.value("every", "epochs between two predictions and points; 0 is never", "N",
@@ -70,6 +72,7 @@ ModelConfig read_model_config(const Options& options) {
   if (options.given("gru-reset")) {
     config.gru_reset = parse_gru_reset(options.text("gru-reset"));
   }
+  config.precision = parse_precision(options.text("precision"));
   check(config);
   return config;
 }
@@ -162,6 +165,7 @@ void train(int argc, const char* const* argv) {
   check_output_options(options);
 
   const auto device = set_up_machine(options);
+  require_supported(config.precision, device);
   if (options.given("save")) {
     check_writable(options.path("save"));
   }

@@ -141,8 +141,9 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     Tensors gradients;
     for (std::size_t i = 0; i < weights; ++i) {
       // Of W_x only the rows of tokens that occur are written.
-      gradients.push_back(call->tokens.defined() ? torch::zeros_like(tensors[i])
-                                                 : torch::empty_like(tensors[i]));
+      gradients.push_back(call->tokens.defined() && has_row_of_each_token(call->layout, i)
+                              ? torch::zeros_like(tensors[i])
+                              : torch::empty_like(tensors[i]));
     }
     pass.backward(parameters_of(call->layout, gradients), pointers(state_gradient));
 
@@ -216,6 +217,19 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   }
 };
 
+// How many bf16 stand for a value in the kernels' products; 0: float32.
+int parts_of(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16:
+      return 1;
+    case Precision::kBf16x3:
+      return 2;
+    case Precision::kFp32:
+      break;
+  }
+  return 0;
+}
+
 bool all_float_on_cpu(at::TensorList tensors) {
   return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
     return t.device().is_cpu() && t.scalar_type() == torch::kFloat32;
@@ -276,8 +290,8 @@ std::pair<torch::Tensor, State> run_scratch(CellKind cell, decltype(rnn)* plain,
 // The memory of a pass serves again once the graph that was computed in it is gone.
 class FusedModel::Passes {
  public:
-  Passes(CellKind cell, int64_t layers, int64_t hidden)
-      : cell_(cell), layers_(layers), hidden_(hidden) {}
+  Passes(CellKind cell, int64_t layers, int64_t hidden, int parts)
+      : cell_(cell), layers_(layers), hidden_(hidden), parts_(parts) {}
 
   std::shared_ptr<LanguageModelPass> take() {
     const auto free = std::find_if(passes_.begin(), passes_.end(),
@@ -285,7 +299,7 @@ class FusedModel::Passes {
     if (free != passes_.end()) {
       return *free;
     }
-    passes_.push_back(std::make_shared<LanguageModelPass>(cell_, layers_, hidden_));
+    passes_.push_back(std::make_shared<LanguageModelPass>(cell_, layers_, hidden_, parts_));
     return passes_.back();
   }
 
@@ -293,6 +307,7 @@ class FusedModel::Passes {
   CellKind cell_;
   int64_t layers_;
   int64_t hidden_;
+  int parts_;
   std::vector<std::shared_ptr<LanguageModelPass>> passes_;
 };
 
@@ -304,7 +319,9 @@ FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& 
     throw Error(
         fmt::format("the model has {} hidden units, its description {}", hidden, config_.hidden));
   }
-  passes_ = std::make_unique<Passes>(layout.cell, layout.layers, hidden);
+  require_supported(config.precision);
+  passes_ =
+      std::make_unique<Passes>(layout.cell, layout.layers, hidden, parts_of(config.precision));
 }
 
 FusedModel::~FusedModel() = default;

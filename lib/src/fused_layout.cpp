@@ -110,6 +110,11 @@ std::size_t weight_count(const Layout& layout) {
 
 std::size_t state_count(const Layout& layout) { return layout.cell == CellKind::kLstm ? 2 : 1; }
 
+bool has_row_of_each_token(const Layout& layout, std::size_t i) {
+  const auto gates = static_cast<std::size_t>(cpu::gate_count(layout.cell));
+  return layout.concise ? i == 0 : i < 3 * gates && i % 3 == 0;
+}
+
 int64_t hidden_of(const Layout& layout, at::TensorList weights) {
   if (weights.size() != weight_count(layout)) {
     throw Error(

@@ -26,6 +26,9 @@ Layout layout_of(const ModelConfig& config);
 std::size_t weight_count(const Layout& layout);
 std::size_t state_count(const Layout& layout);
 
+/// Whether weight i is a W_x that tokens are looked up in.
+bool has_row_of_each_token(const Layout& layout, std::size_t i);
+
 /// Hidden units of a model with these weights. Throws Error when they are too many or too few.
 int64_t hidden_of(const Layout& layout, at::TensorList weights);
 

@@ -128,6 +128,7 @@ ModelConfig parameter_model(const ModelConfig& config) {
   ModelConfig result = config;
   if (config.model == ModelKind::kFused) {
     result.model = config.layers == 1 ? ModelKind::kScratch : ModelKind::kConcise;
+    result.precision = Precision::kFp32;
   }
   if (config.cell == Cell::kGru && !config.gru_reset) {
     result.gru_reset = result.model == ModelKind::kScratch ? GruReset::kBefore : GruReset::kAfter;
@@ -150,6 +151,10 @@ void check(const ModelConfig& config) {
   if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
     throw UsageError(
         fmt::format("the mlp cell is a scratch model's, got model {}", to_string(config.model)));
+  }
+  if (config.model != ModelKind::kFused && config.precision != Precision::kFp32) {
+    throw UsageError(fmt::format("precision {} is the fused model's, got model {}",
+                                 to_string(config.precision), to_string(config.model)));
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(
@@ -193,14 +198,23 @@ double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {
   return 6 * (G * H * H * (2 * L - 1) + H * V);
 }
 
+void require_supported(Precision precision, torch::Device device) {
+  if (precision != Precision::kFp32 && !device.is_cpu()) {
+    throw Error(fmt::format("precision {} is computed on a CPU, got device {}; choose fp32, or cpu",
+                            to_string(precision), device.str()));
+  }
+  require_supported(precision);
+}
+
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device) {
   check(config);
+  require_supported(config.precision, device);
   const auto plain = parameter_model(config);
   auto model = plain.model == ModelKind::kScratch ? make_scratch(plain, vocab_size, device)
                                                   : make_concise(plain, vocab_size, device);
   if (config.model == ModelKind::kFused) {
-    return std::make_unique<FusedModel>(std::move(model), plain);
+    return std::make_unique<FusedModel>(std::move(model), config);
   }
   return model;
 }

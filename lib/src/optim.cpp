@@ -43,14 +43,20 @@ class ScratchSgd : public PlainSgd {
  public:
   ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
 
+  // As none: the next gradient is then taken as it is instead of added to zeros.
   void zero_grad() override {
     for (auto& p : params_) {
+      p.mutable_grad().reset();
+    }
+  }
+  void step() override {
+    const torch::NoGradGuard no_grad;
+    for (const auto& p : params_) {
       if (p.grad().defined()) {
-        p.mutable_grad().zero_();
+        p.sub_(p.grad(), lr_);
       }
     }
   }
-  void step() override { sgd(params_, lr_, 1); }
   void set_lr(double lr) override { lr_ = lr; }
 
  private:
@@ -152,7 +158,12 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
   }
   auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
   if (theta > 0) {
-    torch::_foreach_mul_(grads, (theta / norm).clamp_max(1.0));
+    const auto factor = (theta / norm).clamp_max(1.0);
+    if (!factor.is_cpu()) {
+      torch::_foreach_mul_(grads, factor);
+    } else if (factor.item<float>() < 1) {  // nothing to wait for, and often nothing to do
+      torch::_foreach_mul_(grads, factor);
+    }
   }
   return norm;
 }

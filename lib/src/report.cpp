@@ -20,7 +20,8 @@ Json to_json_object(const ModelConfig& config) {
   return {{"model", to_string(config.model)},
           {"cell", to_string(config.cell)},
           {"hidden", config.hidden},
-          {"layers", config.layers}};
+          {"layers", config.layers},
+          {"precision", to_string(config.precision)}};
 }
 
 }  // namespace
@@ -121,8 +122,8 @@ std::string to_json(const Comparison& comparison) {
 std::string table(const std::vector<BenchRow>& rows) {
   constexpr double kMebi = 1024.0 * 1024;
   std::string text =
-      fmt::format("{:<9}{:<6}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
-                  "model", "cell", "hidden", "L", "threads", "tokens/s", "(range)", "ratio",
+      fmt::format("{:<9}{:<6}{:<7}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+                  "model", "cell", "in", "hidden", "L", "threads", "tokens/s", "(range)", "ratio",
                   "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
   for (const auto& row : rows) {
     const auto [low, high] =
@@ -133,12 +134,14 @@ std::string table(const std::vector<BenchRow>& rows) {
       return whole > 0 ? fmt::format("{:.0f}%", 100 * part / whole) : std::string("-");
     };
     text += fmt::format(
-        "{:<9}{:<6}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}\n",
-        to_string(row.config.model), to_string(row.config.cell), row.config.hidden,
-        row.config.layers, row.threads, row.median(), fmt::format("({:.0f}-{:.0f})", *low, *high),
-        row.median() / rows.front().median(), row.flops / 1e9, percent(row.flops, row.peak),
-        percent(phases.forward, seconds), percent(phases.backward, seconds),
-        percent(phases.update, seconds), static_cast<double>(row.peak_bytes) / kMebi);
+        "{:<9}{:<6}{:<7}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
+        "\n",
+        to_string(row.config.model), to_string(row.config.cell), to_string(row.config.precision),
+        row.config.hidden, row.config.layers, row.threads, row.median(),
+        fmt::format("({:.0f}-{:.0f})", *low, *high), row.median() / rows.front().median(),
+        row.flops / 1e9, percent(row.flops, row.peak), percent(phases.forward, seconds),
+        percent(phases.backward, seconds), percent(phases.update, seconds),
+        static_cast<double>(row.peak_bytes) / kMebi);
   }
   return text;
 }

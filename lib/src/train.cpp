@@ -26,6 +26,9 @@ void begin_sums(Sums& sums, torch::Device device) {
 
 // Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
 void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& nonfinite) {
+  if (nonfinite.is_cpu() && !nonfinite.item<bool>()) {
+    return;  // nothing to wait for
+  }
   for (const auto& p : params) {
     if (p.grad().defined()) {
       p.grad().masked_fill_(nonfinite, 0);

@@ -43,6 +43,13 @@ class OneStep {
   std::vector<int32_t> rows_;
 };
 
+// A float32 matrix over time.
+Activations float32(int64_t steps, int64_t batch_size, const Gates& layout) {
+  Activations result;
+  result.resize(steps, batch_size, layout.columns(), layout.width(), {});
+  return result;
+}
+
 // The values of the first unit in the rows from `begin` on.
 std::vector<float> first_unit(const Panels& from, int64_t begin) {
   std::vector<float> result;
@@ -55,10 +62,9 @@ std::vector<float> first_unit(const Panels& from, int64_t begin) {
 std::vector<float> tanh_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const OneStep step(x, {.count = 1, .hidden = 1});
-  Panels h;
-  h.resize(2 * count, 1);
+  auto h = float32(2, count, {.count = 1, .hidden = 1});
   rnn_forward(step.tile(), step.input(), h);
-  return first_unit(h, count);
+  return first_unit(h.values(), count);
 }
 
 // The input gate, sigmoid(x).
@@ -66,14 +72,12 @@ std::vector<float> sigmoid_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const Gates layout{.count = 4, .hidden = 1};
   const OneStep step(x, layout);
-  Panels gates;
+  auto gates = float32(1, count, layout);
+  auto h = float32(2, count, {.count = 1, .hidden = 1});
   Panels c;
-  Panels h;
-  gates.resize(count, layout.columns(), layout.width());
   c.resize(2 * count, 1);
-  h.resize(2 * count, 1);
   lstm_forward(step.tile(), step.input(), gates, c, h);
-  return first_unit(gates, 0);
+  return first_unit(gates.values(), 0);
 }
 
 TEST_P(Cells, TanhAndSigmoidAreAccurateEverywhere) {

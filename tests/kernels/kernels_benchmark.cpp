@@ -12,8 +12,10 @@
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/softmax.h"
+#include "kernels/cpu/tile_product.h"
 
 // The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28,
 // on each instruction set.
@@ -88,16 +90,14 @@ void Pack(benchmark::State& state) {
   std::vector<float> values(kHidden * kHidden, 1.0F);
   const StridedMatrix W{values.data(), kHidden, kHidden, kHidden, 1};
   const Gates gates{.count = 1, .hidden = kHidden};
-  auto packed = filled(kHidden, kHidden);
+  Weights packed;
+  packed.resize(kHidden, kHidden, kPanel, static_cast<int>(state.range(0)));
   for (auto _ : state) {
-    if (state.range(0) == 0) {
-      pack(W, gates, 0, 0, kHidden, packed);
-    } else {
-      pack_transposed(W, gates, 0, 0, kHidden, packed);
-    }
+    pack(W, gates, 0, 0, gates.blocks(), packed);
+    pack_transposed(W, gates, 0, 0, gates.blocks(), packed);
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(state.iterations() * kHidden * kHidden * 4);
+  state.SetBytesProcessed(state.iterations() * 2 * kHidden * kHidden * 4);
 }
 
 // One time step's pointwise part.
@@ -105,9 +105,12 @@ void LstmForward(benchmark::State& state) {
   const Gates layout{.count = 4, .hidden = kHidden};
   const auto sums = filled(kBatch, kPanel);
   const auto input = filled(kVocab, layout.columns(), layout.width());
-  auto gates = filled(kBatch, layout.columns(), layout.width());
+  const auto parts = static_cast<int>(state.range(0));
+  Activations gates;
+  gates.resize(1, kBatch, layout.columns(), layout.width(), {});
+  Activations h;
+  h.resize(2, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts});
   auto c = filled(2 * kBatch, kHidden);
-  auto h = filled(2 * kBatch, kHidden);
   const std::vector<int32_t> rows(kBatch, 3);
   for (auto _ : state) {
     for (int64_t block = 0; block < layout.blocks(); ++block) {
@@ -126,6 +129,78 @@ void LstmForward(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kBatch * kHidden);
 }
 
+// One time step's pointwise part, forward or back; the argument is parts of the tiles, or 0.
+template <bool backward>
+void rnn_step(benchmark::State& state) {
+  const auto parts = static_cast<int>(state.range(0));
+  const auto sums = filled(kBatch, kPanel);
+  const auto input = filled(kVocab, kHidden);
+  Activations h;
+  h.resize(2, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts});
+  Activations dz;
+  dz.resize(1, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts, .right = true});
+  const std::vector<int32_t> rows(kBatch, 3);
+  for (auto _ : state) {
+    for (int64_t block = 0; block < kHidden / kBlock; block += 4) {
+      const CellTile tile{.sums = sums.at(0, 0),
+                          .stride = kPanel,
+                          .time = 0,
+                          .batch_size = kBatch,
+                          .row = 0,
+                          .rows = kBatch,
+                          .block = block,
+                          .blocks = 4};
+      if (backward) {
+        rnn_backward(tile, Panels(), h, dz);
+      } else {
+        rnn_forward(tile, {&input, rows.data()}, h);
+      }
+    }
+    benchmark::ClobberMemory();
+  }
+  state.SetItemsProcessed(state.iterations() * kBatch * kHidden);
+}
+void RnnForward(benchmark::State& state) { rnn_step<false>(state); }
+void RnnBackward(benchmark::State& state) { rnn_step<true>(state); }
+
+// One time step: h W_hh in tiles.
+void MultiplyTiles(benchmark::State& state) {
+  const auto parts = static_cast<int>(state.range(0));
+  const int64_t rows = state.range(1);
+  Activations h;
+  h.resize(1, rows, kHidden, kPanel, {.values = false, .parts = parts});
+  Weights W;
+  W.resize(kHidden, kHidden, kPanel, parts);
+  const StepTerm term{&h, 0, &W};
+  alignas(64) float C[kBatch * kPanel];
+  const TileScope scope(parts);
+  for (auto _ : state) {
+    for (int64_t p = 0; p < W.panels(); ++p) {
+      multiply_step({&term, 1}, 0, rows, p, C, kPanel, false);
+      benchmark::DoNotOptimize(C);
+    }
+  }
+  count_flops(state, 2.0 * static_cast<double>(rows * kHidden * kHidden));
+}
+
+// The gradient of W_hh from tiles.
+void GradientTiles(benchmark::State& state) {
+  const auto parts = static_cast<int>(state.range(0));
+  Activations h;
+  h.resize(kSteps + 1, kBatch, kHidden, kPanel, {.values = false, .parts = parts});
+  Activations dz;
+  dz.resize(kSteps, kBatch, kHidden, kPanel, {.values = false, .parts = parts, .right = true});
+  std::vector<float> gradient(kHidden * kHidden);
+  const StridedMatrix to{gradient.data(), kHidden, kHidden, kHidden, 1};
+  const GradientTerm term{
+      .dz = &dz, .first_step = 0, .gates = {.count = 1, .hidden = kHidden}, .gradients = {&to}};
+  for (auto _ : state) {
+    weight_gradients(h, {&term, 1});
+    benchmark::ClobberMemory();
+  }
+  count_flops(state, 2.0 * static_cast<double>(kSteps * kBatch * kHidden * kHidden));
+}
+
 void SoftmaxCrossEntropy(benchmark::State& state) {
   const auto original = filled(kSteps * kBatch, kVocab);
   std::vector<int64_t> labels(kSteps * kBatch, 7);
@@ -137,19 +212,21 @@ void SoftmaxCrossEntropy(benchmark::State& state) {
 }
 
 void SumRows(benchmark::State& state) {
-  const auto dz = filled(kSteps * kBatch, kHidden);
+  const auto parts = static_cast<int>(state.range(0));
+  Activations dz;
+  dz.resize(kSteps, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts, .right = true});
   auto sums = filled(kVocab, kHidden);
   std::vector<int32_t> slot;
-  for (int64_t r = 0; r < dz.rows(); ++r) {
+  for (int64_t r = 0; r < kSteps * kBatch; ++r) {
     slot.push_back(static_cast<int32_t>(r % kVocab));
   }
   for (auto _ : state) {
-    for (int64_t p = 0; p < dz.panels(); ++p) {
+    for (int64_t p = 0; p < sums.panels(); ++p) {
       sum_rows(dz, slot.data(), p, sums);
     }
     benchmark::ClobberMemory();
   }
-  state.SetItemsProcessed(state.iterations() * dz.rows());
+  state.SetItemsProcessed(state.iterations() * kSteps * kBatch);
 }
 
 // Registers a benchmark on each instruction set; `argument` is state.range(0).
@@ -176,11 +253,22 @@ int main(int argc, char** argv) {
   on_each_target("Peak", Peak, {0});
   on_each_target("Multiply", Multiply, {1, 8, 16, 32});
   on_each_target("MultiplyTransposed", MultiplyTransposed, {0});
-  on_each_target("LstmForward", LstmForward, {0});
+  on_each_target("LstmForward", LstmForward, {0, 1, 2});
+  on_each_target("RnnForward", RnnForward, {0, 1, 2});
+  on_each_target("RnnBackward", RnnBackward, {0, 1, 2});
   on_each_target("SoftmaxCrossEntropy", SoftmaxCrossEntropy, {0});
-  benchmark::RegisterBenchmark("Pack", Pack)->Arg(0)->ArgName("transposed");
-  benchmark::RegisterBenchmark("Pack", Pack)->Arg(1)->ArgName("transposed");
-  benchmark::RegisterBenchmark("SumRows", SumRows);
+  on_each_target("Pack", Pack, {0, 1, 2});
+  on_each_target("SumRows", SumRows, {0, 1, 2});
+  if (has_tile_unit()) {
+    for (const int64_t parts : {1, 2}) {
+      for (const int64_t rows : {16, 32}) {
+        benchmark::RegisterBenchmark("MultiplyTiles", MultiplyTiles)
+            ->Args({parts, rows})
+            ->ArgNames({"parts", "rows"});
+      }
+      benchmark::RegisterBenchmark("GradientTiles", GradientTiles)->Arg(parts)->ArgName("parts");
+    }
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 2;

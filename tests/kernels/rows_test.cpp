@@ -9,17 +9,20 @@ namespace {
 using Rows = EachTarget;
 
 TEST_P(Rows, SumBySlot) {
-  const auto from = panels(9, 70, 48);
+  Activations from;
+  from.resize(3, 3, 70, 48, {});
+  const auto original = values(9 * 70);
+  copy_rows_in(original.data(), 9, 70, from.values());
   const std::vector<int32_t> slot{0, 2, 2, 1, 0, 0, 2, 2, 0};
   Panels sums = panels(3, 70, 48);  // holds something that must go
-  for (int64_t p = 0; p < from.panels(); ++p) {
+  for (int64_t p = 0; p < from.values().panels(); ++p) {
     sum_rows(from, slot.data(), p, sums);
   }
   for (int64_t s = 0; s < 3; ++s) {
     for (int64_t c = 0; c < 70; ++c) {
       float expected = 0;
       for (int64_t r = 0; r < 9; ++r) {
-        expected += slot[r] == s ? *from.at(r, c) : 0;
+        expected += slot[r] == s ? original[r * 70 + c] : 0;
       }
       EXPECT_FLOAT_EQ(*sums.at(s, c), expected);
     }
@@ -42,24 +45,26 @@ TEST_P(Rows, PackedWeightsComeBack) {
       SCOPED_TRACE(::testing::Message() << gates_count << " gates, hidden " << hidden);
       const int64_t K = draw(1, 40);
       const Gates gates{.count = gates_count, .hidden = hidden};
-      Panels packed;
-      Panels transposed;
-      packed.resize(K, gates.columns(), gates.width());
-      transposed.resize(gates.columns(), K);
+      Weights packed;
+      Weights transposed;
+      packed.resize(K, gates.columns(), gates.width(), 0);
+      transposed.resize(gates.columns(), K, kPanel, 0);
       std::vector<std::vector<float>> W;
       for (int64_t g = 0; g < gates_count; ++g) {
         W.push_back(values(K * hidden));
         // Once row by row and once, for odd gates, as torch::nn lays it out.
         const StridedMatrix matrix = g % 2 == 0 ? StridedMatrix{W[g].data(), K, hidden, hidden, 1}
                                                 : StridedMatrix{W[g].data(), K, hidden, 1, K};
-        pack(matrix, gates, g, 0, K, packed);
-        pack_transposed(matrix, gates, g, 0, hidden, transposed);
+        pack(matrix, gates, g, 0, (K + kBlock - 1) / kBlock, packed);
+        pack_transposed(matrix, gates, g, 0, gates.blocks(), transposed);
         std::vector<float> row(static_cast<std::size_t>(hidden));
         for (int64_t k = 0; k < K; ++k) {
-          unpack_row(packed.at(k, 0), packed.panel_stride(), gates, g, row.data(), 1);
+          unpack_row(packed.values().at(k, 0), packed.values().panel_stride(), gates, g, row.data(),
+                     1);
           for (int64_t n = 0; n < hidden; ++n) {
             EXPECT_EQ(row[n], matrix(k, n));
-            EXPECT_EQ(*transposed.at(gates.column(n / kBlock, g) + n % kBlock, k), matrix(k, n));
+            EXPECT_EQ(*transposed.values().at(gates.column(n / kBlock, g) + n % kBlock, k),
+                      matrix(k, n));
           }
         }
       }

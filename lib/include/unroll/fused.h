@@ -17,14 +17,15 @@ namespace unroll {
 ///     const auto net = make_model({.model = ModelKind::kFused, .cell = Cell::kLstm}, V,
 ///     torch::kCPU);
 ///
-/// It computes in float32 on a CPU; any other model computes as it always did. The same weights
-/// give the same results whatever the number of threads. The graph can be differentiated once,
+/// It computes on a CPU from float32 weights, in the precision of its description; any other model
+/// computes as it always did. Decoders are float32 in any case. The same weights give the same
+/// results whatever the number of threads. The graph can be differentiated once,
 /// without create_graph. One thread may use a model at a time.
 class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)
   /// makes it. Throws UsageError for the mlp cell, which has no recurrence, Error for a model that
-  /// is not what `config` says.
+  /// is not what `config` says, or a precision that this CPU does not have.
   FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config);
   ~FusedModel() override;
 

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "unroll/model.h"
+#include "unroll/precision.h"
 
 namespace unroll {
 
@@ -38,7 +39,10 @@ struct ModelConfig {
   Cell cell = Cell::kRnn;  ///< which recurrence
   int64_t hidden = 512;    ///< H, hidden units of a layer
   int64_t layers = 1;      ///< L, layers; the scratch model has one
-  std::optional<GruReset> gru_reset;  ///< empty: before for scratch, after for concise
+  std::optional<GruReset> gru_reset;       ///< empty: before for scratch, after for concise
+  Precision precision = Precision::kFp32;  ///< of a fused model's training; no part of a checkpoint
+
+  bool operator==(const ModelConfig&) const = default;
 };
 
 /// The model whose parameters such a model has: itself, but for a fused one the scratch model of
@@ -59,7 +63,12 @@ int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 /// as a one-hot product adds nothing to it.
 double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
 
-/// A new model with freshly drawn weights. Throws UsageError as check does.
+/// Throws Error unless a model on this device can compute in this precision: those in bf16 need a
+/// CPU with AMX.
+void require_supported(Precision precision, torch::Device device);
+
+/// A new model with freshly drawn weights. Throws UsageError as check does, Error for a precision
+/// that the CPU or the device does not have.
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device);
 

@@ -15,6 +15,7 @@
 #include "unroll/model.h"
 #include "unroll/model_config.h"
 #include "unroll/optim.h"
+#include "unroll/precision.h"
 #include "unroll/predict.h"
 #include "unroll/report.h"
 #include "unroll/rnn_model.h"

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
 
 namespace unroll::cpu {
@@ -27,40 +28,49 @@ struct CellInput {
   const int32_t* row;
 };
 
-// Matrices over time have T*B rows; states ((T+1)*B, H) begin with the state before the first step.
-// Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, and the gradients
-// by the gates' inputs take the place of the gates.
+// Matrices over time hold T steps of B sequences; states T + 1 of them, the first of which is the
+// state before the first step. A state without values, or a gradient without, is kept in tiles
+// alone, and the formulas are then as exact as those are.
+//
+// Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, or empty where it
+// is among the sums. The gradients by the gates' inputs take the place of the gates, or become
+// their tiles.
 
 /// h' = tanh(sums + x).
-void rnn_forward(const CellTile& tile, const CellInput& x, Panels& h);
+void rnn_forward(const CellTile& tile, const CellInput& x, Activations& h);
 /// dz (T*B, H): by what tanh takes.
-void rnn_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& dz);
+void rnn_backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz);
 
 /// Gates i, f, o, g (T*B, 4H) = sigmoid or tanh(sums + x); c' = f c + i g; h' = o tanh(c').
-void lstm_forward(const CellTile& tile, const CellInput& x, Panels& gates, Panels& c, Panels& h);
+void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
+                  Activations& h);
 /// dc (B, H): by the cell state, from the next step to this one.
-void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Panels& gates,
+void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
                    Panels& dc);
 
 /// Reset gate after the product. Gates z, r, n (T*B, 3H); p (T*B, H) = sums of n + b_hh;
 /// n = tanh(x + r p); h' = z h + (1 - z) n.
-void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh, Panels& gates,
-                       Panels& p, Panels& h);
+void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
+                       Activations& gates, Activations& p, Activations& h);
 /// Leaves in `gates` the gradients by the sums and in `p` that by the input's share of n.
 /// carry (B, H): by h, past the product, from the next step to this one.
-void gru_after_backward(const CellTile& tile, const Panels& dh, const Panels& h, Panels& gates,
-                        Panels& p, Panels& carry);
+void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                        Activations& gates, Activations& p, Panels& carry);
 
 /// Reset gate before the product, first half: z, r (T*B, 2H), rh (T*B, H) = r h.
-void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Panels& h,
-                              Panels& gates, Panels& rh);
+void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
+                              Activations& gates, Activations& rh);
 /// Second half: n (T*B, H) = tanh(sums + x), h' = z h + (1 - z) n.
-void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Panels& gates,
-                              Panels& n, Panels& h);
+void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
+                              Activations& n, Activations& h);
 /// Backward, first half: from h to n and z.
-void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Panels& h,
-                               Panels& gates, Panels& n, Panels& carry);
+void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                               Activations& gates, Activations& n, Panels& carry);
 /// Second half: from rh (whose gradient is the sums) to r and h.
-void gru_before_gates_backward(const CellTile& tile, const Panels& h, Panels& gates, Panels& carry);
+void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
+                               Panels& carry);
+
+/// The steps [begin, end) become their tiles, on both sides.
+void values_to_tiles(int64_t begin, int64_t end, Activations& matrix);
 
 }  // namespace unroll::cpu

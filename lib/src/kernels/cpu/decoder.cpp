@@ -5,8 +5,7 @@
 
 namespace unroll::cpu {
 
-Decoder::Decoder(CellKind cell, int64_t batch_size, const ModelParameters& parameters)
-    : batch_size_(batch_size) {
+Decoder::Decoder(CellKind cell, int64_t batch_size, const ModelParameters& parameters) {
   const auto& W_hq = parameters.output.W_hq;
   // Every token's share in the first layer is looked up, so all of them are slots.
   tokens_.tokens.resize(static_cast<std::size_t>(W_hq.columns));
@@ -30,11 +29,11 @@ const Panels& Decoder::step(std::span<const int64_t> tokens) {
                  [](int64_t token) { return static_cast<int32_t>(token); });
   for (std::size_t l = 0; l < layers_.size(); ++l) {
     if (l > 0) {
-      layers_[l]->set_input(layers_[l - 1]->h(), batch_size_);
+      layers_[l]->set_input(layers_[l - 1]->h(), 1);
     }
     layers_[l]->forward();
   }
-  output_.forward(layers_.back()->h(), batch_size_);
+  output_.forward(layers_.back()->h(), /*with_backward=*/false);
   for (auto& layer : layers_) {
     layer->carry_state();
   }

@@ -21,7 +21,6 @@ class Decoder {
   const Panels& step(std::span<const int64_t> tokens);
 
  private:
-  int64_t batch_size_;
   TokenRows tokens_;
   std::vector<std::unique_ptr<Recurrence>> layers_;
   OutputLayer output_;

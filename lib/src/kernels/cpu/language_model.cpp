@@ -4,10 +4,18 @@
 
 namespace unroll::cpu {
 
-LanguageModelPass::LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden)
-    : hidden_(hidden) {
+namespace {
+
+// Up to so many tokens the gradient by h that the logits leave costs little more as part of each
+// step's own product, and a matrix (T*B, H) less is written and read.
+constexpr int64_t kFewTokens = 2 * kPanel;
+
+}  // namespace
+
+LanguageModelPass::LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden, int parts)
+    : hidden_(hidden), output_(parts) {
   for (int64_t l = 0; l < layers; ++l) {
-    layers_.push_back(std::make_unique<Recurrence>(cell, hidden));
+    layers_.push_back(std::make_unique<Recurrence>(cell, hidden, parts));
   }
 }
 
@@ -37,8 +45,8 @@ void LanguageModelPass::forward(const float* x, int64_t inputs, int64_t steps, i
   steps_ = steps;
   batch_size_ = batch_size;
   from_tokens_ = false;
-  x_.resize(steps * batch_size, inputs);
-  copy_rows_in(x, x_.rows(), inputs, x_);
+  x_.resize(steps, batch_size, inputs, kPanel, {});
+  copy_rows_in(x, steps * batch_size, inputs, x_.values());
   run_layers(parameters, state, with_backward);
 }
 
@@ -55,7 +63,7 @@ void LanguageModelPass::run_layers(const ModelParameters& parameters, const Stat
     layer.set_state(state.h == nullptr ? nullptr : state.h + offset,
                     state.c == nullptr ? nullptr : state.c + offset);
     if (l > 0) {
-      layer.set_input(layers_[l - 1]->h(), batch_size_);
+      layer.set_input(layers_[l - 1]->h(), 1);
     } else if (from_tokens_) {
       layer.set_input(tokens_, own);
     } else {
@@ -64,7 +72,7 @@ void LanguageModelPass::run_layers(const ModelParameters& parameters, const Stat
     layer.forward();
   }
   output_.pack(parameters.output, with_backward);
-  output_.forward(layers_.back()->h(), batch_size_);
+  output_.forward(layers_.back()->h(), with_backward);
 }
 
 void LanguageModelPass::copy_state(const StatePointers& to) const {
@@ -78,16 +86,28 @@ void LanguageModelPass::copy_state(const StatePointers& to) const {
 void LanguageModelPass::backward(const ModelParameters& gradients,
                                  const StatePointers& state_gradient) {
   const int64_t size = batch_size_ * hidden_;
-  output_.backward(layers_.back()->h(), batch_size_, gradients.output, layers_.back()->dh());
+  output_.backward(gradients.output);
+  if (output_.logits().columns() <= kFewTokens) {
+    layers_.back()->set_outside_gradient(output_.logits_gradient(), output_.transposed_weights());
+  } else {
+    multiply_steps(output_.logits_gradient(), 0, output_.transposed_weights(),
+                   /*accumulate=*/false, layers_.back()->outside_gradient());
+  }
+  std::vector<GradientTerm> above{output_.weight_term(gradients.output)};
   for (std::size_t l = layers_.size(); l-- > 0;) {
     const auto offset = static_cast<int64_t>(l) * size;
     layers_[l]->set_state_gradient(
         state_gradient.h == nullptr ? nullptr : state_gradient.h + offset,
         state_gradient.c == nullptr ? nullptr : state_gradient.c + offset);
     layers_[l]->backward(gradients.layers[l]);
+    layers_[l]->recurrent_gradients(gradients.layers[l], above);
+    above = layers_[l]->input_terms(gradients.layers[l]);
     if (l > 0) {
-      layers_[l]->input_gradient(layers_[l - 1]->dh());
+      layers_[l]->input_gradient(layers_[l - 1]->outside_gradient());
     }
+  }
+  if (!from_tokens_) {
+    weight_gradients(x_, above);
   }
 }
 

@@ -28,14 +28,15 @@ struct StatePointers {
 /// same.
 class LanguageModelPass {
  public:
-  LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden);
+  /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
+  LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden, int parts = 0);
   LanguageModelPass(const LanguageModelPass&) = delete;
   LanguageModelPass& operator=(const LanguageModelPass&) = delete;
 
   /// tokens[t*B + b] in [0,V). Afterwards logits() (T*B, V).
   void forward(const int64_t* tokens, int64_t steps, int64_t batch_size,
                const ModelParameters& parameters, const StatePointers& state, bool with_backward);
-  /// Likewise for a matrix x (T*B, inputs), row-major.
+  /// Likewise for a matrix x (T*B, inputs), row-major; in float32 only.
   void forward(const float* x, int64_t inputs, int64_t steps, int64_t batch_size,
                const ModelParameters& parameters, const StatePointers& state, bool with_backward);
 
@@ -67,7 +68,7 @@ class LanguageModelPass {
   bool from_tokens_ = true;
   TokenRows tokens_;
   std::vector<int32_t> slot_of_token_;
-  Panels x_;
+  Activations x_;
   std::vector<std::unique_ptr<Recurrence>> layers_;
   OutputLayer output_;
 };

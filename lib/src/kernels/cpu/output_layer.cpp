@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/cells.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/softmax.h"
-#include "kernels/cpu/weight_gradients.h"
 
 namespace unroll::cpu {
 
@@ -15,51 +15,45 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
   const int64_t hidden = parameters.W_hq.rows;
   const int64_t V = parameters.W_hq.columns;
   const Gates outputs{.count = 1, .hidden = V};
-  W_.resize(hidden, V);
+  W_.resize(hidden, V, kPanel, parts_);
   b_.resize(1, V);
   copy_rows_in(parameters.b_q, 1, V, b_);
-  parallel_for(0, hidden, grain(V), [&](int64_t first, int64_t last) {
-    cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
-  });
+  parallel_for(0, (hidden + kBlock - 1) / kBlock, grain(kBlock * V),
+               [&](int64_t first, int64_t last) {
+                 cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
+               });
   if (with_backward) {
-    W_t_.resize(V, hidden);
+    W_t_.resize(V, hidden, kPanel, parts_);
     parallel_for(0, outputs.blocks(), grain(hidden * kBlock), [&](int64_t first, int64_t last) {
-      pack_transposed(parameters.W_hq, outputs, 0, first * kBlock, std::min(last * kBlock, V),
-                      W_t_);
+      pack_transposed(parameters.W_hq, outputs, 0, first, last, W_t_);
     });
   }
 }
 
-void OutputLayer::forward(const Panels& h, int64_t first_row) {
-  const int64_t rows = h.rows() - first_row;
-  logits_.resize(rows, W_.columns());
-  const auto multiply_part = [&](int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
-    for (int64_t p = p_begin; p < p_end; ++p) {
-      multiply(h, first_row + first, last - first, W_, p, logits_.at(first, p * kPanel), kPanel,
-               false);
-      add_row(b_, first, last, p, logits_);
+void OutputLayer::forward(const Activations& h, bool with_backward) {
+  logits_.resize(h.steps() - 1, h.batch_size(), W_.columns(), kPanel,
+                 {.parts = with_backward ? parts_ : 0, .right = true});
+  auto& logits = logits_.values();
+  multiply_steps(h, 1, W_, /*accumulate=*/false, logits);
+  parallel_for(0, logits.rows(), grain(W_.columns()), [&](int64_t first, int64_t last) {
+    for (int64_t p = 0; p < logits.panels(); ++p) {
+      add_row(b_, first, last, p, logits);
     }
-  };
-  if (rows >= W_.panels()) {
-    parallel_for(0, rows, grain(W_.rows() * W_.columns()),
-                 [&](int64_t first, int64_t last) { multiply_part(first, last, 0, W_.panels()); });
-  } else {
-    parallel_for(0, W_.panels(), grain(rows * W_.rows() * kPanel),
-                 [&](int64_t first, int64_t last) { multiply_part(0, rows, first, last); });
-  }
+  });
 }
 
 double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   // In parts that do not depend on the number of threads, so that the sum does not either.
   constexpr int64_t kRowsOfAPart = 64;
-  const int64_t rows = logits_.rows();
+  auto& logits = logits_.values();
+  const int64_t rows = logits.rows();
   const int64_t parts = (rows + kRowsOfAPart - 1) / kRowsOfAPart;
   std::vector<double> totals(static_cast<std::size_t>(parts));
   const float scale = 1.0F / static_cast<float>(rows);
   parallel_for(
-      0, parts, grain(kRowsOfAPart * logits_.columns() * 16), [&](int64_t first, int64_t last) {
+      0, parts, grain(kRowsOfAPart * logits.columns() * 16), [&](int64_t first, int64_t last) {
         for (int64_t n = first; n < last; ++n) {
-          totals[n] = softmax_cross_entropy(logits_, n * kRowsOfAPart,
+          totals[n] = softmax_cross_entropy(logits, n * kRowsOfAPart,
                                             std::min(rows, (n + 1) * kRowsOfAPart), labels, scale);
         }
       });
@@ -70,26 +64,25 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   return total / static_cast<double>(rows);
 }
 
-void OutputLayer::backward(const Panels& h, int64_t first_row, const OutputParameters& gradients,
-                           Panels& dh) {
-  const int64_t rows = logits_.rows();
+void OutputLayer::backward(const OutputParameters& gradients) {
   const int64_t V = logits_.columns();
-  const Gates outputs{.count = 1, .hidden = V};
-  parallel_for(0, rows, grain(h.columns() * V), [&](int64_t first, int64_t last) {
-    for (int64_t p = 0; p < W_t_.panels(); ++p) {
-      multiply(logits_, first, last - first, W_t_, p, dh.at(first, p * kPanel), kPanel, false);
-    }
-  });
-  weight_gradients(h, first_row, logits_, outputs,
-                   [&](int64_t) -> const StridedMatrix* { return &gradients.W_hq; });
-  one_slot_.assign(static_cast<std::size_t>(rows), 0);
+  if (parts_ > 0) {
+    parallel_for(0, logits_.steps(), grain(logits_.batch_size() * V),
+                 [&](int64_t first, int64_t last) { values_to_tiles(first, last, logits_); });
+  }
+  one_slot_.assign(static_cast<std::size_t>(logits_.steps() * logits_.batch_size()), 0);
   sums_.resize(1, V);
   for (int64_t p = 0; p < sums_.panels(); ++p) {
     sum_rows(logits_, one_slot_.data(), p, sums_);
   }
-  for (int64_t v = 0; v < V; ++v) {
-    gradients.b_q[v] = *sums_.at(0, v);
-  }
+  copy_rows_out(sums_, 0, 1, V, gradients.b_q);
+}
+
+GradientTerm OutputLayer::weight_term(const OutputParameters& gradients) const {
+  return {.dz = &logits_,
+          .first_step = 1,
+          .gates = {.count = 1, .hidden = logits_.columns()},
+          .gradients = {&gradients.W_hq}};
 }
 
 }  // namespace unroll::cpu

@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/products.h"
+#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 
@@ -16,29 +19,40 @@ struct OutputParameters {
 /// logits = h W_hq + b_q, and the cross-entropy of their softmax.
 class OutputLayer {
  public:
+  /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
+  explicit OutputLayer(int parts = 0) : parts_(parts) {}
+
   /// Copies the weights to where the products find them; those for the backward pass when
   /// `with_backward`.
   void pack(const OutputParameters& parameters, bool with_backward);
 
-  /// logits (R, V) of the R = h.rows() - first_row last rows of h.
-  void forward(const Panels& h, int64_t first_row);
+  /// logits (T*B, V) of h's steps from the second on.
+  void forward(const Activations& h, bool with_backward);
 
-  /// Mean cross-entropy in nats; labels (R). The logits become the gradient of that mean by the
+  /// Mean cross-entropy in nats; labels (T*B). The logits become the gradient of that mean by the
   /// logits.
   double mean_cross_entropy(const int64_t* labels);
 
   /// After forward() the logits; before backward() it must hold the gradient by them.
-  Panels& logits() { return logits_; }
-  const Panels& logits() const { return logits_; }
+  Panels& logits() { return logits_.values(); }
+  const Panels& logits() const { return logits_.values(); }
 
-  /// Writes the parameters' gradients, and the gradient by h's rows to dh (R, H).
-  void backward(const Panels& h, int64_t first_row, const OutputParameters& gradients, Panels& dh);
+  /// Writes the bias' gradient and prepares the logits' for what follows.
+  void backward(const OutputParameters& gradients);
+
+  /// After backward(): the gradient by h is the product of the gradient by the logits (T*B, V) and
+  /// W_hq^T (V, H).
+  const Activations& logits_gradient() const { return logits_; }
+  const Weights& transposed_weights() const { return W_t_; }
+  /// That of W_hq, as a term for the layer whose states h are.
+  GradientTerm weight_term(const OutputParameters& gradients) const;
 
  private:
-  Panels W_;    // (H, V)
-  Panels W_t_;  // (V, H)
-  Panels b_;    // (1, V)
-  Panels logits_;
+  int parts_;
+  Weights W_;    // (H, V)
+  Weights W_t_;  // (V, H)
+  Panels b_;     // (1, V)
+  Activations logits_;
   Panels sums_;
   std::vector<int32_t> one_slot_;
 };

@@ -3,22 +3,23 @@
 #include <cstdint>
 
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 
 /// Copies the weights of one gate to where products along the rows find them.
 ///
-/// W (K, H) -> packed (K, gates.columns()), block u of the gate at gates.column(u, gate); rows
-/// [begin, end) of W only.
-void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t begin, int64_t end,
-          Panels& packed);
+/// W (K, H) -> packed (K, gates.columns()), block u of the gate at gates.column(u, gate); of W the
+/// blocks [first, last) of kBlock rows only.
+void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first, int64_t last,
+          Weights& packed);
 
 /// Likewise for products with the transposed weights.
 ///
 /// W (K, H) -> packed (gates.columns(), K); unit n of the gate becomes row gates.column(n / 16,
-/// gate) + n % 16. Of W the columns [begin, end) only, `begin` a multiple of kBlock.
-void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t begin,
-                     int64_t end, Panels& packed);
+/// gate) + n % 16. Of W the blocks [first, last) of kBlock columns only.
+void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
+                     int64_t last, Weights& packed);
 
 /// Copies one gate's values out of a row of panels: destination[n * stride] for n in [0, hidden).
 void unpack_row(const float* row_of_first_panel, int64_t panel_stride, const Gates& gates,

@@ -1,10 +1,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <new>
+
+#include "kernels/cpu/aligned_array.h"
 
 namespace unroll::cpu {
 
@@ -33,13 +32,7 @@ class Panels {
     if (rows == rows_ && columns == columns_ && width == width_) {
       return;
     }
-    const int64_t size = rows * round_up(columns, width);
-    if (size > capacity_) {
-      const auto bytes = static_cast<std::size_t>(size) * sizeof(float);
-      data_.reset(static_cast<float*>(::operator new(bytes, kAlignment)));
-      capacity_ = size;
-    }
-    std::fill_n(data_.get(), size, 0.0F);
+    data_.assign_zeros(rows * round_up(columns, width));
     rows_ = rows;
     columns_ = columns;
     width_ = width;
@@ -55,26 +48,22 @@ class Panels {
     return std::min(width_, round_up(columns_ - p * width_, kBlock));
   }
 
+  bool empty() const { return rows_ == 0; }
+
   /// From row to row of one panel, and from panel to panel, in floats.
   int64_t row_stride() const { return width_; }
   int64_t panel_stride() const { return rows_ * width_; }
 
   /// The values at `column` of a row and those after it to the end of the panel.
   float* at(int64_t row, int64_t column) {
-    return data_.get() + column / width_ * panel_stride() + row * width_ + column % width_;
+    return data_.data() + column / width_ * panel_stride() + row * width_ + column % width_;
   }
   const float* at(int64_t row, int64_t column) const {
     return const_cast<Panels*>(this)->at(row, column);
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(float* data) const { ::operator delete(data, kAlignment); }
-  };
-
-  std::unique_ptr<float, Free> data_;
-  int64_t capacity_ = 0;
+  AlignedArray<float> data_;
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   int64_t width_ = kPanel;

@@ -2,19 +2,63 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/rows.h"
-#include "kernels/cpu/weight_gradients.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace unroll::cpu {
 namespace {
 
-// Sequences whose sums are kept beside a panel of weights: 16 KiB of them, half of a first-level
+// Sequences whose sums are kept beside a panel of weights: 16 KiB of them, a third of a first-level
 // cache.
 constexpr int64_t kRowsOfSums = 64;
+// With tiles, whose unit works beside the vector units: two sets of half as many, so that the
+// formulas of one are computed during the products of the next.
+constexpr int64_t kRowsOfTiles = 32;
+
+// Products and formulas by turns: with tiles, those formulas that the product before gave the sums
+// of.
+template <typename Formulas>
+class WorkInTurns {
+ public:
+  // `sums` holds kRowsOfSums rows.
+  WorkInTurns(int parts, float* sums, const Formulas& formulas)
+      : later_(parts > 0), sums_(sums), formulas_(formulas) {}
+
+  // Rows that sums() has room for.
+  int64_t rows() const { return later_ ? kRowsOfTiles : kRowsOfSums; }
+  // Where the next product goes.
+  float* sums() const { return sums_ + (turn_ % 2) * kRowsOfTiles * kPanel; }
+
+  // A product is done, and its formulas may be computed.
+  void add(const CellTile& tile) {
+    if (!later_) {
+      formulas_(tile);
+      return;
+    }
+    end();
+    waiting_ = tile;
+    ++turn_;
+  }
+  // What is still waiting.
+  void end() {
+    if (turn_ > 0 && waiting_.rows > 0) {
+      formulas_(waiting_);
+      waiting_.rows = 0;
+    }
+  }
+
+ private:
+  bool later_;
+  float* sums_;
+  const Formulas& formulas_;
+  CellTile waiting_{};
+  int turn_ = 0;
+};
 
 }  // namespace
 
@@ -31,51 +75,53 @@ int64_t gate_count(CellKind cell) {
   return 1;
 }
 
-Recurrence::Recurrence(CellKind cell, int64_t hidden) : cell_(cell), hidden_(hidden) {
+Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
+    : cell_(cell), hidden_(hidden), parts_(parts) {
   const auto layout = [&](const std::vector<int64_t>& members) {
     return Gates{.count = static_cast<int64_t>(members.size()), .hidden = hidden};
   };
   const auto gates = [&](const std::vector<int64_t>& members) {
     return Group{.gates = layout(members), .members = members};
   };
-  const auto part = [&](const std::vector<int64_t>& members, const Panels& dz) {
+  const auto part = [&](const std::vector<int64_t>& members, const Activations& dz) {
     return InputPart{.gates = layout(members), .members = members, .dz = &dz};
   };
   switch (cell) {
     case CellKind::kRnn:
       groups_.push_back(gates({0}));
-      parts_.push_back(part({0}, gates_));
+      parts_of_input_.push_back(part({0}, gates_));
       break;
     case CellKind::kLstm:
       groups_.push_back(gates({0, 1, 2, 3}));
-      parts_.push_back(part({0, 1, 2, 3}, gates_));
+      parts_of_input_.push_back(part({0, 1, 2, 3}, gates_));
       break;
     case CellKind::kGruBefore:
       groups_.push_back(gates({0, 1}));
       groups_.push_back(gates({2}));
-      parts_.push_back(part({0, 1}, gates_));
-      parts_.push_back(part({2}, n_));
+      parts_of_input_.push_back(part({0, 1}, gates_));
+      parts_of_input_.push_back(part({2}, n_));
       break;
     case CellKind::kGruAfter:
       groups_.push_back(gates({0, 1, 2}));
-      parts_.push_back(part({0, 1, -1}, gates_));
-      parts_.push_back(part({2}, n_));
+      parts_of_input_.push_back(part({0, 1, -1}, gates_));
+      parts_of_input_.push_back(part({2}, n_));
       break;
   }
 }
 
-const Panels& Recurrence::dz(std::size_t phase) const { return phase == 0 ? gates_ : n_; }
+const Activations& Recurrence::dz(std::size_t phase) const { return phase == 0 ? gates_ : n_; }
 
 void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool with_backward) {
+  inputs_ = inputs;
   for (auto& group : groups_) {
     const auto& gates = group.gates;
-    group.W_h.resize(hidden_, gates.columns(), gates.width());
+    group.W_h.resize(hidden_, gates.columns(), gates.width(), parts_);
     group.b.resize(1, gates.columns(), gates.width());
     if (with_backward) {
-      group.W_h_t.resize(gates.columns(), hidden_);
+      group.W_h_t.resize(gates.columns(), hidden_, kPanel, parts_);
     }
     if (inputs > 0) {
-      group.W_x.resize(inputs, gates.columns(), gates.width());
+      group.W_x.resize(inputs, gates.columns(), gates.width(), parts_);
     }
     for (int64_t g = 0; g < gates.count; ++g) {
       const auto& gate = parameters.gates[group.members[g]];
@@ -86,34 +132,34 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
     }
     parallel_for(0, gates.blocks(), grain(hidden_ * gates.columns() / 4),
                  [&](int64_t first, int64_t last) {
-                   const int64_t begin = first * kBlock;
-                   const int64_t end = std::min(last * kBlock, hidden_);
                    for (int64_t g = 0; g < gates.count; ++g) {
                      const auto& W = parameters.gates[group.members[g]].W_h;
-                     cpu::pack(W, gates, g, begin, end, group.W_h);
+                     cpu::pack(W, gates, g, first, last, group.W_h);
                      if (with_backward) {
-                       pack_transposed(W, gates, g, begin, end, group.W_h_t);
+                       pack_transposed(W, gates, g, first, last, group.W_h_t);
                      }
                    }
                  });
-    parallel_for(0, inputs, grain(gates.columns()), [&](int64_t first, int64_t last) {
-      for (int64_t g = 0; g < gates.count; ++g) {
-        cpu::pack(parameters.gates[group.members[g]].W_x, gates, g, first, last, group.W_x);
-      }
-    });
+    parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(kBlock * gates.columns()),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t g = 0; g < gates.count; ++g) {
+                     cpu::pack(parameters.gates[group.members[g]].W_x, gates, g, first, last,
+                               group.W_x);
+                   }
+                 });
   }
   if (inputs > 0 && with_backward) {
-    for (auto& part : parts_) {
-      part.W_x_t.resize(part.gates.columns(), inputs);
-      parallel_for(
-          0, part.gates.blocks(), grain(kBlock * inputs), [&](int64_t first, int64_t last) {
-            for (int64_t g = 0; g < part.gates.count; ++g) {
-              if (part.members[g] >= 0) {
-                pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g,
-                                first * kBlock, std::min(last * kBlock, hidden_), part.W_x_t);
-              }
-            }
-          });
+    for (auto& part : parts_of_input_) {
+      part.W_x_t.resize(part.gates.columns(), inputs, kPanel, parts_);
+      parallel_for(0, part.gates.blocks(), grain(kBlock * inputs),
+                   [&](int64_t first, int64_t last) {
+                     for (int64_t g = 0; g < part.gates.count; ++g) {
+                       if (part.members[g] >= 0) {
+                         pack_transposed(parameters.gates[part.members[g]].W_x, part.gates, g,
+                                         first, last, part.W_x_t);
+                       }
+                     }
+                   });
     }
   }
   if (cell_ == CellKind::kGruAfter) {
@@ -125,27 +171,33 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
 void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
   steps_ = steps;
   batch_size_ = batch_size;
-  const int64_t rows = steps * batch_size;
-  h_.resize(rows + batch_size, hidden_);
-  gates_.resize(rows, groups_[0].gates.columns(), groups_[0].gates.width());
+  const bool tiles = parts_ > 0;
+  const bool gru = cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter;
+  h_.resize(steps + 1, batch_size, hidden_, kPanel, {.values = !tiles || gru, .parts = parts_});
+  // What a gate was, for the formulas backward; its gradient, for the products. The RNN's only gate
+  // is h.
+  const ActivationForms gradients{.values = !tiles || cell_ != CellKind::kRnn,
+                                  .parts = with_backward ? parts_ : 0,
+                                  .right = true,
+                                  .last_steps = inputs_ == 0};
+  gates_.resize(steps, batch_size, groups_[0].gates.columns(), groups_[0].gates.width(), gradients);
   if (cell_ == CellKind::kLstm) {
-    c_.resize(rows + batch_size, hidden_);
+    c_.resize((steps + 1) * batch_size, hidden_);
   }
   if (cell_ == CellKind::kGruBefore) {
-    rh_.resize(rows, hidden_);
+    rh_.resize(steps, batch_size, hidden_, kPanel, {.values = !tiles, .parts = parts_});
   }
-  if (cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter) {
-    n_.resize(rows, hidden_);
+  if (gru) {
+    n_.resize(steps, batch_size, hidden_, kPanel, gradients);
   }
   if (with_backward) {
-    dh_.resize(rows, hidden_);
     dh_last_.resize(batch_size, hidden_);
     carry_.resize(batch_size, hidden_);
   }
 }
 
 void Recurrence::set_state(const float* h, const float* c) {
-  copy_rows_in(h, batch_size_, hidden_, h_);
+  copy_step_in(h, 0, h_);
   if (cell_ == CellKind::kLstm) {
     copy_rows_in(c, batch_size_, hidden_, c_);
   }
@@ -177,9 +229,9 @@ void Recurrence::set_input(const TokenRows& rows, const LayerParameters& paramet
   }
 }
 
-void Recurrence::set_input(const Panels& x, int64_t first_row) {
+void Recurrence::set_input(const Activations& x, int64_t first_step) {
   x_ = &x;
-  x_first_row_ = first_row;
+  x_first_step_ = first_step;
   tokens_ = nullptr;
   const int64_t rows = steps_ * batch_size_;
   if (static_cast<int64_t>(every_row_.size()) != rows) {
@@ -188,23 +240,13 @@ void Recurrence::set_input(const Panels& x, int64_t first_row) {
     one_slot_.assign(static_cast<std::size_t>(rows), 0);
   }
   for (auto& group : groups_) {
-    const auto& W_x = group.W_x;
-    group.input.resize(rows, W_x.columns(), W_x.width());
-    const auto multiply_part = [&](int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
-      for (int64_t p = p_begin; p < p_end; ++p) {
-        multiply(x, first_row + first, last - first, W_x, p, group.input.at(first, p * W_x.width()),
-                 W_x.width(), false);
+    group.input.resize(rows, group.W_x.columns(), group.W_x.width());
+    multiply_steps(x, first_step, group.W_x, /*accumulate=*/false, group.input);
+    parallel_for(0, rows, grain(group.W_x.columns()), [&](int64_t first, int64_t last) {
+      for (int64_t p = 0; p < group.input.panels(); ++p) {
         add_row(group.b, first, last, p, group.input);
       }
-    };
-    if (rows >= W_x.panels()) {
-      parallel_for(0, rows, grain(W_x.rows() * W_x.columns()), [&](int64_t first, int64_t last) {
-        multiply_part(first, last, 0, W_x.panels());
-      });
-    } else {
-      parallel_for(0, W_x.panels(), grain(W_x.rows() * W_x.width() * rows),
-                   [&](int64_t first, int64_t last) { multiply_part(0, rows, first, last); });
-    }
+    });
   }
 }
 
@@ -216,7 +258,7 @@ void Recurrence::carry_state() {
                   state.at(0, p * state.width()));
     }
   };
-  carry(h_);
+  carry(h_.values());
   if (cell_ == CellKind::kLstm) {
     carry(c_);
   }
@@ -224,18 +266,30 @@ void Recurrence::carry_state() {
 
 bool Recurrence::split_by_sequences() const {
   // Each thread reads all weights in every step: fewer sequences than this a thread, and reading
-  // them costs more than the barriers of the other way, provided that a step is worth a barrier.
+  // them costs more than the barriers of the other way, provided that a step is worth a barrier. A
+  // tile is not divided.
   constexpr int64_t kSequencesAThread = 8;
   constexpr int64_t kWorthABarrier = 4 * kWorthAThread;
   const int64_t threads = thread_count();
   const int64_t work = batch_size_ * hidden_ * groups_[0].gates.columns();
-  return threads == 1 || work < kWorthABarrier || batch_size_ >= kSequencesAThread * threads;
+  const int64_t least = std::max(kSequencesAThread, sequences_at_once(parts_));
+  return threads == 1 || work < kWorthABarrier || batch_size_ >= least * threads;
+}
+
+template <typename Work>
+void Recurrence::for_sequences(const Work& work) const {
+  const int64_t cost = hidden_ * groups_[0].gates.columns() * steps_;
+  const int64_t at_once = sequences_at_once(parts_);
+  parallel_for(0, (batch_size_ + at_once - 1) / at_once, grain(cost * at_once),
+               [&](int64_t first, int64_t last) {
+                 const TileScope scope(parts_);
+                 work(first * at_once, std::min(last * at_once, batch_size_));
+               });
 }
 
 void Recurrence::forward() {
-  const int64_t cost = hidden_ * groups_[0].gates.columns();
   if (split_by_sequences()) {
-    parallel_for(0, batch_size_, grain(cost * steps_), [&](int64_t first, int64_t last) {
+    for_sequences([&](int64_t first, int64_t last) {
       for (int64_t t = 0; t < steps_; ++t) {
         for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
           forward_phase(phase, t, first, last, 0, groups_[phase].W_h.panels());
@@ -249,6 +303,7 @@ void Recurrence::forward() {
       const auto& W = groups_[phase].W_h;
       parallel_for(0, W.panels(), grain(batch_size_ * hidden_ * W.width()),
                    [&](int64_t first, int64_t last) {
+                     const TileScope scope(parts_);
                      forward_phase(phase, t, 0, batch_size_, first, last);
                    });
     }
@@ -259,47 +314,68 @@ void Recurrence::forward_phase(std::size_t phase, int64_t t, int64_t b_begin, in
                                int64_t p_begin, int64_t p_end) {
   alignas(64) float sums[kRowsOfSums * kPanel];
   const auto& group = groups_[phase];
-  const CellInput x{&group.input, x_ == nullptr ? tokens_->slot.data() : every_row_.data()};
+  const bool single = group.gates.count == 1;
+  const StepTerm term{&left(phase), t, &group.W_h};
+  const auto formulas = [&](const CellTile& tile) { forward_cell(phase, tile); };
+  WorkInTurns turns(parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
-    for (int64_t b = b_begin; b < b_end; b += kRowsOfSums) {
-      const int64_t rows = std::min(kRowsOfSums, b_end - b);
-      multiply(left(phase), t * batch_size_ + b, rows, group.W_h, p, sums, kPanel, false);
-      const bool single = group.gates.count == 1;
-      const CellTile tile{.sums = sums,
-                          .stride = kPanel,
-                          .time = t,
-                          .batch_size = batch_size_,
-                          .row = b,
-                          .rows = rows,
-                          .block = single ? p * (kPanel / kBlock) : p,
-                          .blocks = single ? group.W_h.panel_columns(p) / kBlock : 1};
-      switch (cell_) {
-        case CellKind::kRnn:
-          rnn_forward(tile, x, h_);
-          break;
-        case CellKind::kLstm:
-          lstm_forward(tile, x, gates_, c_, h_);
-          break;
-        case CellKind::kGruAfter:
-          gru_after_forward(tile, x, b_hh_, gates_, n_, h_);
-          break;
-        case CellKind::kGruBefore:
-          if (phase == 0) {
-            gru_before_gates_forward(tile, x, h_, gates_, rh_);
-          } else {
-            gru_before_state_forward(tile, x, gates_, n_, h_);
-          }
-          break;
-      }
+    for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
+      const int64_t rows = std::min(turns.rows(), b_end - b);
+      float* const to = turns.sums();
+      multiply_step({&term, 1}, b, rows, p, to, kPanel, false);
+      turns.add({.sums = to,
+                 .stride = kPanel,
+                 .time = t,
+                 .batch_size = batch_size_,
+                 .row = b,
+                 .rows = rows,
+                 .block = single ? p * (kPanel / kBlock) : p,
+                 .blocks = single ? group.W_h.panel_columns(p) / kBlock : 1});
     }
+  }
+  turns.end();
+}
+
+void Recurrence::forward_cell(std::size_t phase, const CellTile& tile) {
+  const CellInput x{&groups_[phase].input,
+                    x_ == nullptr ? tokens_->slot.data() : every_row_.data()};
+  switch (cell_) {
+    case CellKind::kRnn:
+      rnn_forward(tile, x, h_);
+      break;
+    case CellKind::kLstm:
+      lstm_forward(tile, x, gates_, c_, h_);
+      break;
+    case CellKind::kGruAfter:
+      gru_after_forward(tile, x, b_hh_, gates_, n_, h_);
+      break;
+    case CellKind::kGruBefore:
+      if (phase == 0) {
+        gru_before_gates_forward(tile, x, h_, gates_, rh_);
+      } else {
+        gru_before_state_forward(tile, x, gates_, n_, h_);
+      }
+      break;
   }
 }
 
 void Recurrence::copy_state(float* h, float* c) const {
-  copy_rows_out(h_, steps_ * batch_size_, batch_size_, hidden_, h);
+  copy_step_out(h_, steps_, h);
   if (cell_ == CellKind::kLstm) {
     copy_rows_out(c_, steps_ * batch_size_, batch_size_, hidden_, c);
   }
+}
+
+Panels& Recurrence::outside_gradient() {
+  outside_left_ = nullptr;
+  dh_.resize(steps_ * batch_size_, hidden_);
+  return dh_;
+}
+
+void Recurrence::set_outside_gradient(const Activations& left, const Weights& right) {
+  dh_ = Panels();
+  outside_left_ = &left;
+  outside_right_ = &right;
 }
 
 void Recurrence::set_state_gradient(const float* dh, const float* dc) {
@@ -308,10 +384,9 @@ void Recurrence::set_state_gradient(const float* dh, const float* dc) {
 }
 
 void Recurrence::backward(const LayerParameters& gradients) {
-  const int64_t cost = hidden_ * groups_[0].gates.columns();
-  const int64_t panels = dh_.panels();
+  const int64_t panels = dh_last_.panels();
   if (split_by_sequences()) {
-    parallel_for(0, batch_size_, grain(cost * steps_), [&](int64_t first, int64_t last) {
+    for_sequences([&](int64_t first, int64_t last) {
       for (int64_t t = steps_ - 1; t >= 0; --t) {
         for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
           backward_phase(phase, t, first, last, 0, panels);
@@ -323,13 +398,13 @@ void Recurrence::backward(const LayerParameters& gradients) {
       for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
         parallel_for(0, panels, grain(batch_size_ * groups_[phase].gates.columns() * kPanel),
                      [&](int64_t first, int64_t last) {
+                       const TileScope scope(parts_);
                        backward_phase(phase, t, 0, batch_size_, first, last);
                      });
       }
     }
   }
-  recurrent_gradients(gradients);
-  input_gradients(gradients);
+  input_sums(gradients);
 }
 
 void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
@@ -338,53 +413,95 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
   // The first phase takes up the gradient that the next step left; the second goes on within the
   // step.
   const bool last = phase == 0 && t == steps_ - 1;
-  const int64_t from = phase == 0 ? t + 1 : t;
+  StepTerm terms[2];
+  std::size_t count = 0;
+  if (!last) {
+    terms[count++] = {&dz(phase), phase == 0 ? t + 1 : t, &groups_[phase].W_h_t};
+  }
+  if (phase == 0 && outside_left_ != nullptr) {
+    terms[count++] = {outside_left_, t, outside_right_};
+  }
+  const auto formulas = [&](const CellTile& tile) { backward_cell(phase, tile); };
+  WorkInTurns turns(parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
-    for (int64_t b = b_begin; b < b_end; b += kRowsOfSums) {
-      const int64_t rows = std::min(kRowsOfSums, b_end - b);
-      if (!last) {
-        multiply(dz(phase), from * batch_size_ + b, rows, groups_[phase].W_h_t, p, sums, kPanel,
-                 false);
+    for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
+      const int64_t rows = std::min(turns.rows(), b_end - b);
+      const float* from = turns.sums();
+      if (last) {
+        from = dh_last_.at(b, p * kPanel);
+        if (count > 0) {
+          std::copy_n(from, rows * kPanel, turns.sums());
+          from = turns.sums();
+        }
       }
-      const CellTile tile{.sums = last ? dh_last_.at(b, p * kPanel) : sums,
-                          .stride = kPanel,
-                          .time = t,
-                          .batch_size = batch_size_,
-                          .row = b,
-                          .rows = rows,
-                          .block = p * (kPanel / kBlock),
-                          .blocks = dh_.panel_columns(p) / kBlock};
-      switch (cell_) {
-        case CellKind::kRnn:
-          rnn_backward(tile, dh_, h_, gates_);
-          break;
-        case CellKind::kLstm:
-          lstm_backward(tile, dh_, c_, gates_, carry_);
-          break;
-        case CellKind::kGruAfter:
-          gru_after_backward(tile, dh_, h_, gates_, n_, carry_);
-          break;
-        case CellKind::kGruBefore:
-          if (phase == 0) {
-            gru_before_state_backward(tile, dh_, h_, gates_, n_, carry_);
-          } else {
-            gru_before_gates_backward(tile, h_, gates_, carry_);
-          }
-          break;
+      if (count > 0) {
+        multiply_step({terms, count}, b, rows, p, turns.sums(), kPanel, last);
       }
+      turns.add({.sums = from,
+                 .stride = kPanel,
+                 .time = t,
+                 .batch_size = batch_size_,
+                 .row = b,
+                 .rows = rows,
+                 .block = p * (kPanel / kBlock),
+                 .blocks = dh_last_.panel_columns(p) / kBlock});
     }
   }
+  turns.end();
 }
 
-void Recurrence::recurrent_gradients(const LayerParameters& gradients) const {
-  for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
-    const auto& group = groups_[phase];
-    weight_gradients(left(phase), 0, dz(phase), group.gates,
-                     [&](int64_t gate) { return &gradients.gates[group.members[gate]].W_h; });
+void Recurrence::backward_cell(std::size_t phase, const CellTile& tile) {
+  switch (cell_) {
+    case CellKind::kRnn:
+      rnn_backward(tile, dh_, h_, gates_);
+      break;
+    case CellKind::kLstm:
+      lstm_backward(tile, dh_, c_, gates_, carry_);
+      break;
+    case CellKind::kGruAfter:
+      gru_after_backward(tile, dh_, h_, gates_, n_, carry_);
+      break;
+    case CellKind::kGruBefore:
+      if (phase == 0) {
+        gru_before_state_backward(tile, dh_, h_, gates_, n_, carry_);
+      } else {
+        gru_before_gates_backward(tile, h_, gates_, carry_);
+      }
+      break;
   }
 }
 
-void Recurrence::input_gradients(const LayerParameters& gradients) {
+void Recurrence::recurrent_gradients(const LayerParameters& gradients,
+                                     std::vector<GradientTerm> also) const {
+  for (std::size_t phase = groups_.size(); phase-- > 0;) {
+    const auto& group = groups_[phase];
+    GradientTerm own{.dz = &dz(phase), .first_step = 0, .gates = group.gates, .gradients = {}};
+    for (const int64_t member : group.members) {
+      own.gradients.push_back(&gradients.gates[member].W_h);
+    }
+    // The states are multiplied in the first phase, and outside the recurrence.
+    std::vector<GradientTerm> terms{std::move(own)};
+    if (phase == 0) {
+      terms.insert(terms.end(), also.begin(), also.end());
+    }
+    weight_gradients(left(phase), terms);
+  }
+}
+
+std::vector<GradientTerm> Recurrence::input_terms(const LayerParameters& gradients) const {
+  std::vector<GradientTerm> terms;
+  for (const auto& part : parts_of_input_) {
+    GradientTerm term{
+        .dz = part.dz, .first_step = x_first_step_, .gates = part.gates, .gradients = {}};
+    for (const int64_t member : part.members) {
+      term.gradients.push_back(member < 0 ? nullptr : &gradients.gates[member].W_x);
+    }
+    terms.push_back(std::move(term));
+  }
+  return terms;
+}
+
+void Recurrence::input_sums(const LayerParameters& gradients) {
   const auto& slots = tokens_ == nullptr ? one_slot_ : tokens_->slot;
   const int64_t slot_count = tokens_ == nullptr ? 1 : static_cast<int64_t>(tokens_->tokens.size());
   const auto sum_to = [&](const InputPart& part, int64_t gate, float* to) {
@@ -397,9 +514,9 @@ void Recurrence::input_gradients(const LayerParameters& gradients) {
       }
     }
   };
-  for (auto& part : parts_) {
+  for (auto& part : parts_of_input_) {
     part.sums.resize(slot_count, part.gates.columns(), part.gates.width());
-    parallel_for(0, part.sums.panels(), grain(part.dz->rows() * part.gates.width()),
+    parallel_for(0, part.sums.panels(), grain(steps_ * batch_size_ * part.gates.width()),
                  [&](int64_t first, int64_t last) {
                    for (int64_t p = first; p < last; ++p) {
                      sum_rows(*part.dz, slots.data(), p, part.sums);
@@ -422,35 +539,20 @@ void Recurrence::input_gradients(const LayerParameters& gradients) {
         }
       }
     }
-    if (x_ != nullptr) {
-      weight_gradients(*x_, x_first_row_, *part.dz, part.gates,
-                       [&](int64_t gate) -> const StridedMatrix* {
-                         const int64_t member = part.members[gate];
-                         return member < 0 ? nullptr : &gradients.gates[member].W_x;
-                       });
-    }
   }
 }
 
 void Recurrence::input_gradient(Panels& dx) const {
-  const int64_t rows = steps_ * batch_size_;
-  dx.resize(rows, x_->columns());
-  parallel_for(0, rows, grain(dx.columns() * gates_.columns()), [&](int64_t first, int64_t last) {
-    for (int64_t p = 0; p < dx.panels(); ++p) {
-      for (std::size_t k = 0; k < parts_.size(); ++k) {
-        multiply(*parts_[k].dz, first, last - first, parts_[k].W_x_t, p, dx.at(first, p * kPanel),
-                 kPanel, k > 0);
-      }
-    }
-  });
+  dx.resize(steps_ * batch_size_, inputs_);
+  for (std::size_t k = 0; k < parts_of_input_.size(); ++k) {
+    multiply_steps(*parts_of_input_[k].dz, 0, parts_of_input_[k].W_x_t, k > 0, dx);
+  }
 }
 
 void Recurrence::state_gradient(float* dh, float* dc) const {
   Panels result;
   result.resize(batch_size_, hidden_);
-  for (int64_t p = 0; p < result.panels(); ++p) {
-    multiply(dz(0), 0, batch_size_, groups_[0].W_h_t, p, result.at(0, p * kPanel), kPanel, false);
-  }
+  multiply_steps(dz(0), 0, groups_[0].W_h_t, /*accumulate=*/false, result);
   copy_rows_out(result, 0, batch_size_, hidden_, dh);
   if (cell_ == CellKind::kLstm) {
     copy_rows_out(carry_, 0, batch_size_, hidden_, dc);

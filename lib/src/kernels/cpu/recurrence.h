@@ -3,8 +3,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cpu/activations.h"
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/products.h"
+#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 
@@ -40,7 +43,8 @@ struct TokenRows {
 /// need no barrier between the steps, or by units where there are too few sequences.
 class Recurrence {
  public:
-  Recurrence(CellKind cell, int64_t hidden);
+  /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
+  Recurrence(CellKind cell, int64_t hidden, int parts = 0);
   Recurrence(const Recurrence&) = delete;
   Recurrence& operator=(const Recurrence&) = delete;
 
@@ -57,8 +61,9 @@ class Recurrence {
   /// The input is tokens, of which it takes X_t W_x + b for each distinct one. `rows` must stay as
   /// long as it is used; its slots may change.
   void set_input(const TokenRows& rows, const LayerParameters& parameters);
-  /// The input is a matrix: x's rows from `first_row` on, which must stay until the backward pass.
-  void set_input(const Panels& x, int64_t first_row);
+  /// The input is a matrix: x's steps from `first_step` on, which must stay until the backward
+  /// pass.
+  void set_input(const Activations& x, int64_t first_step);
 
   /// All time steps.
   void forward();
@@ -66,21 +71,33 @@ class Recurrence {
   /// The state after the last step becomes the one before the first.
   void carry_state();
 
-  /// The states ((T+1)*B, H): rows from t*B on are those before step t.
-  const Panels& h() const { return h_; }
+  /// The states, T + 1 steps: step t is before time step t.
+  const Activations& h() const { return h_; }
   /// The state after the last step, row-major (B, H); c is the LSTM's.
   void copy_state(float* h, float* c) const;
 
-  /// The gradient by each step's h from outside the recurrence (T*B, H), to be filled before
-  /// backward().
-  Panels& dh() { return dh_; }
+  /// Before backward(): the gradient by each step's h from outside the recurrence is either a
+  /// matrix (T*B, H), which the caller fills, or the product of a matrix and weights, taken with
+  /// the steps' own.
+  Panels& outside_gradient();
+  void set_outside_gradient(const Activations& left, const Weights& right);
 
   /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
   void set_state_gradient(const float* dh, const float* dc);
 
-  /// All time steps, then the parameters' gradients, which are written to `gradients` (W_x of
-  /// tokens: only the rows of tokens that occur; the others are left alone).
+  /// All time steps. Then the gradients of what the steps computed are there, and `gradients` takes
+  /// those of the biases and, of a layer that reads tokens, the rows of W_x of tokens that occur;
+  /// the others are left alone.
   void backward(const LayerParameters& gradients);
+
+  /// After backward(): the weights' gradients.
+  ///
+  /// `also`: the gradients of other weights by which the states were multiplied, step 1 being that
+  /// after the first time step.
+  void recurrent_gradients(const LayerParameters& gradients,
+                           std::vector<GradientTerm> also = {}) const;
+  /// Those of W_x as terms for the layer whose states are the input, or of a matrix.
+  std::vector<GradientTerm> input_terms(const LayerParameters& gradients) const;
 
   /// After backward(), of a layer whose input was a matrix: the gradient by that input (T*B,
   /// inputs).
@@ -93,9 +110,9 @@ class Recurrence {
   struct Group {
     Gates gates;
     std::vector<int64_t> members;  // which of the cell's gates
-    Panels W_h;                    // (H, columns)
-    Panels W_h_t;                  // (columns, H)
-    Panels W_x;                    // (inputs, columns)
+    Weights W_h;                   // (H, columns)
+    Weights W_h_t;                 // (columns, H)
+    Weights W_x;                   // (inputs, columns)
     Panels b;                      // (1, columns)
     Panels input;                  // the inputs' share: X_t W_x + b
   };
@@ -104,42 +121,50 @@ class Recurrence {
   struct InputPart {
     Gates gates;
     std::vector<int64_t> members;
-    const Panels* dz = nullptr;
-    Panels W_x_t;  // (columns, inputs)
-    Panels sums;   // summed over the rows of a slot
+    const Activations* dz = nullptr;
+    Weights W_x_t;  // (columns, inputs)
+    Panels sums;    // summed over the rows of a slot
   };
 
-  const Panels& left(std::size_t phase) const { return phase == 0 ? h_ : rh_; }
-  const Panels& dz(std::size_t phase) const;
+  const Activations& left(std::size_t phase) const { return phase == 0 ? h_ : rh_; }
+  const Activations& dz(std::size_t phase) const;
   bool split_by_sequences() const;
+  // Calls work(first, last) for parts of the batch, on all threads.
+  template <typename Work>
+  void for_sequences(const Work& work) const;
   void forward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                      int64_t p_end);
+  void forward_cell(std::size_t phase, const CellTile& tile);
   void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                       int64_t p_end);
-  void recurrent_gradients(const LayerParameters& gradients) const;
-  void input_gradients(const LayerParameters& gradients);
+  void backward_cell(std::size_t phase, const CellTile& tile);
+  void input_sums(const LayerParameters& gradients);
 
   CellKind cell_;
   int64_t hidden_;
+  int parts_;
+  int64_t inputs_ = 0;
   int64_t steps_ = 0;
   int64_t batch_size_ = 0;
   std::vector<Group> groups_;
-  std::vector<InputPart> parts_;
+  std::vector<InputPart> parts_of_input_;
 
-  const Panels* x_ = nullptr;  // the input, if it is a matrix
-  int64_t x_first_row_ = 0;
+  const Activations* x_ = nullptr;  // the input, if it is a matrix
+  int64_t x_first_step_ = 0;
   const TokenRows* tokens_ = nullptr;  // the input, if it is tokens
   std::vector<int32_t> every_row_;     // slots of a matrix: each row its own, then all the same
   std::vector<int32_t> one_slot_;
   Panels b_hh_;  // (1, H)
 
-  Panels h_;
+  Activations h_;
   Panels c_;
-  Panels gates_;
-  Panels
+  Activations gates_;
+  Activations
       n_;  // GRU: the candidate, or with the reset after the product what the reset gate multiplies
-  Panels rh_;  // GRU with the reset before the product
-  Panels dh_;
+  Activations rh_;  // GRU with the reset before the product
+  Panels dh_;       // empty where the two below stand for it
+  const Activations* outside_left_ = nullptr;
+  const Weights* outside_right_ = nullptr;
   Panels dh_last_;  // (B, H)
   Panels carry_;    // (B, H) LSTM: the gradient by c; GRU: by h, past the products
 };

@@ -2,19 +2,177 @@
 
 #include <algorithm>
 
-namespace unroll::cpu {
+#include "kernels/cpu/targets.h"
 
-void sum_rows(const Panels& values, const int32_t* slot, int64_t p, Panels& sums) {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/rows.cpp"
+#include <hwy/foreach_target.h>
+// Highway's headers come in this order.
+#include <hwy/highway.h>
+//
+#include "kernels/cpu/views-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unroll::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+constexpr FloatTag kTag;
+constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
+
+HWY_INLINE void add_to(float* sum, Float value) {
+  hn::Store(hn::Add(hn::Load(kTag, sum), value), kTag, sum);
+}
+
+void sum_values(const Panels& values, const int32_t* slot, int64_t p, Panels& sums) {
   const int64_t width = values.width();
   float* const first = sums.at(0, p * width);
-  std::fill_n(first, sums.panel_stride(), 0.0F);
   const float* from = values.at(0, p * width);
   for (int64_t r = 0; r < values.rows(); ++r, from += width) {
-    float* to = first + slot[r] * width;
-    for (int64_t k = 0; k < width; ++k) {
-      to[k] += from[k];
+    float* const to = first + slot[r] * width;
+    for (int64_t k = 0; k < width; k += kLanes) {
+      add_to(to + k, hn::Load(kTag, from + k));
     }
   }
+}
+
+// The two rows that alternate in a pair of rows on the right side.
+HWY_INLINE Float even_row(Word pair) { return hn::BitCast(kTag, hn::ShiftLeft<16>(pair)); }
+HWY_INLINE Float odd_row(Word pair) { return upper_half(pair); }
+
+template <int kParts>
+void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
+  const auto& tiles = values.right();
+  const int64_t width = tiles.width();
+  const int64_t columns = tiles.panel_columns(p);
+  float* const first = sums.at(0, p * width);
+  const int64_t B = values.batch_size();
+  for (int64_t t = 0; t < values.steps(); ++t) {
+    const int32_t* const slot_of = slot + t * B;
+    for (int64_t b = 0; b < B; b += 2) {
+      const Bf16* const from = tiles.at(t * values.depth_of_step() + b / kTileDepth, p * width) +
+                               b % kTileDepth * kTileRows;
+      float* const even = first + slot_of[b] * width;
+      float* const odd = b + 1 < B ? first + slot_of[b + 1] * width : nullptr;
+      for (int64_t c = 0; c < columns; c += kLanes) {
+        const Bf16* const at = from + c / kBlock * kTileSize + c % kBlock * 2;
+        const auto load = [&](int part) HWY_ATTR {
+          return hn::Load(WordTag(),
+                          reinterpret_cast<const uint32_t*>(at + part * tiles.part_stride()));
+        };
+        const auto pair = load(0);
+        auto even_value = even_row(pair);
+        auto odd_value = odd_row(pair);
+        if constexpr (kParts == 2) {
+          const auto rest = load(1);
+          even_value = hn::Add(even_value, even_row(rest));
+          odd_value = hn::Add(odd_value, odd_row(rest));
+        }
+        add_to(even + c, even_value);
+        if (odd != nullptr) {
+          add_to(odd + c, odd_value);
+        }
+      }
+    }
+  }
+}
+
+void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
+  std::fill_n(sums.at(0, p * sums.width()), sums.panel_stride(), 0.0F);
+  switch (values.right().parts()) {
+    case 1:
+      return sum_tiles<1>(values, slot, p, sums);
+    case 2:
+      return sum_tiles<2>(values, slot, p, sums);
+    default:
+      return sum_values(values.values(), slot, p, sums);
+  }
+}
+
+// The 16 values of each block of a row, zeros past the last column.
+template <typename Use>
+void for_each_block_of(const float* row, int64_t columns, const Use& use) {
+  for (int64_t c = 0; c < columns; c += kBlock) {
+    alignas(64) float block[kBlock] = {};
+    if (row != nullptr) {
+      std::copy_n(row + c, std::min(kBlock, columns - c), block);
+    }
+    use(c, block);
+  }
+}
+
+template <int kParts>
+void step_to_tiles(const float* from, int64_t t, Activations& to) {
+  const int64_t columns = to.columns();
+  for (int64_t b = 0; b < to.batch_size(); ++b) {
+    for_each_block_of(from == nullptr ? from : from + b * columns, columns,
+                      [&](int64_t c, const float* block) HWY_ATTR {
+                        const LeftView<kParts> view(to, c);
+                        for (int64_t k = 0; k < kBlock; k += kLanes) {
+                          view.store(t, b, k, hn::Load(kTag, block + k));
+                        }
+                      });
+  }
+}
+
+template <int kParts>
+void step_from_tiles(const Activations& from, int64_t t, float* to) {
+  const int64_t columns = from.columns();
+  for (int64_t b = 0; b < from.batch_size(); ++b) {
+    for (int64_t c = 0; c < columns; c += kBlock) {
+      alignas(64) float block[kBlock];
+      const LeftView<kParts> view(from, c);
+      for (int64_t k = 0; k < kBlock; k += kLanes) {
+        hn::Store(view.load(t, b, k), kTag, block + k);
+      }
+      std::copy_n(block, std::min(kBlock, columns - c), to + b * columns + c);
+    }
+  }
+}
+
+void copy_step_in(const float* from, int64_t t, Activations& to) {
+  if (!to.values().empty()) {
+    for (int64_t b = 0; b < to.batch_size(); ++b) {
+      for_each_block_of(from == nullptr ? from : from + b * to.columns(), to.columns(),
+                        [&](int64_t c, const float* block) {
+                          std::copy_n(block, kBlock, to.values().at(t * to.batch_size() + b, c));
+                        });
+    }
+  }
+  if (!to.left().empty()) {
+    (to.left().parts() == 1 ? step_to_tiles<1> : step_to_tiles<2>)(from, t, to);
+  }
+}
+
+void copy_step_out(const Activations& from, int64_t t, float* to) {
+  if (!from.values().empty()) {
+    cpu::copy_rows_out(from.values(), t * from.batch_size(), from.batch_size(), from.columns(), to);
+  } else {
+    (from.left().parts() == 1 ? step_from_tiles<1> : step_from_tiles<2>)(from, t, to);
+  }
+}
+
+}  // namespace
+}  // namespace unroll::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace unroll::cpu {
+
+HWY_EXPORT(sum_rows);
+HWY_EXPORT(copy_step_in);
+HWY_EXPORT(copy_step_out);
+
+void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
+  HWY_DYNAMIC_DISPATCH(sum_rows)(values, slot, p, sums);
+}
+
+void copy_step_in(const float* from, int64_t t, Activations& to) {
+  HWY_DYNAMIC_DISPATCH(copy_step_in)(from, t, to);
+}
+
+void copy_step_out(const Activations& from, int64_t t, float* to) {
+  HWY_DYNAMIC_DISPATCH(copy_step_out)(from, t, to);
 }
 
 void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& values) {
@@ -57,3 +215,4 @@ void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t 
 }
 
 }  // namespace unroll::cpu
+#endif

@@ -2,14 +2,17 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
 
 namespace unroll::cpu {
 
-/// sums[slot[r]] += values[r] over all rows r, for panel p alone, whose sums are zeroed first.
+/// sums[slot[r]] += values[r] over all rows r = t*B + b, for panel p alone, whose sums are zeroed
+/// first.
 ///
-/// values (R, N), slot[r] in [0, sums.rows()), sums (., N) of the same width.
-void sum_rows(const Panels& values, const int32_t* slot, int64_t p, Panels& sums);
+/// values (R, N), from its tiles on the right where it has some; slot[r] in [0, sums.rows()), sums
+/// (., N) of the same width.
+void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums);
 
 /// values[r] += row for the rows [begin, end), panel p alone; row (1, N).
 void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& values);
@@ -23,5 +26,12 @@ void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to);
 
 /// Row r of the row-major `to` (rows, columns) = from[first_row + r].
 void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns, float* to);
+
+/// Step t = the row-major `from` (B, N), or zeros when it is null: its values and its tiles on the
+/// left, whatever there is.
+void copy_step_in(const float* from, int64_t t, Activations& to);
+
+/// The row-major `to` (B, N) = step t.
+void copy_step_out(const Activations& from, int64_t t, float* to);
 
 }  // namespace unroll::cpu

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string_view>
+
+namespace unroll {
+
+/// What a fused model multiplies in on a CPU. The weights, their gradients and their update are
+/// float32 in any case, and so are the sums.
+enum class Precision {
+  kFp32,    ///< float32
+  kBf16x3,  ///< each operand as two bf16, three products for one: nearly float32's accuracy
+  kBf16     ///< operands rounded to bf16, 8 significant bits
+};
+
+/// The name that parse_precision reads.
+std::string_view to_string(Precision precision);
+
+/// `fp32`, `bf16x3` or `bf16`; throws UsageError otherwise.
+Precision parse_precision(std::string_view name);
+
+/// Whether this CPU has the instructions: any has those for float32, one with AMX those for bf16.
+bool is_supported(Precision precision);
+
+/// Throws Error, which names what this CPU lacks, unless it is supported.
+void require_supported(Precision precision);
+
+}  // namespace unroll

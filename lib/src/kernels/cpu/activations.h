@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/panels.h"
+#include "kernels/cpu/tiles.h"
+
+namespace unroll::cpu {
+
+/// In which forms a matrix over time is kept.
+struct ActivationForms {
+  bool values = true;       ///< float32 panels
+  int parts = 0;            ///< of the tiles, below; 0: none
+  bool left = true;         ///< tiles for products of each step
+  bool right = false;       ///< tiles for the sum over all steps, in weights' gradients
+  bool last_steps = false;  ///< tiles on the left of the last two steps written only
+};
+
+/// A layer's values, or their gradients, over T steps of B sequences: (T*B, N).
+///
+/// Among the tiles each step begins a tile of its own, 32 sequences deep; what stands past the last
+/// sequence stays zero.
+class Activations {
+ public:
+  /// Gives it a shape; zeroes the values unless the shape stays the same.
+  void resize(int64_t steps, int64_t batch_size, int64_t columns, int64_t width,
+              const ActivationForms& forms) {
+    const bool other_rows = batch_size != batch_size_;
+    steps_ = steps;
+    batch_size_ = batch_size;
+    columns_ = columns;
+    step_mask_ = forms.last_steps ? 1 : -1;
+    if (forms.values) {
+      values_.resize(steps * batch_size, columns, width);
+    }
+    if (forms.parts > 0 && forms.left) {
+      left_.resize((forms.last_steps ? 2 : steps) * row_tiles_of_step(), columns, forms.parts);
+    }
+    if (forms.parts > 0 && forms.right) {
+      right_.resize(steps * depth_of_step() * kTileDepth, columns, width, forms.parts);
+    }
+    if (other_rows) {
+      left_.zero();
+      right_.zero();
+    }
+  }
+
+  int64_t steps() const { return steps_; }
+  int64_t batch_size() const { return batch_size_; }
+  int64_t columns() const { return columns_; }
+
+  /// float32: row t*B + b is step t of sequence b.
+  Panels& values() { return values_; }
+  const Panels& values() const { return values_; }
+  LeftTiles& left() { return left_; }
+  const LeftTiles& left() const { return left_; }
+  RightTiles& right() { return right_; }
+  const RightTiles& right() const { return right_; }
+
+  /// The tile of rows on the left that holds sequence b of step t.
+  int64_t row_tile(int64_t t, int64_t b) const {
+    return (t & step_mask_) * row_tiles_of_step() + b / kTileRows;
+  }
+  /// Tiles of rows between two steps on the left, and of depth on the right.
+  int64_t row_tiles_of_step() const { return 2 * depth_of_step(); }
+  int64_t depth_of_step() const { return round_up(batch_size_, kTileDepth) / kTileDepth; }
+
+ private:
+  int64_t steps_ = 0;
+  int64_t batch_size_ = 0;
+  int64_t columns_ = 0;
+  int64_t step_mask_ = -1;
+  Panels values_;
+  LeftTiles left_;
+  RightTiles right_;
+};
+
+}  // namespace unroll::cpu

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu/activations.h"
+#include "kernels/cpu/weights.h"
+
+namespace unroll::cpu {
+
+// The products of a recurrent model, in float32 or in tiles as their operands are.
+
+/// Multiply-adds below which another thread costs more than it brings.
+inline constexpr int64_t kWorthAThread = 1 << 16;
+
+/// Indices that one thread should at least get when each costs so many multiply-adds.
+inline int64_t grain(int64_t cost) {
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost));
+}
+
+/// Sequences that a product takes at once: those of one thread should begin at a multiple.
+inline int64_t sequences_at_once(int parts) { return parts == 0 ? 1 : kTileRows; }
+
+/// A's step t times B.
+struct StepTerm {
+  const Activations* A;
+  int64_t t;
+  const Weights* B;
+};
+
+/// Panel p of C = the sum of the terms' products for the sequences [b, b + rows), or C += when
+/// `accumulate`.
+///
+/// C (rows, .) with `c_stride` floats from row to row, on a 64-byte boundary; b a multiple of
+/// sequences_at_once(), and C has room for rows rounded up to one. Each value is summed in the same
+/// order whatever the rows asked for: the result does not depend on how the work is split. The
+/// calling thread has a TileScope.
+void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
+                   int64_t c_stride, bool accumulate);
+
+/// C (steps*B, N) = A's steps from `first_step` on times B, or C += when `accumulate`; C has as
+/// many rows as those steps have. On all threads.
+void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
+                    Panels& C);
+
+/// The gradient of weights by which a matrix was multiplied.
+struct GradientTerm {
+  const Activations* dz;  ///< (T*B, gates.columns()) the gradient by the product
+  int64_t first_step;     ///< the matrix's step that belongs to dz's first one
+  Gates gates;
+  /// Where each gate's columns go, (the matrix's columns, gates.hidden); null to drop them.
+  std::vector<const StridedMatrix*> gradients;
+};
+
+/// A^T dz over all rows for each term: all weights that A was multiplied by. On all threads.
+void weight_gradients(const Activations& A, std::span<const GradientTerm> terms);
+
+}  // namespace unroll::cpu

@@ -1,0 +1,42 @@
+#include "unroll/precision.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "kernels/cpu/tile_product.h"
+#include "parse_enum.h"
+#include "unroll/error.h"
+
+namespace unroll {
+
+std::string_view to_string(Precision precision) {
+  switch (precision) {
+    case Precision::kBf16x3:
+      return "bf16x3";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kFp32:
+      break;
+  }
+  return "fp32";
+}
+
+Precision parse_precision(std::string_view name) {
+  return parse_enum("precision", name,
+                    std::array{Precision::kFp32, Precision::kBf16x3, Precision::kBf16});
+}
+
+bool is_supported(Precision precision) {
+  return precision == Precision::kFp32 || cpu::has_tile_unit();
+}
+
+void require_supported(Precision precision) {
+  if (!is_supported(precision)) {
+    throw Error(fmt::format(
+        "precision {} needs a CPU with AMX (amx_tile, amx_bf16), which this one lacks; choose fp32",
+        to_string(precision)));
+  }
+}
+
+}  // namespace unroll

@@ -1,0 +1,34 @@
+#include "unroll/precision.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "thrown.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+TEST(Precision, NamesAreReadAsTheyAreWritten) {
+  for (const auto precision : {Precision::kFp32, Precision::kBf16x3, Precision::kBf16}) {
+    EXPECT_EQ(parse_precision(to_string(precision)), precision);
+  }
+  EXPECT_EQ(thrown<UsageError>([] { parse_precision("fp16"); }),
+            "precision must be fp32, bf16x3 or bf16, got 'fp16'");
+}
+
+TEST(Precision, WhatTheCpuLacksIsNamed) {
+  EXPECT_TRUE(is_supported(Precision::kFp32));
+  EXPECT_NO_THROW(require_supported(Precision::kFp32));
+  EXPECT_EQ(is_supported(Precision::kBf16), is_supported(Precision::kBf16x3));
+  if (is_supported(Precision::kBf16)) {
+    EXPECT_NO_THROW(require_supported(Precision::kBf16x3));
+  } else {
+    EXPECT_EQ(thrown<Error>([] { require_supported(Precision::kBf16x3); }),
+              "precision bf16x3 needs a CPU with AMX (amx_tile, amx_bf16), which this one lacks; "
+              "choose fp32");
+  }
+}
+
+}  // namespace
+}  // namespace unroll
