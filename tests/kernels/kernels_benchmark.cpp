@@ -4,7 +4,9 @@
 #include <benchmark/benchmark.h>
 #include <hwy/highway.h>
 
+#include <bit>
 #include <cmath>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,15 @@ Panels filled(int64_t rows, int64_t columns, int64_t width = kPanel) {
     }
   }
   return result;
+}
+
+// bf16 of both signs and of the size that training has.
+void fill(Bf16* values, int64_t count, float scale) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0, scale);
+  for (int64_t i = 0; i < count; ++i) {
+    values[i] = static_cast<Bf16>(std::bit_cast<uint32_t>(normal(random)) >> 16);
+  }
 }
 
 void count_flops(benchmark::State& state, double flops) {
@@ -171,6 +182,9 @@ void MultiplyTiles(benchmark::State& state) {
   h.resize(1, rows, kHidden, kPanel, {.values = false, .parts = parts});
   Weights W;
   W.resize(kHidden, kHidden, kPanel, parts);
+  // Values like those of training: those of zeros cost less power, and so less time.
+  fill(h.left().at(0, 0), parts * h.left().part_stride(), 0.5F);
+  fill(W.tiles().at(0, 0), parts * W.tiles().part_stride(), 0.05F);
   const StepTerm term{&h, 0, &W};
   alignas(64) float C[kBatch * kPanel];
   const TileScope scope(parts);
@@ -190,6 +204,8 @@ void GradientTiles(benchmark::State& state) {
   h.resize(kSteps + 1, kBatch, kHidden, kPanel, {.values = false, .parts = parts});
   Activations dz;
   dz.resize(kSteps, kBatch, kHidden, kPanel, {.values = false, .parts = parts, .right = true});
+  fill(h.left().at(0, 0), parts * h.left().part_stride(), 0.5F);
+  fill(dz.right().at(0, 0), parts * dz.right().part_stride(), 1e-4F);
   std::vector<float> gradient(kHidden * kHidden);
   const StridedMatrix to{gradient.data(), kHidden, kHidden, kHidden, 1};
   const GradientTerm term{

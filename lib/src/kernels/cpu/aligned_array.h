@@ -18,8 +18,11 @@ class AlignedArray {
   /// Makes room for `size` values, which it leaves as they are.
   void reserve(int64_t size) {
     if (size > capacity_) {
-      const auto bytes = static_cast<std::size_t>(size) * sizeof(T);
-      const bool huge = bytes >= kHuge / 2;
+      auto bytes = static_cast<std::size_t>(size) * sizeof(T);
+      const bool huge = bytes >= kHuge / 4;
+      if (huge) {
+        bytes = (bytes + kHuge - 1) / kHuge * kHuge;  // a page is huge as a whole or not at all
+      }
       const auto alignment = std::align_val_t{huge ? kHuge : kAlignment};
       data_ = {static_cast<T*>(::operator new(bytes, alignment)), Free{alignment}};
       capacity_ = size;

@@ -21,47 +21,52 @@ using HalfTag = hwy::HWY_NAMESPACE::Rebind<uint16_t, FloatTag>;
 using Float = hwy::HWY_NAMESPACE::Vec<FloatTag>;
 using Word = hwy::HWY_NAMESPACE::Vec<WordTag>;
 
-/// The nearest bf16, ties to even, in the upper half of each word; the lower half holds rubbish.
-/// What is not a number stays so, as hardware makes it; infinity stays infinite.
-HWY_INLINE Word round_to_bf16(Float x) {
+using Half = hwy::HWY_NAMESPACE::Vec<HalfTag>;
+
+/// The nearest bf16, ties to even. What is not a number stays so, as hardware makes it; infinity
+/// stays infinite.
+HWY_INLINE Half round_to_bf16(Float x) {
+#if HWY_TARGET == HWY_AVX3 && defined(__x86_64__)
+  // Every CPU with a tile unit has this instruction, and no other computes in bf16. As assembly,
+  // because Highway's target does not include it.
+  __m256i result;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(result) : "v"(x.raw));
+  return Half{result};
+#else
   namespace hn = hwy::HWY_NAMESPACE;
   const WordTag words;
   const auto bits = hn::BitCast(words, x);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1));
-  return hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF)));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(words, 0x7FFF)));
+  return hn::TruncateTo(HalfTag(), hn::ShiftRight<16>(rounded));
+#endif
 }
 
-/// The float whose upper half is that of each word.
-HWY_INLINE Float upper_half(Word word) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  return hn::BitCast(FloatTag(), hn::And(word, hn::Set(WordTag(), 0xFFFF0000U)));
-}
+/// Each in the lower half of a word.
+HWY_INLINE Word lower_half(Half x) { return hwy::HWY_NAMESPACE::PromoteTo(WordTag(), x); }
+/// Each in the upper half of a word, zeros below: a float's bits.
+HWY_INLINE Word upper_half(Half x) { return hwy::HWY_NAMESPACE::ShiftLeft<16>(lower_half(x)); }
+HWY_INLINE Float to_float(Half x) { return hwy::HWY_NAMESPACE::BitCast(FloatTag(), upper_half(x)); }
 
-/// x in `kParts` parts, each in the upper half of a word.
+/// x in `kParts` parts.
 template <int kParts>
 struct Split {
-  Word part[kParts];
+  Half part[kParts];
 
   explicit HWY_INLINE Split(Float x) {
     part[0] = round_to_bf16(x);
     if constexpr (kParts == 2) {
-      part[1] = round_to_bf16(hwy::HWY_NAMESPACE::Sub(x, upper_half(part[0])));
+      part[1] = round_to_bf16(hwy::HWY_NAMESPACE::Sub(x, to_float(part[0])));
     }
   }
 };
 
 /// As many bf16 from here on as a vector has lanes, as floats.
 HWY_INLINE Float load_bf16(const Bf16* from) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  return hn::BitCast(FloatTag(),
-                     hn::ShiftLeft<16>(hn::PromoteTo(WordTag(), hn::LoadU(HalfTag(), from))));
+  return to_float(hwy::HWY_NAMESPACE::LoadU(HalfTag(), from));
 }
 
-/// The upper halves of the words, side by side.
-HWY_INLINE void store_bf16(Word word, Bf16* to) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  hn::StoreU(hn::TruncateTo(HalfTag(), hn::ShiftRight<16>(word)), HalfTag(), to);
-}
+HWY_INLINE void store_bf16(Half x, Bf16* to) { hwy::HWY_NAMESPACE::StoreU(x, HalfTag(), to); }
 
 }  // namespace unroll::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

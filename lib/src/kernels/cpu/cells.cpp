@@ -10,6 +10,7 @@
 //
 #include <hwy/contrib/math/math-inl.h>
 
+#include "kernels/cpu/tile_unit-inl.h"
 #include "kernels/cpu/views-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,6 +22,42 @@ using Vector = Float;
 constexpr FloatTag kTag;
 constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
 
+/// 1 / x for an x that is neither very small nor very large: an approximation, and unless it is to
+/// be `rough`, to 12 bits, a step of Newton's.
+template <bool rough>
+HWY_INLINE Vector reciprocal(Vector x) {
+  const auto r = hn::ApproximateReciprocal(x);
+  return rough ? r : hn::Mul(r, hn::NegMulAdd(x, r, hn::Set(kTag, 2.0F)));
+}
+
+/// tanh to 3e-7 of its value: x P(x^2) / Q(x^2), a minimax fit on [-8, 8], where float32 has all
+/// but reached 1. A third of the time of Highway's Tanh (unroll_kernels_benchmark
+/// --benchmark_filter=RnnForward).
+template <bool rough = false>
+HWY_INLINE Vector tanh(Vector x) {
+  const auto c = [](float value) HWY_ATTR { return hn::Set(kTag, value); };
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  // In this order of arguments what is not a number stays so.
+  const auto bounded = hn::Max(c(-8.0F), hn::Min(c(8.0F), x));
+#else
+  const auto below = hn::IfThenElse(hn::Gt(x, c(8.0F)), c(8.0F), x);
+  const auto bounded = hn::IfThenElse(hn::Lt(below, c(-8.0F)), c(-8.0F), below);
+#endif
+  const auto s = hn::Mul(bounded, bounded);
+  auto p = c(1.5230377e-8F);
+  p = hn::MulAdd(p, s, c(2.1894633e-5F));
+  p = hn::MulAdd(p, s, c(3.5715963e-3F));
+  p = hn::MulAdd(p, s, c(0.13444497F));
+  p = hn::MulAdd(p, s, c(1.0F));
+  auto q = c(8.5224301e-7F);
+  q = hn::MulAdd(q, s, c(3.4112892e-4F));
+  q = hn::MulAdd(q, s, c(2.6164436e-2F));
+  q = hn::MulAdd(q, s, c(0.46777824F));
+  q = hn::MulAdd(q, s, c(1.0F));
+  return hn::Mul(hn::Mul(bounded, p), reciprocal<rough>(q));
+}
+
+/// Accurate to 3e-7 of its value, however small.
 HWY_INLINE Vector sigmoid(Vector x) {
   // exp stays finite: at -88 the result is about the smallest that a float has. Neither Max nor
   // Highway's Exp keeps what is not a number, by which a training that diverges is told.
@@ -30,7 +67,12 @@ HWY_INLINE Vector sigmoid(Vector x) {
   return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
-HWY_INLINE Vector tanh(Vector x) { return hn::Tanh(kTag, x); }
+/// Accurate to 2e-7 of 1, which is what a sum of tiles is worth.
+template <bool rough>
+HWY_INLINE Vector sigmoid_by_tanh(Vector x) {
+  const auto half = hn::Set(kTag, 0.5F);
+  return hn::MulAdd(half, tanh<rough>(hn::Mul(half, x)), half);
+}
 
 /// y (1 - y), sigmoid's derivative by its value.
 HWY_INLINE Vector sigmoid_slope(Vector y) { return hn::NegMulAdd(y, y, y); }
@@ -45,15 +87,27 @@ struct Float32 {
   using State = ValuesView;
   using GruState = ValuesView;
   using Gradient = ValuesView;
+  static HWY_INLINE Vector gate(Vector x) { return sigmoid(x); }
+  static HWY_INLINE Vector tanh_of(Vector x) { return tanh(x); }
+  static HWY_INLINE void go_on(TileWork* /*meanwhile*/) {}
 };
 template <int kParts>
 struct Tiles {
   using State = StateView<kParts, false>;
   using GruState = StateView<kParts, true>;  // h' is a sum with h, which must not lose precision
   using Gradient = GradientView<kParts>;
+  // One part has 8 bits.
+  static HWY_INLINE Vector gate(Vector x) { return sigmoid_by_tanh<kParts == 1>(x); }
+  static HWY_INLINE Vector tanh_of(Vector x) { return tanh<kParts == 1>(x); }
+  static HWY_INLINE void go_on(TileWork* meanwhile) {
+    if (meanwhile != nullptr) {
+      advance<kParts>(*meanwhile);
+    }
+  }
 };
 
 // A block of units within a tile of the work.
+template <typename Form>
 class BlockOf {
  public:
   HWY_INLINE BlockOf(const CellTile& tile, int64_t u, int64_t gates)
@@ -72,6 +126,7 @@ class BlockOf {
       for (int64_t k = 0; k < kBlock; k += kLanes) {
         formula(sums_ + i * tile_.stride + k, tile_.row + i, k);
       }
+      Form::go_on(tile_.meanwhile);
     }
   }
 
@@ -81,11 +136,33 @@ class BlockOf {
   int64_t block_;
 };
 
+// Calls formula(sums, b, row(b), c) for all units of a tile that has one gate, row by row: c is the
+// vector's first column, counted from the tile's. A row's units are consecutive in every form.
+template <typename Form, typename Row, typename Formula>
+HWY_INLINE void for_each_vector(const CellTile& tile, const Row& row, const Formula& formula) {
+  for (int64_t i = 0; i < tile.rows; ++i) {
+    const float* const sums = tile.sums + i * tile.stride;
+    const int64_t b = tile.row + i;
+    const float* const of_row = row(b);
+    if (tile.blocks == kPanel / kBlock) {  // unrolled, so that all but the rows is known
+#pragma GCC unroll 16
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        formula(sums + c, b, of_row, c);
+      }
+    } else {
+      for (int64_t c = 0; c < tile.blocks * kBlock; c += kLanes) {
+        formula(sums + c, b, of_row, c);
+      }
+    }
+    Form::go_on(tile.meanwhile);
+  }
+}
+
 // Calls use(block) for each block of units. `gates`: how many stand side by side in the sums.
-template <typename Use>
+template <typename Form, typename Use>
 HWY_INLINE void for_each_block(const CellTile& tile, int64_t gates, const Use& use) {
   for (int64_t u = 0; u < tile.blocks; ++u) {
-    use(BlockOf(tile, u, gates));
+    use(BlockOf<Form>(tile, u, gates));
   }
 }
 
@@ -93,9 +170,9 @@ HWY_INLINE void for_each_block(const CellTile& tile, int64_t gates, const Use& u
 class InputView {
  public:
   HWY_INLINE InputView(const CellTile& tile, const CellInput& x, int64_t column)
-      : values_(*x.values, column), row_(x.row + tile.time * tile.batch_size) {}
+      : values_(*x.values, 0, column), row_(x.row + tile.time * tile.batch_size) {}
 
-  HWY_INLINE const float* at(int64_t b) const { return values_.row(row_[b]); }
+  HWY_INLINE const float* at(int64_t b) const { return values_.at(row_[b]); }
 
  private:
   ValuesView values_;
@@ -109,8 +186,11 @@ class OutsideView {
       : first_(dh.empty() ? nullptr : dh.at(tile.time * tile.batch_size, column)),
         stride_(dh.row_stride()) {}
 
+  HWY_INLINE const float* at(int64_t b) const {
+    return first_ == nullptr ? nullptr : first_ + b * stride_;
+  }
   HWY_INLINE Vector added_to(Vector sums, int64_t b, int64_t k) const {
-    return first_ == nullptr ? sums : hn::Add(sums, load(first_ + b * stride_ + k));
+    return first_ == nullptr ? sums : hn::Add(sums, load(at(b) + k));
   }
 
  private:
@@ -120,29 +200,32 @@ class OutsideView {
 
 template <typename Form>
 void rnn_forward_in(const CellTile& tile, const CellInput& x, Activations& h) {
-  const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
-    const InputView input(tile, x, block.column());
-    const typename Form::State state(h, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      state.store(t + 1, b, k, tanh(hn::Add(load(sums), load(input.at(b) + k))));
-    });
-  });
+  const int64_t column = tile.block * kBlock;
+  const InputView input(tile, x, column);
+  const typename Form::State state(h, tile.time + 1, column);
+  const auto row = [&](int64_t b) HWY_ATTR { return input.at(b); };
+  for_each_vector<Form>(tile, row,
+                        [&](const float* sums, int64_t b, const float* in, int64_t c) HWY_ATTR {
+                          state.store(b, c, Form::tanh_of(hn::Add(load(sums), load(in + c))));
+                        });
 }
 
 template <typename Form>
 void rnn_backward_in(const CellTile& tile, const Panels& dh, const Activations& h,
                      Activations& dz) {
-  const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
-    const OutsideView outside(tile, dh, block.column());
-    const typename Form::State state(h, block.column());
-    const typename Form::Gradient gradient(dz, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      const auto grad_h = outside.added_to(load(sums), b, k);
-      gradient.store(t, b, k, through_tanh(grad_h, state.load(t + 1, b, k)));
-    });
-  });
+  const int64_t column = tile.block * kBlock;
+  const OutsideView outside(tile, dh, column);
+  const typename Form::State state(h, tile.time + 1, column);
+  const typename Form::Gradient gradient(dz, tile.time, column);
+  const auto row = [&](int64_t b) HWY_ATTR { return outside.at(b); };
+  for_each_vector<Form>(
+      tile, row, [&](const float* sums, int64_t b, const float* outside_h, int64_t c) HWY_ATTR {
+        auto grad_h = load(sums);
+        if (outside_h != nullptr) {
+          grad_h = hn::Add(grad_h, load(outside_h + c));
+        }
+        gradient.store(b, c, through_tanh(grad_h, state.load(b, c)));
+      });
 }
 
 template <typename Form>
@@ -150,25 +233,26 @@ void lstm_forward_in(const CellTile& tile, const CellInput& x, Activations& gate
                      Activations& h) {
   constexpr Gates kGates{.count = 4};
   const int64_t t = tile.time;
-  for_each_block(tile, 4, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 4, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, block.column(kGates));
-    const ValuesView cell(c, block.column(), tile.batch_size);
-    const typename Form::State state(h, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView cell(c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
+    const typename Form::State state(h, t + 1, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(t, b) + k;
-      const auto I = sigmoid(hn::Add(load(sums), load(in)));
-      const auto F = sigmoid(hn::Add(load(sums + kBlock), load(in + kBlock)));
-      const auto O = sigmoid(hn::Add(load(sums + 2 * kBlock), load(in + 2 * kBlock)));
-      const auto G = tanh(hn::Add(load(sums + 3 * kBlock), load(in + 3 * kBlock)));
-      const auto C = hn::MulAdd(F, cell.load(t, b, k), hn::Mul(I, G));
+      float* out = saved.at(b) + k;
+      const auto I = Form::gate(hn::Add(load(sums), load(in)));
+      const auto F = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      const auto O = Form::gate(hn::Add(load(sums + 2 * kBlock), load(in + 2 * kBlock)));
+      const auto G = Form::tanh_of(hn::Add(load(sums + 3 * kBlock), load(in + 3 * kBlock)));
+      const auto C = hn::MulAdd(F, cell.load(b, k), hn::Mul(I, G));
       store(I, out);
       store(F, out + kBlock);
       store(O, out + 2 * kBlock);
       store(G, out + 3 * kBlock);
-      cell.store(t + 1, b, k, C);
-      state.store(t + 1, b, k, hn::Mul(O, tanh(C)));
+      next_cell.store(b, k, C);
+      state.store(b, k, hn::Mul(O, Form::tanh_of(C)));
     });
   });
 }
@@ -179,29 +263,30 @@ void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c, A
   constexpr Gates kGates{.count = 4};
   using Gradient = typename Form::Gradient;
   const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
     const OutsideView outside(tile, dh, block.column());
-    const ValuesView saved(gates, block.column(kGates));
-    const ValuesView cell(c, block.column(), tile.batch_size);
-    const ValuesView carry(dc, block.column());
-    const Gradient dI(gates, block.column(kGates, 0));
-    const Gradient dF(gates, block.column(kGates, 1));
-    const Gradient dO(gates, block.column(kGates, 2));
-    const Gradient dG(gates, block.column(kGates, 3));
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView cell(c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
+    const ValuesView carry(dc, 0, block.column());
+    const Gradient dI(gates, t, block.column(kGates, 0));
+    const Gradient dF(gates, t, block.column(kGates, 1));
+    const Gradient dO(gates, t, block.column(kGates, 2));
+    const Gradient dG(gates, t, block.column(kGates, 3));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      const float* gate = saved.at(t, b) + k;
+      const float* gate = saved.at(b) + k;
       const auto I = load(gate);
       const auto F = load(gate + kBlock);
       const auto O = load(gate + 2 * kBlock);
       const auto G = load(gate + 3 * kBlock);
-      float* carried = carry.row(b) + k;
-      const auto tanh_c = tanh(cell.load(t + 1, b, k));
+      float* carried = carry.at(b) + k;
+      const auto tanh_c = Form::tanh_of(next_cell.load(b, k));
       const auto grad_h = outside.added_to(load(sums), b, k);
       const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
-      dI.store(t, b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
-      dF.store(t, b, k, hn::Mul(hn::Mul(grad_c, cell.load(t, b, k)), sigmoid_slope(F)));
-      dO.store(t, b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
-      dG.store(t, b, k, through_tanh(hn::Mul(grad_c, I), G));
+      dI.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
+      dF.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
+      dO.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
+      dG.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
       store(hn::Mul(grad_c, F), carried);
     });
   });
@@ -215,24 +300,25 @@ void gru_after_forward_in(const CellTile& tile, const CellInput& x, const Panels
                           Activations& gates, Activations& p, Activations& h) {
   constexpr Gates kGates{.count = 3};
   const int64_t t = tile.time;
-  for_each_block(tile, 3, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 3, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, block.column(kGates));
-    const ValuesView product(p, block.column());
-    const typename Form::GruState state(h, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView product(p, t, block.column());
+    const typename Form::GruState before(h, t, block.column());
+    const typename Form::GruState after(h, t + 1, block.column());
     const float* bias = b_hh.at(0, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(t, b) + k;
-      const auto Z = sigmoid(hn::Add(load(sums), load(in)));
-      const auto R = sigmoid(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      float* out = saved.at(b) + k;
+      const auto Z = Form::gate(hn::Add(load(sums), load(in)));
+      const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
       const auto P = hn::Add(load(sums + 2 * kBlock), load(bias + k));
-      const auto N = tanh(hn::MulAdd(R, P, load(in + 2 * kBlock)));
+      const auto N = Form::tanh_of(hn::MulAdd(R, P, load(in + 2 * kBlock)));
       store(Z, out);
       store(R, out + kBlock);
       store(N, out + 2 * kBlock);
-      product.store(t, b, k, P);
-      state.store(t + 1, b, k, mix(Z, state.load(t, b, k), N));
+      product.store(b, k, P);
+      after.store(b, k, mix(Z, before.load(b, k), N));
     });
   });
 }
@@ -244,30 +330,30 @@ void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activat
   using Gradient = typename Form::Gradient;
   const auto one = hn::Set(kTag, 1.0F);
   const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
     const OutsideView outside(tile, dh, block.column());
-    const ValuesView saved(gates, block.column(kGates));
-    const ValuesView product(p, block.column());
-    const ValuesView past(carry, block.column());
-    const typename Form::GruState state(h, block.column());
-    const Gradient dZ(gates, block.column(kGates, 0));
-    const Gradient dR(gates, block.column(kGates, 1));
-    const Gradient dP(gates, block.column(kGates, 2));
-    const Gradient dN(p, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView product(p, t, block.column());
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const Gradient dZ(gates, t, block.column(kGates, 0));
+    const Gradient dR(gates, t, block.column(kGates, 1));
+    const Gradient dP(gates, t, block.column(kGates, 2));
+    const Gradient dN(p, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      const float* gate = saved.at(t, b) + k;
+      const float* gate = saved.at(b) + k;
       const auto Z = load(gate);
       const auto R = load(gate + kBlock);
       const auto N = load(gate + 2 * kBlock);
-      float* carried = past.row(b) + k;
+      float* carried = past.at(b) + k;
       const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
       const auto grad_n = through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N);
-      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(t, b, k), N));
-      const auto grad_r = hn::Mul(grad_n, product.load(t, b, k));
-      dZ.store(t, b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
-      dR.store(t, b, k, hn::Mul(grad_r, sigmoid_slope(R)));
-      dP.store(t, b, k, hn::Mul(grad_n, R));
-      dN.store(t, b, k, grad_n);
+      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
+      const auto grad_r = hn::Mul(grad_n, product.load(b, k));
+      dZ.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      dR.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      dP.store(b, k, hn::Mul(grad_n, R));
+      dN.store(b, k, grad_n);
       store(hn::Mul(grad_h, Z), carried);
     });
   });
@@ -278,18 +364,18 @@ void gru_before_gates_forward_in(const CellTile& tile, const CellInput& x, const
                                  Activations& gates, Activations& rh) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
-  for_each_block(tile, 2, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 2, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, block.column(kGates));
-    const typename Form::GruState state(h, block.column());
-    const typename Form::State reset(rh, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const typename Form::GruState state(h, t, block.column());
+    const typename Form::State reset(rh, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(t, b) + k;
-      const auto R = sigmoid(hn::Add(load(sums + kBlock), load(in + kBlock)));
-      store(sigmoid(hn::Add(load(sums), load(in))), out);
+      float* out = saved.at(b) + k;
+      const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      store(Form::gate(hn::Add(load(sums), load(in))), out);
       store(R, out + kBlock);
-      reset.store(t, b, k, hn::Mul(R, state.load(t, b, k)));
+      reset.store(b, k, hn::Mul(R, state.load(b, k)));
     });
   });
 }
@@ -299,15 +385,16 @@ void gru_before_state_forward_in(const CellTile& tile, const CellInput& x, const
                                  Activations& n, Activations& h) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column());
-    const ValuesView z(gates, block.column(kGates));
-    const ValuesView candidate(n, block.column());
-    const typename Form::GruState state(h, block.column());
+    const ValuesView z(gates, t, block.column(kGates));
+    const ValuesView candidate(n, t, block.column());
+    const typename Form::GruState before(h, t, block.column());
+    const typename Form::GruState after(h, t + 1, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      const auto N = tanh(hn::Add(load(sums), load(input.at(b) + k)));
-      candidate.store(t, b, k, N);
-      state.store(t + 1, b, k, mix(z.load(t, b, k), state.load(t, b, k), N));
+      const auto N = Form::tanh_of(hn::Add(load(sums), load(input.at(b) + k)));
+      candidate.store(b, k, N);
+      after.store(b, k, mix(z.load(b, k), before.load(b, k), N));
     });
   });
 }
@@ -319,22 +406,22 @@ void gru_before_state_backward_in(const CellTile& tile, const Panels& dh, const 
   using Gradient = typename Form::Gradient;
   const auto one = hn::Set(kTag, 1.0F);
   const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
     const OutsideView outside(tile, dh, block.column());
-    const ValuesView z(gates, block.column(kGates));
-    const ValuesView candidate(n, block.column());
-    const ValuesView past(carry, block.column());
-    const typename Form::GruState state(h, block.column());
-    const Gradient dZ(gates, block.column(kGates));
-    const Gradient dN(n, block.column());
+    const ValuesView z(gates, t, block.column(kGates));
+    const ValuesView candidate(n, t, block.column());
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const Gradient dZ(gates, t, block.column(kGates));
+    const Gradient dN(n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      float* carried = past.row(b) + k;
-      const auto Z = z.load(t, b, k);
-      const auto N = candidate.load(t, b, k);
+      float* carried = past.at(b) + k;
+      const auto Z = z.load(b, k);
+      const auto N = candidate.load(b, k);
       const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
-      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(t, b, k), N));
-      dZ.store(t, b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
-      dN.store(t, b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
+      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
+      dZ.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      dN.store(b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
       store(hn::Mul(grad_h, Z), carried);
     });
   });
@@ -345,17 +432,17 @@ void gru_before_gates_backward_in(const CellTile& tile, const Activations& h, Ac
                                   Panels& carry) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
-  for_each_block(tile, 1, [&](const BlockOf& block) HWY_ATTR {
-    const ValuesView r(gates, block.column(kGates, 1));
-    const ValuesView past(carry, block.column());
-    const typename Form::GruState state(h, block.column());
-    const typename Form::Gradient dR(gates, block.column(kGates, 1));
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const ValuesView r(gates, t, block.column(kGates, 1));
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const typename Form::Gradient dR(gates, t, block.column(kGates, 1));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      float* carried = past.row(b) + k;
-      const auto R = r.load(t, b, k);
+      float* carried = past.at(b) + k;
+      const auto R = r.load(b, k);
       const auto drh = load(sums);
-      const auto grad_r = hn::Mul(drh, state.load(t, b, k));
-      dR.store(t, b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      const auto grad_r = hn::Mul(drh, state.load(b, k));
+      dR.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
       store(hn::MulAdd(drh, R, load(carried)), carried);
     });
   });
@@ -364,12 +451,12 @@ void gru_before_gates_backward_in(const CellTile& tile, const Activations& h, Ac
 template <int kParts>
 void values_to_tiles_of(int64_t begin, int64_t end, Activations& matrix) {
   for (int64_t column = 0; column < matrix.columns(); column += kBlock) {
-    const ValuesView from(matrix, column);
-    const GradientView<kParts> to(matrix, column);
     for (int64_t t = begin; t < end; ++t) {
+      const ValuesView from(matrix, t, column);
+      const GradientView<kParts> to(matrix, t, column);
       for (int64_t b = 0; b < matrix.batch_size(); ++b) {
         for (int64_t k = 0; k < kBlock; k += kLanes) {
-          to.store(t, b, k, from.load(t, b, k));
+          to.store(b, k, from.load(b, k));
         }
       }
     }

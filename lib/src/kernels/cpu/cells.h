@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace unroll::cpu {
 
@@ -20,7 +21,13 @@ struct CellTile {
   int64_t rows;
   int64_t block;
   int64_t blocks;
+  TileWork* meanwhile = nullptr;  ///< products that go on beside the formulas, or null
 };
+
+/// How often the formulas of a tile call advance().
+inline int64_t advances(const CellTile& tile, bool by_row) {
+  return by_row ? tile.rows : tile.rows * tile.blocks;
+}
 
 /// The share of the inputs in the gates, X_t W_x + b: row `row[t*B + b]` of `values`.
 struct CellInput {

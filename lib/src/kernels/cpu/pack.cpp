@@ -70,8 +70,7 @@ void store(const Block& block, int64_t k, int64_t column, RightTiles& to) {
       const Split<kParts> even(block.load(i, j));
       const Split<kParts> odd(block.load(i + 1, j));
       for (int part = 0; part < kParts; ++part) {
-        const auto pair = hn::Or(hn::ShiftRight<16>(even.part[part]),
-                                 hn::And(odd.part[part], hn::Set(words, 0xFFFF0000U)));
+        const auto pair = hn::Or(lower_half(even.part[part]), upper_half(odd.part[part]));
         Bf16* const to_pair = first + part * to.part_stride() + i * kTileRows + 2 * j;
         hn::Store(pair, words, reinterpret_cast<uint32_t*>(to_pair));
       }
@@ -96,8 +95,9 @@ void store(const Block& block, int64_t k, int64_t column, Weights& to) {
 
 void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first, int64_t last,
           Weights& packed) {
-  for (int64_t u = 0; u < gates.blocks(); ++u) {
-    for (int64_t k = first * kBlock; k < std::min(last * kBlock, W.rows); k += kBlock) {
+  // Along W's rows, as they lie in memory as a rule
+  for (int64_t k = first * kBlock; k < std::min(last * kBlock, W.rows); k += kBlock) {
+    for (int64_t u = 0; u < gates.blocks(); ++u) {
       store(Block(W, k, u * kBlock), k, gates.column(u, gate), packed);
     }
   }
@@ -106,8 +106,8 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed) {
   const StridedMatrix transposed{W.data, W.columns, W.rows, W.column_stride, W.row_stride};
-  for (int64_t u = first; u < std::min(last, gates.blocks()); ++u) {
-    for (int64_t k = 0; k < W.rows; k += kBlock) {
+  for (int64_t k = 0; k < W.rows; k += kBlock) {
+    for (int64_t u = first; u < std::min(last, gates.blocks()); ++u) {
       store(Block(transposed, u * kBlock, k), gates.column(u, gate), k, packed);
     }
   }

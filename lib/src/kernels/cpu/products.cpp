@@ -19,35 +19,9 @@ TileTerm tile_term(const StepTerm& term, int64_t b, int64_t p) {
           .a_part_stride = left.part_stride(),
           .b = right.at(0, p * right.width()),
           .b_depth_stride = right.depth_stride(),
+          .b_pair_stride = right.pair_stride(),
           .b_part_stride = right.part_stride(),
           .depth = right.depth()};
-}
-
-// 16 or 32 rows of a panel.
-void multiply_step_tiles(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
-                         float* C, int64_t c_stride, bool accumulate) {
-  constexpr std::size_t kMostTerms = 2;
-  TileTerm tiles[kMostTerms];
-  for (std::size_t n = 0; n < terms.size(); ++n) {
-    tiles[n] = tile_term(terms[n], b, p);
-  }
-  const Weights& B = *terms.front().B;
-  const auto columns = static_cast<int>(B.panel_columns(p) / kBlock);
-  TileResult results[kPanel / kBlock];
-  for (int j = 0; j < columns; ++j) {
-    results[j] = {C + j * kBlock, c_stride};
-  }
-  const std::span<TileTerm> all(tiles, terms.size());
-  if (rows <= kTileRows) {
-    multiply_tiles(all, B.parts(), 1, columns, results, accumulate);
-    return;
-  }
-  for (int j = 0; j < columns; j += 2) {
-    multiply_tiles(all, B.parts(), 2, std::min(2, columns - j), results + j, accumulate);
-    for (auto& term : all) {
-      term.b += 2 * kTileSize;
-    }
-  }
 }
 
 void gradients_of_values(const Panels& A, const GradientTerm& term) {
@@ -186,9 +160,10 @@ void gradients_of_tiles(const Activations& A, std::span<const GradientTerm> term
                                  .a_part_stride = transposed.part_stride(),
                                  .b = dz.at(0, block * kBlock),
                                  .b_depth_stride = dz.depth_stride(),
+                                 .b_pair_stride = dz.pair_stride(),
                                  .b_part_stride = dz.part_stride(),
                                  .depth = dz.depth()};
-          multiply_tiles({&product, 1}, parts, 2, columns, results, false);
+          multiply_tiles({&product, 1}, parts, 2, columns, results, /*accumulate=*/false);
           for (int j = 0; j < columns; ++j) {
             tiles[j].end();
           }
@@ -205,7 +180,7 @@ void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int
                    int64_t c_stride, bool accumulate) {
   if (terms.front().B->parts() > 0) {
     for (int64_t i = 0; i < rows; i += kTwoTiles) {
-      multiply_step_tiles(terms, b + i, rows - i, p, C + i * c_stride, c_stride, accumulate);
+      tile_work_of_step(terms, b + i, rows - i, p, C + i * c_stride, c_stride, accumulate).finish();
     }
     return;
   }
@@ -213,6 +188,22 @@ void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int
     multiply(A->values(), t * A->batch_size() + b, rows, B->values(), p, C, c_stride, accumulate);
     accumulate = true;
   }
+}
+
+TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                           float* C, int64_t c_stride, bool accumulate) {
+  const Weights& B = *terms.front().B;
+  TileProgress work{.terms = {},
+                    .term_count = static_cast<int>(terms.size()),
+                    .parts = B.parts(),
+                    .rows = rows <= kTileRows ? 1 : 2,
+                    .columns = static_cast<int>(B.panel_columns(p) / kBlock),
+                    .result = {C, c_stride},
+                    .accumulate = accumulate};
+  for (std::size_t n = 0; n < terms.size(); ++n) {
+    work.terms[n] = tile_term(terms[n], b, p);
+  }
+  return TileWork(work);
 }
 
 void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/activations.h"
+#include "kernels/cpu/tile_product.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
@@ -39,6 +40,10 @@ struct StepTerm {
 /// calling thread has a TileScope.
 void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
                    int64_t c_stride, bool accumulate);
+
+/// The same as work on the tile unit, of up to 32 rows, which finish() or advance() do.
+TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                           float* C, int64_t c_stride, bool accumulate);
 
 /// C (steps*B, N) = A's steps from `first_step` on times B, or C += when `accumulate`; C has as
 /// many rows as those steps have. On all threads.

@@ -20,40 +20,53 @@ constexpr int64_t kRowsOfSums = 64;
 // formulas of one are computed during the products of the next.
 constexpr int64_t kRowsOfTiles = 32;
 
-// Products and formulas by turns: with tiles, those formulas that the product before gave the sums
-// of.
+// A step's products and formulas, a part of the units and sequences at a time. With tiles, the
+// formulas of a part are computed during the products of the next.
 template <typename Formulas>
 class WorkInTurns {
  public:
   // `sums` holds kRowsOfSums rows.
-  WorkInTurns(int parts, float* sums, const Formulas& formulas)
-      : later_(parts > 0), sums_(sums), formulas_(formulas) {}
+  WorkInTurns(CellKind cell, int parts, float* sums, const Formulas& formulas)
+      : by_row_(cell == CellKind::kRnn), tiles_(parts > 0), sums_(sums), formulas_(formulas) {}
 
-  // Rows that sums() has room for.
-  int64_t rows() const { return later_ ? kRowsOfTiles : kRowsOfSums; }
-  // Where the next product goes.
-  float* sums() const { return sums_ + (turn_ % 2) * kRowsOfTiles * kPanel; }
+  // Sequences of a part.
+  int64_t rows() const { return tiles_ ? kRowsOfTiles : kRowsOfSums; }
+  // Where the sums of the next part go.
+  float* sums() const { return sums_ + turn_ % 2 * kRowsOfTiles * kPanel; }
 
-  // A product is done, and its formulas may be computed.
-  void add(const CellTile& tile) {
-    if (!later_) {
+  // The sums of a part, of panel p, are these products, if any, or added to them; then its
+  // formulas.
+  void add(std::span<const StepTerm> terms, int64_t p, bool accumulate, const CellTile& tile) {
+    if (!tiles_) {
+      if (!terms.empty()) {
+        multiply_step(terms, tile.row, tile.rows, p, sums(), kPanel, accumulate);
+      }
       formulas_(tile);
       return;
     }
+    TileWork products;
+    if (!terms.empty()) {
+      products = tile_work_of_step(terms, tile.row, tile.rows, p, sums(), kPanel, accumulate);
+    }
+    products.spread(advances(waiting_, by_row_));
+    waiting_.meanwhile = &products;
     end();
+    products.finish();
     waiting_ = tile;
     ++turn_;
   }
-  // What is still waiting.
+  // The formulas that are left.
   void end() {
-    if (turn_ > 0 && waiting_.rows > 0) {
+    if (waiting_.rows > 0) {
       formulas_(waiting_);
       waiting_.rows = 0;
     }
+    waiting_.meanwhile = nullptr;
   }
 
  private:
-  bool later_;
+  bool by_row_;
+  bool tiles_;
   float* sums_;
   const Formulas& formulas_;
   CellTile waiting_{};
@@ -317,13 +330,12 @@ void Recurrence::forward_phase(std::size_t phase, int64_t t, int64_t b_begin, in
   const bool single = group.gates.count == 1;
   const StepTerm term{&left(phase), t, &group.W_h};
   const auto formulas = [&](const CellTile& tile) { forward_cell(phase, tile); };
-  WorkInTurns turns(parts_, sums, formulas);
+  WorkInTurns turns(cell_, parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
     for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
       const int64_t rows = std::min(turns.rows(), b_end - b);
-      float* const to = turns.sums();
-      multiply_step({&term, 1}, b, rows, p, to, kPanel, false);
-      turns.add({.sums = to,
+      turns.add({&term, 1}, p, /*accumulate=*/false,
+                {.sums = turns.sums(),
                  .stride = kPanel,
                  .time = t,
                  .batch_size = batch_size_,
@@ -422,7 +434,7 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
     terms[count++] = {outside_left_, t, outside_right_};
   }
   const auto formulas = [&](const CellTile& tile) { backward_cell(phase, tile); };
-  WorkInTurns turns(parts_, sums, formulas);
+  WorkInTurns turns(cell_, parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
     for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
       const int64_t rows = std::min(turns.rows(), b_end - b);
@@ -434,10 +446,8 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
           from = turns.sums();
         }
       }
-      if (count > 0) {
-        multiply_step({terms, count}, b, rows, p, turns.sums(), kPanel, last);
-      }
-      turns.add({.sums = from,
+      turns.add({terms, count}, p, /*accumulate=*/last,
+                {.sums = from,
                  .stride = kPanel,
                  .time = t,
                  .batch_size = batch_size_,

@@ -38,7 +38,9 @@ void sum_values(const Panels& values, const int32_t* slot, int64_t p, Panels& su
 
 // The two rows that alternate in a pair of rows on the right side.
 HWY_INLINE Float even_row(Word pair) { return hn::BitCast(kTag, hn::ShiftLeft<16>(pair)); }
-HWY_INLINE Float odd_row(Word pair) { return upper_half(pair); }
+HWY_INLINE Float odd_row(Word pair) {
+  return hn::BitCast(kTag, hn::And(pair, hn::Set(WordTag(), 0xFFFF0000U)));
+}
 
 template <int kParts>
 void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
@@ -55,7 +57,8 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
       float* const even = first + slot_of[b] * width;
       float* const odd = b + 1 < B ? first + slot_of[b + 1] * width : nullptr;
       for (int64_t c = 0; c < columns; c += kLanes) {
-        const Bf16* const at = from + c / kBlock * kTileSize + c % kBlock * 2;
+        const Bf16* const at = from + c / kTileDepth * tiles.pair_stride() +
+                               c / kBlock % 2 * kTileSize + c % kBlock * 2;
         const auto load = [&](int part) HWY_ATTR {
           return hn::Load(WordTag(),
                           reinterpret_cast<const uint32_t*>(at + part * tiles.part_stride()));
@@ -107,9 +110,9 @@ void step_to_tiles(const float* from, int64_t t, Activations& to) {
   for (int64_t b = 0; b < to.batch_size(); ++b) {
     for_each_block_of(from == nullptr ? from : from + b * columns, columns,
                       [&](int64_t c, const float* block) HWY_ATTR {
-                        const LeftView<kParts> view(to, c);
+                        const LeftView<kParts> view(to, t, c);
                         for (int64_t k = 0; k < kBlock; k += kLanes) {
-                          view.store(t, b, k, hn::Load(kTag, block + k));
+                          view.store(b, k, hn::Load(kTag, block + k));
                         }
                       });
   }
@@ -121,9 +124,9 @@ void step_from_tiles(const Activations& from, int64_t t, float* to) {
   for (int64_t b = 0; b < from.batch_size(); ++b) {
     for (int64_t c = 0; c < columns; c += kBlock) {
       alignas(64) float block[kBlock];
-      const LeftView<kParts> view(from, c);
+      const LeftView<kParts> view(from, t, c);
       for (int64_t k = 0; k < kBlock; k += kLanes) {
-        hn::Store(view.load(t, b, k), kTag, block + k);
+        hn::Store(view.load(b, k), kTag, block + k);
       }
       std::copy_n(block, std::min(kBlock, columns - c), to + b * columns + c);
     }

@@ -25,44 +25,44 @@ constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
 double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const int64_t* labels,
                              float scale) {
-  const int64_t panels = logits.panels();
-  const int64_t padded = round_up(logits.columns(), kBlock);
+  const int64_t V = logits.columns();
+  const int64_t padded = round_up(V, kBlock);
+  // Calls use(values) for each vector of a row.
+  const auto for_each_vector = [&](int64_t r, const auto& use) HWY_ATTR {
+    float* panel = logits.at(0, 0) + r * kPanel;
+    for (int64_t v = 0; v < padded; v += kPanel, panel += logits.panel_stride()) {
+      for (int64_t k = 0; k < std::min(kPanel, padded - v); k += kLanes) {
+        use(panel + k);
+      }
+    }
+  };
+  float* const last_block = logits.at(0, padded - kBlock);
   double total = 0;
   for (int64_t r = begin; r < end; ++r) {
     // What stands past the last column takes no part in the maximum nor in the sum.
-    for (int64_t v = logits.columns(); v < padded; ++v) {
-      *logits.at(r, v) = -std::numeric_limits<float>::infinity();
-    }
+    std::fill(last_block + r * kPanel + (V - (padded - kBlock)), last_block + r * kPanel + kBlock,
+              -std::numeric_limits<float>::infinity());
     auto most = hn::Set(kTag, -std::numeric_limits<float>::infinity());
-    for (int64_t p = 0; p < panels; ++p) {
-      const float* values = logits.at(r, p * kPanel);
-      for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        most = hn::Max(most, hn::Load(kTag, values + k));
-      }
-    }
+    for_each_vector(
+        r, [&](const float* values) HWY_ATTR { most = hn::Max(most, hn::Load(kTag, values)); });
     const auto largest = hn::MaxOfLanes(kTag, most);
-    const float label_logit = *logits.at(r, labels[r]) - hn::GetLane(largest);
+    float* const label = logits.at(0, labels[r]) + r * kPanel;
+    const float label_logit = *label - hn::GetLane(largest);
     auto sums = hn::Zero(kTag);
-    for (int64_t p = 0; p < panels; ++p) {
-      float* values = logits.at(r, p * kPanel);
-      for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        const auto below = hn::Sub(hn::Load(kTag, values + k), largest);
-        // Highway's Exp gives 0 for what is not a number
-        const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(kTag, below), below);
-        hn::Store(e, kTag, values + k);
-        sums = hn::Add(sums, e);
-      }
-    }
+    for_each_vector(r, [&](float* values) HWY_ATTR {
+      const auto below = hn::Sub(hn::Load(kTag, values), largest);
+      // Highway's Exp gives 0 for what is not a number
+      const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(kTag, below), below);
+      hn::Store(e, kTag, values);
+      sums = hn::Add(sums, e);
+    });
     const float sum = hn::GetLane(hn::SumOfLanes(kTag, sums));
     total += std::log(static_cast<double>(sum)) - static_cast<double>(label_logit);
     const auto factor = hn::Set(kTag, scale / sum);
-    for (int64_t p = 0; p < panels; ++p) {
-      float* values = logits.at(r, p * kPanel);
-      for (int64_t k = 0; k < logits.panel_columns(p); k += kLanes) {
-        hn::Store(hn::Mul(hn::Load(kTag, values + k), factor), kTag, values + k);
-      }
-    }
-    *logits.at(r, labels[r]) -= scale;
+    for_each_vector(r, [&](float* values) HWY_ATTR {
+      hn::Store(hn::Mul(hn::Load(kTag, values), factor), kTag, values);
+    });
+    *label -= scale;
   }
   return total;
 }

@@ -1,8 +1,6 @@
 #include "kernels/cpu/tile_product.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <type_traits>
 
 #if defined(__x86_64__) && defined(__linux__)
@@ -19,197 +17,12 @@
 // Highway's headers come in this order.
 #include <hwy/highway.h>
 //
+#include "kernels/cpu/tile_unit-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {
 namespace {
-
-// Eight registers of 16 by 16 floats, or a tile: sums in 0 to 3, left sides in 4 and 5, right sides
-// in 6 and 7.
-#if HWY_TARGET == HWY_AVX3 && defined(__x86_64__)
-
-// The tile unit's own instructions. As assembly, because the compilers' functions for them tell
-// neither that memory is read nor, before a configuration is loaded, that it must have been
-// written.
-class TileUnit {
- public:
-  static void begin() {
-    // Palette 1: eight tiles of 16 rows of 64 bytes.
-    struct alignas(64) Configuration {
-      uint8_t palette = 1;
-      uint8_t start_row = 0;
-      uint8_t reserved[14] = {};
-      uint16_t bytes_of_row[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    };
-    static constexpr Configuration kConfiguration;
-    asm volatile("ldtilecfg %0" ::"m"(kConfiguration));
-  }
-  static void end() { asm volatile("tilerelease"); }
-
-  template <int tile>
-  HWY_INLINE void zero() {
-    asm volatile("tilezero %%tmm%c0" ::"i"(tile));
-  }
-  template <int tile>
-  HWY_INLINE void load(const void* from, int64_t stride_in_bytes) {
-    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride_in_bytes), "i"(tile)
-                 : "memory");
-  }
-  // Of weights, which come from the second-level cache and should not drive the left side out of
-  // the first: 10 % of a step in bf16 (unroll_kernels_benchmark --benchmark_filter=MultiplyTiles).
-  template <int tile>
-  HWY_INLINE void stream(const void* from) {
-    asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(int64_t{64}), "i"(tile)
-                 : "memory");
-  }
-  template <int c, int a, int b>
-  HWY_INLINE void multiply_add() {
-    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(c), "i"(a), "i"(b));
-  }
-  template <int tile>
-  HWY_INLINE void store(float* to, int64_t stride_in_bytes) {
-    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(stride_in_bytes), "i"(tile)
-                 : "memory");
-  }
-};
-
-#else
-
-// What it does, step by step.
-class TileUnit {
- public:
-  static void begin() {}
-  static void end() {}
-
-  template <int tile>
-  void zero() {
-    std::fill_n(words_[tile], kBlock * kBlock, 0U);
-  }
-  template <int tile>
-  void load(const void* from, int64_t stride_in_bytes) {
-    for (int64_t i = 0; i < kBlock; ++i) {
-      std::memcpy(words_[tile] + i * kBlock, static_cast<const char*>(from) + i * stride_in_bytes,
-                  64);
-    }
-  }
-  template <int tile>
-  void stream(const void* from) {
-    load<tile>(from, 64);
-  }
-  template <int c, int a, int b>
-  void multiply_add() {
-    for (int64_t i = 0; i < kBlock; ++i) {
-      for (int64_t k = 0; k < kBlock; ++k) {
-        const uint32_t left = words_[a][i * kBlock + k];
-        for (int64_t j = 0; j < kBlock; ++j) {
-          const uint32_t right = words_[b][k * kBlock + j];
-          auto& sum = words_[c][i * kBlock + j];
-          const float products = as_float(left << 16) * as_float(right << 16) +
-                                 as_float(left & kUpper) * as_float(right & kUpper);
-          sum = std::bit_cast<uint32_t>(as_float(sum) + products);
-        }
-      }
-    }
-  }
-  template <int tile>
-  void store(float* to, int64_t stride_in_bytes) {
-    for (int64_t i = 0; i < kBlock; ++i) {
-      std::memcpy(reinterpret_cast<char*>(to) + i * stride_in_bytes, words_[tile] + i * kBlock, 64);
-    }
-  }
-
- private:
-  static constexpr uint32_t kUpper = 0xFFFF0000U;
-  static float as_float(uint32_t word) { return std::bit_cast<float>(word); }
-
-  uint32_t words_[8][kBlock * kBlock];
-};
-
-#endif
-
-constexpr int64_t kRowBytes = 64;
-
-// The products of one step in depth: 16 rows by kColumns tiles. Of two parts first times second,
-// first times first, second times first; two columns at a time, as a sum must be done with before
-// it can go on.
-template <int kParts, int kColumns>
-HWY_INLINE void one_row(TileUnit& unit, const TileTerm& at) {
-  unit.load<4>(at.a, kRowBytes);
-  if constexpr (kParts == 2) {
-    unit.load<5>(at.a + at.a_part_stride, kRowBytes);
-  }
-  const auto pair = [&]<int c>(std::integral_constant<int, c>) HWY_ATTR {
-    constexpr bool kBoth = c + 1 < kColumns;
-    const Bf16* const b = at.b + c * kTileSize;
-    if constexpr (kParts == 2) {
-      unit.stream<6>(b + at.b_part_stride);
-      unit.multiply_add<c, 4, 6>();
-      if constexpr (kBoth) {
-        unit.stream<7>(b + at.b_part_stride + kTileSize);
-        unit.multiply_add<c + 1, 4, 7>();
-      }
-    }
-    unit.stream<6>(b);
-    unit.multiply_add<c, 4, 6>();
-    if constexpr (kBoth) {
-      unit.stream<7>(b + kTileSize);
-      unit.multiply_add<c + 1, 4, 7>();
-    }
-    if constexpr (kParts == 2) {
-      unit.multiply_add<c, 5, 6>();
-      if constexpr (kBoth) {
-        unit.multiply_add<c + 1, 5, 7>();
-      }
-    }
-  };
-  pair(std::integral_constant<int, 0>());
-  if constexpr (kColumns > 2) {
-    pair(std::integral_constant<int, 2>());
-  }
-}
-
-// Likewise 32 rows by one or two tiles. Sums 0 and 1 are the first 16 rows', 2 and 3 the others'.
-template <int kParts, int kColumns>
-HWY_INLINE void two_rows(TileUnit& unit, const TileTerm& at) {
-  const Bf16* const below = at.a + at.a_row_stride;
-  const auto all = [&] HWY_ATTR {
-    unit.multiply_add<0, 4, 6>();
-    if constexpr (kColumns == 2) {
-      unit.multiply_add<1, 4, 7>();
-    }
-    unit.multiply_add<2, 5, 6>();
-    if constexpr (kColumns == 2) {
-      unit.multiply_add<3, 5, 7>();
-    }
-  };
-  if constexpr (kParts == 2) {
-    unit.stream<6>(at.b + at.b_part_stride);
-    if constexpr (kColumns == 2) {
-      unit.stream<7>(at.b + at.b_part_stride + kTileSize);
-    }
-    unit.load<4>(at.a, kRowBytes);
-    unit.load<5>(below, kRowBytes);
-    all();
-    unit.stream<6>(at.b);
-    if constexpr (kColumns == 2) {
-      unit.stream<7>(at.b + kTileSize);
-    }
-    all();
-    unit.load<4>(at.a + at.a_part_stride, kRowBytes);
-    unit.load<5>(below + at.a_part_stride, kRowBytes);
-    all();
-  } else {
-    unit.stream<6>(at.b);
-    unit.load<4>(at.a, kRowBytes);
-    if constexpr (kColumns == 2) {
-      unit.stream<7>(at.b + kTileSize);
-    }
-    unit.load<5>(below, kRowBytes);
-    all();
-  }
-}
 
 // Calls use(sum register, result column, result row) for each sum.
 template <int kRows, int kColumns, typename Use>
@@ -228,10 +41,8 @@ HWY_INLINE void for_each_sum(const Use& use) {
   one(std::integral_constant<int, 3>());
 }
 
-template <int kParts, int kRows, int kColumns>
-void product(std::span<const TileTerm> terms, const TileResult* results, bool accumulate) {
-  static_assert(kRows * kColumns <= 4);
-  TileUnit unit;
+template <int kRows, int kColumns>
+HWY_INLINE void begin_sums(TileUnit& unit, const TileResult* results, bool accumulate) {
   for_each_sum<kRows, kColumns>([&]<int sum>(std::integral_constant<int, sum>, int j, int64_t row)
                                     HWY_ATTR {
                                       if (accumulate) {
@@ -241,22 +52,28 @@ void product(std::span<const TileTerm> terms, const TileResult* results, bool ac
                                         unit.zero<sum>();
                                       }
                                     });
-  for (TileTerm at : terms) {
-    for (int64_t k = 0; k < at.depth; ++k) {
-      if constexpr (kRows == 1) {
-        one_row<kParts, kColumns>(unit, at);
-      } else {
-        two_rows<kParts, kColumns>(unit, at);
-      }
-      at.a += at.a_depth_stride;
-      at.b += at.b_depth_stride;
-    }
-  }
+}
+
+template <int kRows, int kColumns>
+HWY_INLINE void end_sums(TileUnit& unit, const TileResult* results) {
   for_each_sum<kRows, kColumns>([&]<int sum>(std::integral_constant<int, sum>, int j, int64_t row)
                                     HWY_ATTR {
                                       const auto& to = results[j];
                                       unit.store<sum>(to.c + row * to.stride, to.stride * 4);
                                     });
+}
+
+template <int kParts, int kRows, int kColumns>
+void product(std::span<const TileTerm> terms, const TileResult* results, bool accumulate) {
+  static_assert(kRows * kColumns <= 4);
+  TileUnit unit;
+  begin_sums<kRows, kColumns>(unit, results, accumulate);
+  for (TileTerm at : terms) {
+    for (int64_t k = 0; k < at.depth; ++k) {
+      one_step<kParts, kRows, kColumns>(unit, at);
+    }
+  }
+  end_sums<kRows, kColumns>(unit, results);
 }
 
 template <int kParts>
@@ -281,6 +98,76 @@ void product_of(std::span<const TileTerm> terms, int rows, int columns, const Ti
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
                     const TileResult* results, bool accumulate) {
   (parts == 1 ? product_of<1> : product_of<2>)(terms, rows, columns, results, accumulate);
+}
+
+void begin_columns(TileProgress& work);
+
+template <int kRows, int kColumns>
+HWY_INLINE void results_of(const TileProgress& work, TileResult (&results)[kColumns]) {
+  for (int j = 0; j < kColumns; ++j) {
+    results[j] = {work.result.c + (work.column + j) * kBlock, work.result.stride};
+  }
+}
+
+// The next term, or the sums go where they belong, and then the next columns.
+template <int kRows, int kColumns>
+HWY_NOINLINE void end_term(TileProgress& work) {
+  if (++work.term < work.term_count) {
+    const int64_t pair = work.column / 2;
+    work.at = work.terms[work.term];
+    work.at.b += pair * work.at.b_pair_stride;
+    work.depth_left = work.at.depth;
+    return;
+  }
+  TileUnit unit;
+  TileResult results[kColumns];
+  results_of<kRows, kColumns>(work, results);
+  end_sums<kRows, kColumns>(unit, results);
+  work.column += kColumns;
+  if (work.column < work.columns) {
+    begin_columns(work);
+  }
+}
+
+// One step in depth. What goes on between two of them has the first-level cache and the order of
+// execution to itself as far as this is short.
+template <int kParts, int kRows, int kColumns>
+void step_of(TileProgress& work) {
+  TileUnit unit;
+  one_step<kParts, kRows, kColumns>(unit, work.at);
+  if (--work.depth_left == 0) {
+    end_term<kRows, kColumns>(work);
+  }
+}
+
+template <int kParts, int kRows, int kColumns>
+void begin(TileProgress& work) {
+  TileUnit unit;
+  TileResult results[kColumns];
+  results_of<kRows, kColumns>(work, results);
+  begin_sums<kRows, kColumns>(unit, results, work.accumulate);
+  work.step = step_of<kParts, kRows, kColumns>;
+  work.end_term = end_term<kRows, kColumns>;
+  work.shape = kRows == 2 && kColumns == 2   ? TileShape::kTwoByTwo
+               : kRows == 1 && kColumns == 4 ? TileShape::kOneByFour
+                                             : TileShape::kOther;
+}
+
+// Points to the columns that come next.
+void begin_columns(TileProgress& work) {
+  using Begin = void (*)(TileProgress&);
+  static constexpr Begin kOneRow[2][4] = {
+      {begin<1, 1, 1>, begin<1, 1, 2>, begin<1, 1, 3>, begin<1, 1, 4>},
+      {begin<2, 1, 1>, begin<2, 1, 2>, begin<2, 1, 3>, begin<2, 1, 4>}};
+  static constexpr Begin kTwoRows[2][2] = {{begin<1, 2, 1>, begin<1, 2, 2>},
+                                           {begin<2, 2, 1>, begin<2, 2, 2>}};
+  const int columns = work.columns - work.column;
+  work.term = 0;
+  work.at = work.terms[0];
+  work.at.b += work.column / 2 * work.at.b_pair_stride;
+  work.depth_left = work.at.depth;
+  (work.rows == 1 ? kOneRow[work.parts - 1][columns - 1]
+                  : kTwoRows[work.parts - 1][std::min(columns, 2) - 1])(work);
 }
 
 void transpose_tiles(const Bf16* from, int64_t row_stride, Bf16* to) {
@@ -322,6 +209,7 @@ HWY_AFTER_NAMESPACE();
 namespace unroll::cpu {
 
 HWY_EXPORT(multiply_tiles);
+HWY_EXPORT(begin_columns);
 HWY_EXPORT(transpose_tiles);
 HWY_EXPORT(begin_tiles);
 HWY_EXPORT(end_tiles);
@@ -369,6 +257,16 @@ TileScope::~TileScope() {
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
                     const TileResult* results, bool accumulate) {
   HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, rows, columns, results, accumulate);
+}
+
+TileWork::TileWork(const TileProgress& work) : progress_(work) {
+  for (int n = 0; n < work.term_count; ++n) {
+    steps_ += work.terms[n].depth;
+  }
+  // Two rows take two tiles of columns at a time.
+  steps_ *= work.rows == 1 ? 1 : (work.columns + 1) / 2;
+  left_ = steps_;
+  HWY_DYNAMIC_DISPATCH(begin_columns)(progress_);
 }
 
 void transpose_tiles(const Bf16* from, int64_t row_stride, Bf16* to) {

@@ -63,8 +63,9 @@ class LeftTiles {
 };
 
 /// The right side of a product: tiles of 32 rows by 16 columns, in which two rows alternate
-/// (row 2i and 2i + 1 of column 0, of column 1, ...). Panels of columns as in Panels; the tiles of
-/// a panel stand side by side, those of the next 32 rows after them.
+/// (row 2i and 2i + 1 of column 0, of column 1, ...). Panels of columns as in Panels; in a panel
+/// two tiles stand side by side, those of the next 32 rows after them, then the next two: a product
+/// of two reads on and on, which the hardware foresees.
 class RightTiles {
  public:
   /// Gives it a shape; zeroes the values unless the shape stays the same.
@@ -73,7 +74,8 @@ class RightTiles {
     if (depth == depth_ && columns == columns_ && width == width_ && parts == parts_) {
       return;
     }
-    data_.assign_zeros(parts * depth * round_up(columns, width) * kTileDepth);
+    data_.assign_zeros(parts * ((columns + width - 1) / width) * round_up(width, kTileDepth) *
+                       depth * kTileDepth);
     depth_ = depth;
     columns_ = columns;
     width_ = width;
@@ -94,14 +96,18 @@ class RightTiles {
     return std::min(width_, round_up(columns_ - p * width_, kBlock));
   }
 
-  /// From the tiles of 32 rows to those of the next, within a panel, in values.
-  int64_t depth_stride() const { return width_ * kTileDepth; }
-  int64_t part_stride() const { return panels() * depth_ * depth_stride(); }
+  /// From the tiles of 32 rows to those of the next, and from two tiles side by side to the next
+  /// two, in values.
+  int64_t depth_stride() const { return 2 * kTileSize; }
+  int64_t pair_stride() const { return depth_ * depth_stride(); }
+  int64_t panel_stride() const { return round_up(width_, kTileDepth) / kTileDepth * pair_stride(); }
+  int64_t part_stride() const { return panels() * panel_stride(); }
 
   /// The tile at rows 32 k.., at `column`, a multiple of 16.
   Bf16* at(int64_t k, int64_t column) const {
-    return data_.data() + (column / width_ * depth_ + k) * depth_stride() +
-           column % width_ * kTileDepth;
+    const int64_t tile = column % width_ / kTileRows;
+    return data_.data() + column / width_ * panel_stride() + tile / 2 * pair_stride() +
+           k * depth_stride() + tile % 2 * kTileSize;
   }
 
  private:
