@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace unroll::cpu {
 
@@ -48,6 +49,16 @@ class EachTarget : public ::testing::TestWithParam<int64_t> {
   }
 };
 
+/// The instruction sets on which products of tiles can be computed here: those without a tile unit
+/// compute the same step by step, and the one that should have one needs a CPU that does.
+inline std::vector<int64_t> tile_targets() {
+  auto targets = hwy::SupportedAndGeneratedTargets();
+  if (!has_tile_unit()) {
+    std::erase(targets, HWY_AVX3);
+  }
+  return targets;
+}
+
 inline std::string target_name(const ::testing::TestParamInfo<int64_t>& info) {
   return hwy::TargetName(info.param);
 }
@@ -57,3 +68,6 @@ inline std::string target_name(const ::testing::TestParamInfo<int64_t>& info) {
 #define UNROLL_EACH_TARGET(Suite)          \
   INSTANTIATE_TEST_SUITE_P(Targets, Suite, \
                            ::testing::ValuesIn(hwy::SupportedAndGeneratedTargets()), target_name)
+
+#define UNROLL_EACH_TILE_TARGET(Suite) \
+  INSTANTIATE_TEST_SUITE_P(Targets, Suite, ::testing::ValuesIn(tile_targets()), target_name)

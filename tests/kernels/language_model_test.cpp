@@ -144,5 +144,110 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
 
 UNROLL_EACH_TARGET(EachCell);
 
+using EachCellInTiles = EachTarget;
+
+// |a - b| / |b|
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / std::max(size, 1e-30));
+}
+
+TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
+  struct Shape {
+    int64_t B, T, V, H, L;
+  };
+  for (const auto& shape : {Shape{3, 4, 5, 18, 2}, Shape{33, 2, 140, 40, 1}, Shape{1, 1, 1, 1, 1},
+                            Shape{20, 3, 28, 70, 3}}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      const auto [B, T, V, H, L] = shape;
+      SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell) << " B " << B << " T "
+                                        << T << " V " << V << " H " << H << " L " << L);
+      const auto make = [&](bool random) {
+        Storage s;
+        s.arrays.reserve(200);
+        const auto array = [&](int64_t size, double inputs) {
+          s.arrays.push_back(random ? values(size, static_cast<float>(1 / std::sqrt(inputs)))
+                                    : std::vector<float>(size));
+          return s.arrays.back().data();
+        };
+        for (int64_t l = 0; l < L; ++l) {
+          const int64_t inputs = l == 0 ? V : H;
+          auto& layer = s.parameters.layers.emplace_back();
+          for (int64_t g = 0; g < gate_count(cell); ++g) {
+            layer.gates.push_back({.W_x = {array(inputs * H, l == 0 ? 2 : H), inputs, H, H, 1},
+                                   .W_h = {array(H * H, 2 * H), H, H, H, 1},
+                                   .b = array(H, 10)});
+          }
+          layer.b_hh = array(H, 10);
+        }
+        s.parameters.output = {.W_hq = {array(H * V, H), H, V, V, 1}, .b_q = array(V, 10)};
+        return s;
+      };
+      auto weights = make(true);
+      std::vector<int64_t> tokens;
+      std::vector<int64_t> labels;
+      for (int64_t r = 0; r < T * B; ++r) {
+        tokens.push_back(draw(0, V - 1));
+        labels.push_back(draw(0, V - 1));
+      }
+      auto state = values(L * B * H, 0.5F);
+      auto cell_state = values(L * B * H, 0.5F);
+      auto by_state = values(L * B * H, 0.02F);
+      auto by_cell_state = values(L * B * H, 0.02F);
+      const StatePointers before{.h = state.data(), .c = cell_state.data()};
+      const StatePointers upstream{.h = by_state.data(), .c = by_cell_state.data()};
+      struct Result {
+        double loss;
+        Storage gradients;
+        std::vector<float> h, c, dh, dc;
+      };
+      const auto run = [&](int parts) {
+        const auto size = static_cast<std::size_t>(L * B * H);
+        Result r{.loss = 0,
+                 .gradients = make(false),
+                 .h = std::vector<float>(size),
+                 .c = std::vector<float>(size),
+                 .dh = std::vector<float>(size),
+                 .dc = std::vector<float>(size)};
+        LanguageModelPass pass(cell, L, H, parts);
+        // Another shape first, whose remains must not matter
+        const int64_t token = 0;
+        pass.forward(&token, 1, 1, weights.parameters, {}, true);
+        pass.forward(tokens.data(), T, B, weights.parameters, before, true);
+        pass.copy_state({.h = r.h.data(), .c = r.c.data()});
+        r.loss = pass.mean_cross_entropy(labels.data());
+        pass.backward(r.gradients.parameters, upstream);
+        pass.copy_state_gradient({.h = r.dh.data(), .c = r.dc.data()});
+        return r;
+      };
+      const auto expected = run(0);
+      for (const int parts : {1, 2}) {
+        SCOPED_TRACE(::testing::Message() << parts << " parts");
+        const double tolerance = parts == 1 ? 2e-2 : 1e-4;
+        const auto actual = run(parts);
+        EXPECT_NEAR(actual.loss, expected.loss, tolerance);
+        EXPECT_LT(distance(actual.h, expected.h), tolerance);
+        EXPECT_LT(distance(actual.dh, expected.dh), tolerance);
+        if (cell == CellKind::kLstm) {
+          EXPECT_LT(distance(actual.c, expected.c), tolerance);
+          EXPECT_LT(distance(actual.dc, expected.dc), tolerance);
+        }
+        for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
+          EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), tolerance)
+              << "array " << a;
+        }
+      }
+    }
+  }
+}
+
+UNROLL_EACH_TILE_TARGET(EachCellInTiles);
+
 }  // namespace
 }  // namespace unroll::cpu
