@@ -72,13 +72,14 @@ class Fused : public ::testing::TestWithParam<ModelConfig> {
   std::unique_ptr<SequenceModel> plain_;
   std::unique_ptr<FusedModel> fused_;
 
-  void make(const Shape& shape) {
+  void make(const Shape& shape, Precision precision = Precision::kFp32) {
     auto config = GetParam();
     config.hidden = shape.H;
     plain_ = make_model(config, shape.V, torch::kCPU);
     draw_weights(*plain_);
     auto other = make_model(config, shape.V, torch::kCPU);
     load_weights(*other, plain_->weights());
+    config.precision = precision;
     fused_ = std::make_unique<FusedModel>(std::move(other), config);
   }
 
@@ -369,6 +370,80 @@ TEST_P(Fused, ADescriptionOfAnotherModelIsAnError) {
     });
   }
 }
+
+// What a precision is held to, as norm of the difference over norm.
+double tolerance_of(Precision precision) { return precision == Precision::kBf16 ? 2e-2 : 1e-4; }
+
+using FusedInBf16 = Fused;
+
+TEST_P(FusedInBf16, LossStatesAndGradientsAreNearThePlainModels) {
+  at::manual_seed(11);
+  for (const auto precision : {Precision::kBf16x3, Precision::kBf16}) {
+    auto config = GetParam();
+    config.hidden = 40;
+    config.precision = precision;
+    auto weights = make_model(GetParam(), 28, torch::kCPU);
+    if (!is_supported(precision)) {
+      EXPECT_THAT(thrown<Error>([&] { FusedModel(std::move(weights), config); }),
+                  ::testing::HasSubstr("needs a CPU with AMX"));
+      continue;
+    }
+    for (const auto& shape : {Shape{1, 1, 1, 1}, Shape{1, 7, 28, 40}, Shape{32, 5, 28, 64},
+                              Shape{50, 3, 150, 33}, Shape{16, 2, 17, 131}}) {
+      SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+      make(shape, precision);
+      const auto batch = random_batch(shape);
+      const auto [loss, after] = plain_->loss(batch, plain_->begin_state(shape.B));
+      const auto [fused_loss, fused_after] = fused_->loss(batch, fused_->begin_state(shape.B));
+      EXPECT_NEAR(fused_loss.item<double>(), loss.item<double>(), tolerance_of(precision));
+      for (std::size_t i = 0; i < after.size(); ++i) {
+        EXPECT_LT(distance(fused_after[i], after[i]), tolerance_of(precision)) << "state " << i;
+      }
+      loss.backward();
+      fused_loss.backward();
+      expect_same_gradients(tolerance_of(precision));
+    }
+  }
+}
+
+TEST_P(FusedInBf16, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
+  if (!is_supported(Precision::kBf16)) {
+    return;  // said by the test above
+  }
+  at::manual_seed(5);
+  const int before = torch::get_num_threads();
+  for (const auto precision : {Precision::kBf16x3, Precision::kBf16}) {
+    // Shared out by tiles of 16 sequences, and by units.
+    for (const auto& shape : {Shape{96, 4, 28, 130}, Shape{20, 4, 30, 280}}) {
+      SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+      make(shape, precision);
+      const auto batch = random_batch(shape);
+      std::vector<torch::Tensor> first;
+      for (const int threads : {1, 2, 3}) {
+        torch::set_num_threads(threads);
+        for (const auto& [name, weight] : fused_->weights()) {
+          weight.mutable_grad().reset();
+        }
+        const auto [loss, after] = fused_->loss(batch, fused_->begin_state(shape.B));
+        loss.backward();
+        std::vector<torch::Tensor> result{loss.detach(), after[0].detach()};
+        for (const auto& [name, weight] : fused_->weights()) {
+          result.push_back(weight.grad());
+        }
+        if (first.empty()) {
+          first = result;
+        }
+        for (std::size_t i = 0; i < result.size(); ++i) {
+          EXPECT_TRUE(torch::equal(result[i], first[i])) << threads << " threads, tensor " << i;
+        }
+      }
+      torch::set_num_threads(before);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, FusedInBf16, ::testing::ValuesIn(models(40)),
+                         [](const auto& info) { return name_of(info.param); });
 
 INSTANTIATE_TEST_SUITE_P(Models, Fused, ::testing::ValuesIn(models(8)),
                          [](const auto& info) { return name_of(info.param); });

@@ -84,6 +84,17 @@ TEST(ModelConfig, DescriptionsThatContradictThemselvesAreWrongUsage) {
       ModelKind::kFused);
 }
 
+TEST(ModelConfig, OnlyAFusedModelOnACpuHasAnotherPrecision) {
+  ModelConfig config{.model = ModelKind::kScratch, .precision = Precision::kBf16};
+  EXPECT_EQ(thrown<UsageError>([&] { check(config); }),
+            "precision bf16 is the fused model's, got model scratch");
+  config.model = ModelKind::kFused;
+  EXPECT_NO_THROW(check(config));
+  EXPECT_EQ(parameter_model(config).precision, Precision::kFp32);
+  EXPECT_EQ(thrown<Error>([] { require_supported(Precision::kBf16x3, torch::kCUDA); }),
+            "precision bf16x3 is computed on a CPU, got device cuda; choose fp32, or cpu");
+}
+
 TEST(ModelConfig, MakesTheModelItDescribes) {
   for (const auto& config : all_models(4)) {
     SCOPED_TRACE(name_of(config));

@@ -32,9 +32,10 @@ HWY_INLINE Vector reciprocal(Vector x) {
 
 /// tanh to 3e-7 of its value: x P(x^2) / Q(x^2), a minimax fit on [-8, 8], where float32 has all
 /// but reached 1. A third of the time of Highway's Tanh (unroll_kernels_benchmark
-/// --benchmark_filter=RnnForward).
-template <bool rough = false>
-HWY_INLINE Vector tanh(Vector x) {
+/// --benchmark_filter=RnnForward), whose last bit counts where 1 - tanh^2 is all that is left of a
+/// gradient: for sums of tiles, which have that error themselves.
+template <bool rough>
+HWY_INLINE Vector quick_tanh(Vector x) {
   const auto c = [](float value) HWY_ATTR { return hn::Set(kTag, value); };
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   // In this order of arguments what is not a number stays so.
@@ -71,7 +72,7 @@ HWY_INLINE Vector sigmoid(Vector x) {
 template <bool rough>
 HWY_INLINE Vector sigmoid_by_tanh(Vector x) {
   const auto half = hn::Set(kTag, 0.5F);
-  return hn::MulAdd(half, tanh<rough>(hn::Mul(half, x)), half);
+  return hn::MulAdd(half, quick_tanh<rough>(hn::Mul(half, x)), half);
 }
 
 /// y (1 - y), sigmoid's derivative by its value.
@@ -88,7 +89,7 @@ struct Float32 {
   using GruState = ValuesView;
   using Gradient = ValuesView;
   static HWY_INLINE Vector gate(Vector x) { return sigmoid(x); }
-  static HWY_INLINE Vector tanh_of(Vector x) { return tanh(x); }
+  static HWY_INLINE Vector tanh_of(Vector x) { return hn::Tanh(kTag, x); }
   static HWY_INLINE void go_on(TileWork* /*meanwhile*/) {}
 };
 template <int kParts>
@@ -98,7 +99,7 @@ struct Tiles {
   using Gradient = GradientView<kParts>;
   // One part has 8 bits.
   static HWY_INLINE Vector gate(Vector x) { return sigmoid_by_tanh<kParts == 1>(x); }
-  static HWY_INLINE Vector tanh_of(Vector x) { return tanh<kParts == 1>(x); }
+  static HWY_INLINE Vector tanh_of(Vector x) { return quick_tanh<kParts == 1>(x); }
   static HWY_INLINE void go_on(TileWork* meanwhile) {
     if (meanwhile != nullptr) {
       advance<kParts>(*meanwhile);
