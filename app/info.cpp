@@ -9,6 +9,7 @@
 #include "options.h"
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
+#include "unroll/precision.h"
 
 namespace unroll::app {
 namespace {
@@ -22,6 +23,13 @@ void show_build() {
   show("LibTorch", TORCH_VERSION);
   show("compiler", __VERSION__);
   show("CPU", at::get_cpu_capability());
+  std::string precisions;
+  for (const auto precision : {Precision::kFp32, Precision::kBf16x3, Precision::kBf16}) {
+    if (is_supported(precision)) {
+      precisions += (precisions.empty() ? "" : ", ") + std::string(to_string(precision));
+    }
+  }
+  show("precisions", precisions);
   show("threads", fmt::to_string(at::get_num_threads()));
   show("device", describe(try_gpu()));
 }

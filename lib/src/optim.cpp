@@ -159,9 +159,8 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
   auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
   if (theta > 0) {
     const auto factor = (theta / norm).clamp_max(1.0);
-    if (!factor.is_cpu()) {
-      torch::_foreach_mul_(grads, factor);
-    } else if (factor.item<float>() < 1) {  // nothing to wait for, and often nothing to do
+    // On a CPU there is nothing to wait for, and often nothing to do.
+    if (!factor.is_cpu() || factor.item<float>() < 1) {
       torch::_foreach_mul_(grads, factor);
     }
   }

@@ -270,10 +270,10 @@ void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c, A
     const ValuesView cell(c, t * tile.batch_size, block.column());
     const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
     const ValuesView carry(dc, 0, block.column());
-    const Gradient dI(gates, t, block.column(kGates, 0));
-    const Gradient dF(gates, t, block.column(kGates, 1));
-    const Gradient dO(gates, t, block.column(kGates, 2));
-    const Gradient dG(gates, t, block.column(kGates, 3));
+    const Gradient to_i(gates, t, block.column(kGates, 0));
+    const Gradient to_f(gates, t, block.column(kGates, 1));
+    const Gradient to_o(gates, t, block.column(kGates, 2));
+    const Gradient to_g(gates, t, block.column(kGates, 3));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto I = load(gate);
@@ -284,10 +284,10 @@ void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c, A
       const auto tanh_c = Form::tanh_of(next_cell.load(b, k));
       const auto grad_h = outside.added_to(load(sums), b, k);
       const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
-      dI.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
-      dF.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
-      dO.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
-      dG.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
+      to_i.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
+      to_f.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
+      to_o.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
+      to_g.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
       store(hn::Mul(grad_c, F), carried);
     });
   });
@@ -337,10 +337,10 @@ void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activat
     const ValuesView product(p, t, block.column());
     const ValuesView past(carry, 0, block.column());
     const typename Form::GruState state(h, t, block.column());
-    const Gradient dZ(gates, t, block.column(kGates, 0));
-    const Gradient dR(gates, t, block.column(kGates, 1));
-    const Gradient dP(gates, t, block.column(kGates, 2));
-    const Gradient dN(p, t, block.column());
+    const Gradient to_z(gates, t, block.column(kGates, 0));
+    const Gradient to_r(gates, t, block.column(kGates, 1));
+    const Gradient to_p(gates, t, block.column(kGates, 2));
+    const Gradient to_n(p, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto Z = load(gate);
@@ -351,10 +351,10 @@ void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activat
       const auto grad_n = through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N);
       const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
       const auto grad_r = hn::Mul(grad_n, product.load(b, k));
-      dZ.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
-      dR.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
-      dP.store(b, k, hn::Mul(grad_n, R));
-      dN.store(b, k, grad_n);
+      to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      to_p.store(b, k, hn::Mul(grad_n, R));
+      to_n.store(b, k, grad_n);
       store(hn::Mul(grad_h, Z), carried);
     });
   });
@@ -413,16 +413,16 @@ void gru_before_state_backward_in(const CellTile& tile, const Panels& dh, const 
     const ValuesView candidate(n, t, block.column());
     const ValuesView past(carry, 0, block.column());
     const typename Form::GruState state(h, t, block.column());
-    const Gradient dZ(gates, t, block.column(kGates));
-    const Gradient dN(n, t, block.column());
+    const Gradient to_z(gates, t, block.column(kGates));
+    const Gradient to_n(n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       float* carried = past.at(b) + k;
       const auto Z = z.load(b, k);
       const auto N = candidate.load(b, k);
       const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
       const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
-      dZ.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
-      dN.store(b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
+      to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      to_n.store(b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
       store(hn::Mul(grad_h, Z), carried);
     });
   });
@@ -437,13 +437,13 @@ void gru_before_gates_backward_in(const CellTile& tile, const Activations& h, Ac
     const ValuesView r(gates, t, block.column(kGates, 1));
     const ValuesView past(carry, 0, block.column());
     const typename Form::GruState state(h, t, block.column());
-    const typename Form::Gradient dR(gates, t, block.column(kGates, 1));
+    const typename Form::Gradient to_r(gates, t, block.column(kGates, 1));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       float* carried = past.at(b) + k;
       const auto R = r.load(b, k);
       const auto drh = load(sums);
       const auto grad_r = hn::Mul(drh, state.load(b, k));
-      dR.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
       store(hn::MulAdd(drh, R, load(carried)), carried);
     });
   });

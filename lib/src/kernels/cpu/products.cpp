@@ -93,15 +93,15 @@ class GradientTile {
 class TransposedChunks {
  public:
   explicit TransposedChunks(const Activations& A)
-      : A_(A), depth_(A.steps() * A.depth_of_step()), parts_(A.left().parts()) {}
+      : matrix_(A), depth_(A.steps() * A.depth_of_step()), parts_(A.left().parts()) {}
 
   int64_t chunk_size() const { return parts_ * part_stride(); }
   int64_t part_stride() const { return depth_ * 2 * kTileSize; }
-  int64_t chunks() const { return A_.left().depth(); }
+  int64_t chunks() const { return matrix_.left().depth(); }
 
   // Chunk c at `to`.
   void write(int64_t c, Bf16* to) const {
-    const auto& left = A_.left();
+    const auto& left = matrix_.left();
     for (int part = 0; part < parts_; ++part) {
       for (int64_t k = 0; k < depth_; ++k) {
         transpose_tiles(left.at(2 * k, c) + part * left.part_stride(), left.row_stride(), to);
@@ -111,7 +111,7 @@ class TransposedChunks {
   }
 
  private:
-  const Activations& A_;
+  const Activations& matrix_;
   int64_t depth_;
   int parts_;
 };
