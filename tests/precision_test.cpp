@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include "thrown.h"
 #include "unroll/error.h"
 
@@ -25,9 +29,19 @@ TEST(Precision, WhatTheCpuLacksIsNamed) {
     EXPECT_NO_THROW(require_supported(Precision::kBf16x3));
   } else {
     EXPECT_EQ(thrown<Error>([] { require_supported(Precision::kBf16x3); }),
-              "precision bf16x3 needs a CPU with AMX (amx_tile, amx_bf16), which this one lacks; "
-              "choose fp32");
+              "precision bf16x3 needs a CPU with AMX (amx_tile, amx_bf16, avx512_bf16) that the "
+              "system lets programs use; choose fp32");
   }
+}
+
+TEST(Precision, ACpuThatTheSystemSaysHasAmxIsFound) {
+  std::ifstream file("/proc/cpuinfo");
+  const std::string cpuinfo{std::istreambuf_iterator<char>(file), {}};
+  bool listed = true;
+  for (const char* flag : {" amx_tile", " amx_bf16", " avx512_bf16"}) {
+    listed = listed && cpuinfo.find(flag) != std::string::npos;
+  }
+  EXPECT_EQ(is_supported(Precision::kBf16), listed);
 }
 
 }  // namespace

@@ -55,7 +55,8 @@ TEST(Report, JsonHasEveryKeyInFullPrecision) {
                         {"model", "fused"},
                         {"cell", "gru"},
                         {"hidden", 8},
-                        {"layers", 1}}));
+                        {"layers", 1},
+                        {"precision", "fp32"}}));
 }
 
 TEST(Report, JsonIsValidWhereAPredictionIsNot) {

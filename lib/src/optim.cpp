@@ -160,7 +160,7 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
   if (theta > 0) {
     const auto factor = (theta / norm).clamp_max(1.0);
     // On a CPU there is nothing to wait for, and often nothing to do.
-    if (!factor.is_cpu() || factor.item<float>() < 1) {
+    if (!factor.is_cpu() || !(factor.item<double>() >= 1)) {
       torch::_foreach_mul_(grads, factor);
     }
   }

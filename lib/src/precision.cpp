@@ -33,9 +33,10 @@ bool is_supported(Precision precision) {
 
 void require_supported(Precision precision) {
   if (!is_supported(precision)) {
-    throw Error(fmt::format(
-        "precision {} needs a CPU with AMX (amx_tile, amx_bf16), which this one lacks; choose fp32",
-        to_string(precision)));
+    throw Error(
+        fmt::format("precision {} needs a CPU with AMX (amx_tile, amx_bf16, avx512_bf16) that the "
+                    "system lets programs use; choose fp32",
+                    to_string(precision)));
   }
 }
 

@@ -245,11 +245,19 @@ void SumRows(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kSteps * kBatch);
 }
 
+// Whether tiles of bf16 cannot be computed for this instruction set here.
+bool needs_tile_unit(int64_t target) {
+  return HWY_ARCH_X86_64 && target <= HWY_AVX3 && !has_tile_unit();
+}
+
 // Registers a benchmark on each instruction set; `argument` is state.range(0).
 void on_each_target(const std::string& name, void (*function)(benchmark::State&),
                     const std::vector<int64_t>& arguments) {
   for (const auto target : hwy::SupportedAndGeneratedTargets()) {
     for (const auto argument : arguments) {
+      if (argument > 0 && needs_tile_unit(target) && name != "Multiply") {
+        continue;  // parts of tiles
+      }
       benchmark::RegisterBenchmark((name + "/" + hwy::TargetName(target)).c_str(),
                                    [=](benchmark::State& state) {
                                      hwy::SetSupportedTargetsForTest(target);

@@ -216,9 +216,13 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
                  .dh = std::vector<float>(size),
                  .dc = std::vector<float>(size)};
         LanguageModelPass pass(cell, L, H, parts);
-        // Another shape first, whose remains must not matter
-        const int64_t token = 0;
-        pass.forward(&token, 1, 1, weights.parameters, {}, true);
+        // More sequences first, whose remains must not matter.
+        const int64_t more = round_up(B, 32);
+        const std::vector<int64_t> others(static_cast<std::size_t>(T * more), V - 1);
+        auto unused = make(false);
+        pass.forward(others.data(), T, more, weights.parameters, {}, true);
+        pass.mean_cross_entropy(others.data());
+        pass.backward(unused.parameters, {});
         pass.forward(tokens.data(), T, B, weights.parameters, before, true);
         pass.copy_state({.h = r.h.data(), .c = r.c.data()});
         r.loss = pass.mean_cross_entropy(labels.data());

@@ -9,10 +9,9 @@ namespace unroll::cpu {
 
 /// In which forms a matrix over time is kept.
 struct ActivationForms {
-  bool values = true;       ///< float32 panels
-  int parts = 0;            ///< of the tiles, below; 0: none
-  bool left = true;         ///< tiles for products of each step
-  bool right = false;       ///< tiles for the sum over all steps, in weights' gradients
+  bool values = true;  ///< float32 panels
+  int parts = 0;       ///< of the tiles on the left, for products of each step; 0: none
+  bool right = false;  ///< tiles on the right too, for the sum over all steps: weights' gradients
   bool last_steps = false;  ///< tiles on the left of the last two steps written only
 };
 
@@ -33,7 +32,7 @@ class Activations {
     if (forms.values) {
       values_.resize(steps * batch_size, columns, width);
     }
-    if (forms.parts > 0 && forms.left) {
+    if (forms.parts > 0) {
       left_.resize((forms.last_steps ? 2 : steps) * row_tiles_of_step(), columns, forms.parts);
     }
     if (forms.parts > 0 && forms.right) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/targets.h"
 #include "kernels/cpu/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,12 +24,12 @@ using Word = hwy::HWY_NAMESPACE::Vec<WordTag>;
 
 using Half = hwy::HWY_NAMESPACE::Vec<HalfTag>;
 
-/// The nearest bf16, ties to even. What is not a number stays so, as hardware makes it; infinity
+/// The nearest bf16, ties to even. What is not a number, as hardware makes it, stays so; infinity
 /// stays infinite.
 HWY_INLINE Half round_to_bf16(Float x) {
-#if HWY_TARGET == HWY_AVX3 && defined(__x86_64__)
-  // Every CPU with a tile unit has this instruction, and no other computes in bf16. As assembly,
-  // because Highway's target does not include it.
+#if UNROLL_AVX512
+  // Every CPU with a tile unit has this instruction (has_tile_unit), and no other with AVX-512
+  // computes in bf16. As assembly, because Highway's target does not include it.
   __m256i result;
   asm("vcvtneps2bf16 %1, %0" : "=v"(result) : "v"(x.raw));
   return Half{result};

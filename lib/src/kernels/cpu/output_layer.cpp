@@ -5,7 +5,6 @@
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/softmax.h"
 

@@ -26,8 +26,9 @@ constexpr int64_t kLanes = hn::MaxLanes(Tag());
 constexpr int64_t kTileColumns = kLanes == kBlock ? kPanel : std::min(kBlock, 2 * kLanes);
 constexpr int kMostRows = 6;
 
-// Rows of B that a tile of A^T B passes over before it is written: so many that writing it is little,
-// so few that they stay in a cache near by (unroll_kernels_benchmark --benchmark_filter=Transposed).
+// Rows of B that a tile of A^T B passes over before it is written: so many that writing it is
+// little, so few that they stay in a cache near by (unroll_kernels_benchmark
+// --benchmark_filter=Transposed).
 constexpr int64_t kRowsAtATime = kLanes == kBlock ? 192 : 96;
 
 // Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down

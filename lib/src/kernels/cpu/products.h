@@ -41,7 +41,7 @@ struct StepTerm {
 void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
                    int64_t c_stride, bool accumulate);
 
-/// The same as work on the tile unit, of up to 32 rows, which finish() or advance() do.
+/// The same as work on the tile unit, of up to 32 rows, to be done little by little.
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
                            float* C, int64_t c_stride, bool accumulate);
 

@@ -278,11 +278,13 @@ void Recurrence::carry_state() {
 }
 
 bool Recurrence::split_by_sequences() const {
-  // Each thread reads all weights in every step. With fewer sequences than this a thread, or with
-  // weights that no core's second-level cache holds, reading them costs more than the barriers of
-  // the other way, in which a thread reads its own units' alone: an LSTM of 512 units is 1.2 times
-  // as fast in float32 on two threads, 1.4 times in bf16 (unroll bench --cell lstm --threads 2).
-  // That is provided that a step is worth a barrier. A tile is not divided.
+  // Split by sequences, each thread reads all weights in every step; split by units, its own units'
+  // alone, but every step has barriers. With fewer sequences than this a thread, or more bytes of
+  // weights than a second-level cache has to spare, the reading costs more: an LSTM of 512 units is
+  // 1.2 times as fast by units in float32 on two threads, 1.4 times in bf16 (unroll bench --cell
+  // lstm
+  // --threads 2). That is provided that a step is worth its barriers, and that there are units for
+  // all threads. A tile is not divided.
   constexpr int64_t kSequencesAThread = 8;
   constexpr int64_t kWorthABarrier = 4 * kWorthAThread;
   constexpr int64_t kCachedBytes = int64_t{5} << 18;
@@ -291,10 +293,13 @@ bool Recurrence::split_by_sequences() const {
   for (const auto& group : groups_) {
     weights += hidden_ * group.gates.columns();
   }
-  const int64_t bytes = weights * (parts_ == 0 ? 4 : 2 * parts_);
+  if (threads == 1 || batch_size_ * weights < kWorthABarrier) {
+    return true;
+  }
   const int64_t least = std::max(kSequencesAThread, sequences_at_once(parts_));
-  return threads == 1 || batch_size_ * weights < kWorthABarrier ||
-         (batch_size_ >= least * threads && bytes <= kCachedBytes);
+  const int64_t bytes = weights * (parts_ == 0 ? 4 : 2 * parts_);
+  const bool units_for_all = (hidden_ + kPanel - 1) / kPanel >= threads;
+  return batch_size_ >= least * threads && (bytes <= kCachedBytes || !units_for_all);
 }
 
 template <typename Work>

@@ -40,7 +40,7 @@ struct TokenRows {
 /// One recurrent layer over one batch: all that its time loops read and write.
 ///
 /// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which
-/// need no barrier between the steps, or by units where there are too few sequences.
+/// need no barrier between the steps, or by units where there are few sequences or many weights.
 class Recurrence {
  public:
   /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.

@@ -6,3 +6,7 @@
 // headers.
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+
+/// Whether a file is being compiled for AVX-512, of which Highway has more than one kind: for
+/// `#if`, after its headers.
+#define UNROLL_AVX512 (HWY_ARCH_X86_64 && HWY_TARGET <= HWY_AVX3)

@@ -177,7 +177,7 @@ void transpose_tiles(const Bf16* from, int64_t row_stride, Bf16* to) {
     const int64_t row = 2 * i;
     const Bf16* const even = from + row / kTileRows * row_stride + row % kTileRows * kTileDepth;
     const Bf16* const odd = even + kTileDepth;
-#if HWY_TARGET == HWY_AVX3
+#if UNROLL_AVX512
     alignas(64) static constexpr uint16_t kFirst[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
                                                         37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
                                                         11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
@@ -198,6 +198,7 @@ void transpose_tiles(const Bf16* from, int64_t row_stride, Bf16* to) {
   transpose_16x16(pairs[1], kBlock, reinterpret_cast<uint32_t*>(to + kTileSize), kBlock);
 }
 
+bool is_hardware() { return TileUnit::kIsHardware; }
 void begin_tiles() { TileUnit::begin(); }
 void end_tiles() { TileUnit::end(); }
 
@@ -211,6 +212,7 @@ namespace unroll::cpu {
 HWY_EXPORT(multiply_tiles);
 HWY_EXPORT(begin_columns);
 HWY_EXPORT(transpose_tiles);
+HWY_EXPORT(is_hardware);
 HWY_EXPORT(begin_tiles);
 HWY_EXPORT(end_tiles);
 
@@ -218,17 +220,19 @@ namespace {
 
 bool ask_for_tile_unit() {
 #if defined(__x86_64__) && defined(__linux__)
-  // CPUID leaf 7: EDX 22 AMX-BF16, 24 AMX-TILE. The system keeps the tiles of a process, 8 KiB of
-  // state, only if it asks.
+  // CPUID leaf 7: EDX 22 AMX-BF16, 24 AMX-TILE; subleaf 1: EAX 5 AVX512-BF16. The system keeps the
+  // tiles of a process, 8 KiB of state, only if it asks.
   constexpr unsigned kAmx = 1U << 22 | 1U << 24;
+  constexpr unsigned kAvx512Bf16 = 1U << 5;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmx) == kAmx &&
-         (hwy::SupportedTargets() & HWY_AVX3) != 0 &&
+  const bool has_amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmx) == kAmx;
+  const bool has_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & kAvx512Bf16) != 0;
+  return has_amx && has_bf16 && HWY_DYNAMIC_DISPATCH(is_hardware)() &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
   return false;

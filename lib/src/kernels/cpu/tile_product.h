@@ -8,8 +8,8 @@
 namespace unroll::cpu {
 
 /// Whether this CPU has a tile unit for bf16 and the system lets this process use it. Asks for the
-/// permission when called for the first time. Elsewhere the functions below compute the same
-/// without one, slowly: for tests.
+/// permission when called for the first time. Elsewhere the functions below do the same step by
+/// step, slowly and not to the last bit, for tests; with AVX-512 they need the unit.
 bool has_tile_unit();
 
 /// Sets up the tile unit for the calling thread while it lives: products of tiles need one.
@@ -46,9 +46,9 @@ struct TileResult {
 
 /// C (16 rows, 16 columns) = the sum of all terms' products, or C += when `accumulate`, in float32.
 ///
-/// rows 1 or 2, columns 1 to 4; results[j] takes the columns 16 j... Of two parts the product of
-/// the second ones is left out: it is below the rounding of the first ones' sum. Each value is
-/// summed in the same order whatever is computed beside it.
+/// rows 1 and columns 1 to 4, or rows 2 and columns 1 or 2; results[j] takes the columns 16 j... Of
+/// two parts the product of the second ones is left out: it is below the rounding of the first
+/// ones' sum. Each value is summed in the same order whatever is computed beside it.
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
                     const TileResult* results, bool accumulate);
 

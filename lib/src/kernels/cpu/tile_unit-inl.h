@@ -14,6 +14,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/cpu/targets.h"
 #include "kernels/cpu/tile_product.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,13 +22,15 @@ namespace unroll::cpu::HWY_NAMESPACE {
 
 // Eight registers of 16 by 16 floats, or a tile: sums in 0 to 3, left sides in 4 and 5, right sides
 // in 6 and 7.
-#if HWY_TARGET == HWY_AVX3 && defined(__x86_64__)
+#if UNROLL_AVX512
 
 // The tile unit's own instructions. As assembly, because the compilers' functions for them tell
 // neither that memory is read nor, before a configuration is loaded, that it must have been
 // written.
 class TileUnit {
  public:
+  static constexpr bool kIsHardware = true;
+
   static void begin() {
     // Palette 1: eight tiles of 16 rows of 64 bytes.
     struct alignas(64) Configuration {
@@ -76,6 +79,8 @@ class TileUnit {
 // What it does, step by step.
 class TileUnit {
  public:
+  static constexpr bool kIsHardware = false;
+
   static void begin() {}
   static void end() {}
 
@@ -218,8 +223,8 @@ HWY_INLINE void one_step(TileUnit& unit, TileTerm& at) {
   at.b += at.b_depth_stride;
 }
 
-// work.advance() for `kParts` parts, in place: a call would make the formulas around it load their
-// constants again, which costs a fifth of a step in bf16.
+// Does what a work owes in this round, in place: a call would make the formulas around it load
+// their constants again, which costs a fifth of a step in bf16.
 template <int kParts>
 HWY_INLINE void advance(TileWork& work) {
   while (work.owes_a_step()) {

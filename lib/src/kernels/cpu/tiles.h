@@ -30,11 +30,12 @@ class LeftTiles {
   /// Gives it a shape; zeroes the values unless the shape stays the same.
   void resize(int64_t row_tiles, int64_t columns, int parts) {
     const int64_t depth = round_up(columns, kTileDepth) / kTileDepth;
-    if (row_tiles == row_tiles_ && depth == depth_ && parts == parts_) {
+    if (row_tiles == row_tiles_ && columns == columns_ && parts == parts_) {
       return;
     }
     data_.assign_zeros(parts * row_tiles * depth * kTileSize);
     row_tiles_ = row_tiles;
+    columns_ = columns;
     depth_ = depth;
     parts_ = parts;
   }
@@ -58,6 +59,7 @@ class LeftTiles {
  private:
   AlignedArray<Bf16> data_;
   int64_t row_tiles_ = 0;
+  int64_t columns_ = 0;
   int64_t depth_ = 0;
   int parts_ = 0;
 };
@@ -71,11 +73,12 @@ class RightTiles {
   /// Gives it a shape; zeroes the values unless the shape stays the same.
   void resize(int64_t rows, int64_t columns, int64_t width, int parts) {
     const int64_t depth = round_up(rows, kTileDepth) / kTileDepth;
-    if (depth == depth_ && columns == columns_ && width == width_ && parts == parts_) {
+    if (rows == rows_ && columns == columns_ && width == width_ && parts == parts_) {
       return;
     }
     data_.assign_zeros(parts * ((columns + width - 1) / width) * round_up(width, kTileDepth) *
                        depth * kTileDepth);
+    rows_ = rows;
     depth_ = depth;
     columns_ = columns;
     width_ = width;
@@ -84,7 +87,6 @@ class RightTiles {
 
   void zero() { std::fill_n(data_.data(), parts_ * part_stride(), Bf16{}); }
 
-  bool empty() const { return depth_ == 0; }
   int parts() const { return parts_; }
   int64_t columns() const { return columns_; }
   int64_t width() const { return width_; }
@@ -112,6 +114,7 @@ class RightTiles {
 
  private:
   AlignedArray<Bf16> data_;
+  int64_t rows_ = 0;
   int64_t depth_ = 0;
   int64_t columns_ = 0;
   int64_t width_ = kPanel;

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/targets.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {
 
@@ -17,7 +19,7 @@ namespace unroll::cpu::HWY_NAMESPACE {
 /// row to row.
 inline HWY_ATTR void transpose_16x16(const uint32_t* from, int64_t from_stride, uint32_t* to,
                                      int64_t to_stride) {
-#if HWY_TARGET == HWY_AVX3
+#if UNROLL_AVX512
   // Pairs of values, pairs of pairs, and then 128-bit quarters change places: 64 shuffles, where
   // 256 loads and stores would take four times as long.
   __m512i a[16];
