@@ -83,6 +83,33 @@ class Fused : public ::testing::TestWithParam<ModelConfig> {
     fused_ = std::make_unique<FusedModel>(std::move(other), config);
   }
 
+  // The fused model's loss, state and gradients on so many threads.
+  std::vector<torch::Tensor> results(const Batch& batch, int threads) {
+    const int before = torch::get_num_threads();
+    torch::set_num_threads(threads);
+    for (const auto& [name, weight] : fused_->weights()) {
+      weight.mutable_grad().reset();
+    }
+    const auto [loss, after] = fused_->loss(batch, fused_->begin_state(batch.X.size(0)));
+    loss.backward();
+    torch::set_num_threads(before);
+    std::vector<torch::Tensor> result{loss.detach(), after[0].detach()};
+    for (const auto& [name, weight] : fused_->weights()) {
+      result.push_back(weight.grad());
+    }
+    return result;
+  }
+
+  void expect_same_bits_whatever_the_threads(const Batch& batch) {
+    const auto one = results(batch, 1);
+    for (const int threads : {2, 3}) {
+      const auto more = results(batch, threads);
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        EXPECT_TRUE(torch::equal(more[i], one[i])) << threads << " threads, tensor " << i;
+      }
+    }
+  }
+
   void expect_same_gradients(double tolerance) const {
     const auto expected = plain_->weights();
     const auto actual = fused_->weights();
@@ -163,7 +190,6 @@ TEST_P(Fused, TheUpstreamGradientScalesTheGradients) {
 
 TEST_P(Fused, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
   at::manual_seed(5);
-  const int before = torch::get_num_threads();
   // Many sequences, which are shared out, and few, whose units are: 7 are below 8 a thread, and 280
   // units make a step of every cell worth it.
   for (const auto& shape : {Shape{32, 6, 28, 130}, Shape{7, 4, 30, 280}}) {
@@ -171,25 +197,10 @@ TEST_P(Fused, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
     make(shape);
     const auto batch = random_batch(shape);
     plain_->loss(batch, plain_->begin_state(shape.B)).first.backward();
-    std::vector<std::vector<torch::Tensor>> results;
+    expect_same_bits_whatever_the_threads(batch);
     for (const int threads : {1, 2, 3}) {
-      torch::set_num_threads(threads);
-      for (const auto& [name, weight] : fused_->weights()) {
-        weight.mutable_grad().reset();
-      }
-      const auto [loss, after] = fused_->loss(batch, fused_->begin_state(shape.B));
-      loss.backward();
+      results(batch, threads);
       expect_same_gradients(kTolerance);
-      results.push_back({loss.detach(), after[0].detach()});
-      for (const auto& [name, weight] : fused_->weights()) {
-        results.back().push_back(weight.grad());
-      }
-    }
-    torch::set_num_threads(before);
-    for (const auto& result : results) {
-      for (std::size_t i = 0; i < result.size(); ++i) {
-        EXPECT_TRUE(torch::equal(result[i], results[0][i])) << "tensor " << i;
-      }
     }
   }
 }
@@ -411,33 +422,12 @@ TEST_P(FusedInBf16, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
     GTEST_SKIP() << "this CPU has no AMX";
   }
   at::manual_seed(5);
-  const int before = torch::get_num_threads();
   for (const auto precision : {Precision::kBf16x3, Precision::kBf16}) {
     // Shared out by tiles of 16 sequences, and by units.
     for (const auto& shape : {Shape{96, 4, 28, 130}, Shape{20, 4, 30, 280}}) {
       SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
       make(shape, precision);
-      const auto batch = random_batch(shape);
-      std::vector<torch::Tensor> first;
-      for (const int threads : {1, 2, 3}) {
-        torch::set_num_threads(threads);
-        for (const auto& [name, weight] : fused_->weights()) {
-          weight.mutable_grad().reset();
-        }
-        const auto [loss, after] = fused_->loss(batch, fused_->begin_state(shape.B));
-        loss.backward();
-        std::vector<torch::Tensor> result{loss.detach(), after[0].detach()};
-        for (const auto& [name, weight] : fused_->weights()) {
-          result.push_back(weight.grad());
-        }
-        if (first.empty()) {
-          first = result;
-        }
-        for (std::size_t i = 0; i < result.size(); ++i) {
-          EXPECT_TRUE(torch::equal(result[i], first[i])) << threads << " threads, tensor " << i;
-        }
-      }
-      torch::set_num_threads(before);
+      expect_same_bits_whatever_the_threads(random_batch(shape));
     }
   }
 }

@@ -129,8 +129,7 @@ HWY_NOINLINE void end_term(TileProgress& work) {
   }
 }
 
-// One step in depth. What goes on between two of them has the first-level cache and the order of
-// execution to itself as far as this is short.
+// One step in depth, after which the unit works on while the caller does something else.
 template <int kParts, int kRows, int kColumns>
 void step_of(TileProgress& work) {
   TileUnit unit;
@@ -153,7 +152,7 @@ void begin(TileProgress& work) {
                                              : TileShape::kOther;
 }
 
-// Points to the columns that come next.
+// Begins the columns that come next.
 void begin_columns(TileProgress& work) {
   using Begin = void (*)(TileProgress&);
   static constexpr Begin kOneRow[2][4] = {
