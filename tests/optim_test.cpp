@@ -36,6 +36,39 @@ TEST(Sgd, SubtractsTheGradientAndZeroesIt) {
   EXPECT_TRUE(torch::equal(params[0], torch::tensor({-0.125F, 0.25F})));
 }
 
+TEST(Sgd, FloatsMoveByTheSameBitsAsAnyOtherTensor) {
+  at::manual_seed(1);
+  const auto gradient = torch::randn({7, 31});
+  const auto plain = params_with({gradient});
+  sgd(plain, 0.3, 1);
+  // A gradient that does not lie as one array takes LibTorch's own way.
+  auto other = params_with({gradient});
+  other[0].mutable_grad() = gradient.t().contiguous().t();
+  sgd(other, 0.3, 1);
+  EXPECT_TRUE(torch::equal(plain[0], other[0]));
+}
+
+TEST(Sgd, AutogradSeesThatAWeightHasChanged) {
+  const auto params = params_with({torch::ones({2})});
+  const auto loss = (params[0] * params[0]).sum();
+  sgd(params, 0.5, 1);
+  EXPECT_THROW(loss.backward(), c10::Error);
+}
+
+TEST(GradClipping, FloatsAreClippedAsDoublesAre) {
+  at::manual_seed(2);
+  const auto a = torch::randn({30, 40});
+  const auto b = torch::randn({50});
+  const auto norm = torch::cat({a.flatten(), b}).to(torch::kFloat64).norm().item<double>();
+  for (const double theta : {norm / 7, norm * 1.001}) {
+    const auto params = params_with({a, b});
+    EXPECT_NEAR(grad_clipping(params, theta).item<double>(), norm, 1e-5 * norm);
+    const double factor = std::min(1.0, theta / norm);
+    EXPECT_TRUE(all_close(params[0].grad(), a * factor, 1e-6));
+    EXPECT_TRUE(all_close(params[1].grad(), b * factor, 1e-6));
+  }
+}
+
 TEST(GradClipping, OneNormOverAllParametersIsScaledToTheBound) {
   at::manual_seed(0);
   const auto a = torch::randn({3, 4}, torch::kFloat64);

@@ -1,16 +1,20 @@
 #include "unroll/optim.h"
 
 #include <fmt/format.h>
+#include <torch/csrc/autograd/variable.h>
 #include <torch/nn/module.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/optimizer.h>
 #include <torch/optim/sgd.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 #include <utility>
 
+#include "kernels/cpu/vector_ops.h"
 #include "parse_enum.h"
 #include "unroll/error.h"
 
@@ -25,6 +29,39 @@ std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
     }
   }
   return grads;
+}
+
+// One array of floats that the CPU's kernels can take as it lies in memory.
+bool is_plain(const torch::Tensor& tensor) {
+  return tensor.is_cpu() && tensor.scalar_type() == torch::kFloat32 && tensor.is_contiguous();
+}
+
+// p -= lr * its gradient: to the bit what p.sub_() does, in a fraction of the time.
+void descend(const torch::Tensor& p, double lr) {
+  const auto& grad = p.grad();
+  if (!is_plain(p) || !is_plain(grad)) {
+    p.sub_(grad, lr);
+    return;
+  }
+  cpu::subtract_scaled(grad.const_data_ptr<float>(), static_cast<float>(lr),
+                       p.mutable_data_ptr<float>(), p.numel());
+  torch::autograd::impl::bump_version(p);
+}
+
+// Scales the gradients so that their norm is at most theta, if that is > 0; gives the norm before.
+float clip_plain(const std::vector<torch::Tensor>& grads, double theta) {
+  double squares = 0;
+  for (const auto& grad : grads) {
+    squares += cpu::sum_of_squares(grad.const_data_ptr<float>(), grad.numel());
+  }
+  const auto norm = static_cast<float>(std::sqrt(squares));
+  const float factor = static_cast<float>(theta) / norm;
+  if (theta > 0 && !(factor >= 1)) {
+    for (const auto& grad : grads) {
+      cpu::scale(factor, grad.mutable_data_ptr<float>(), grad.numel());
+    }
+  }
+  return norm;
 }
 
 // SGD without momentum, which remembers nothing between steps.
@@ -53,7 +90,7 @@ class ScratchSgd : public PlainSgd {
     const torch::NoGradGuard no_grad;
     for (const auto& p : params_) {
       if (p.grad().defined()) {
-        p.sub_(p.grad(), lr_);
+        descend(p, lr_);
       }
     }
   }
@@ -144,7 +181,7 @@ void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size
   const torch::NoGradGuard no_grad;
   for (const auto& p : params) {
     if (p.grad().defined()) {
-      p.sub_(p.grad(), lr / static_cast<double>(batch_size));
+      descend(p, lr / static_cast<double>(batch_size));
       p.grad().zero_();
     }
   }
@@ -155,6 +192,9 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
   auto grads = gradients(params);
   if (grads.empty()) {
     return torch::zeros({});
+  }
+  if (std::all_of(grads.begin(), grads.end(), is_plain)) {
+    return torch::full({}, clip_plain(grads, theta), torch::kFloat32);
   }
   auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
   if (theta > 0) {

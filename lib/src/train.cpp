@@ -26,9 +26,6 @@ void begin_sums(Sums& sums, torch::Device device) {
 
 // Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
 void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& nonfinite) {
-  if (nonfinite.is_cpu() && !nonfinite.item<bool>()) {
-    return;  // nothing to wait for
-  }
   for (const auto& p : params) {
     if (p.grad().defined()) {
       p.grad().masked_fill_(nonfinite, 0);
@@ -59,17 +56,21 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
   lap(seconds_.backward);
 
   const torch::NoGradGuard no_grad;
-  const auto norm = grad_clipping(params_, clip_);
-  const auto nonfinite = torch::isfinite(norm).logical_not();
-  mask_gradients(params_, nonfinite);
-  updater_.step();
-
   auto& sums = progress_.sums;
   begin_sums(sums, batch.X.device());
+  const auto norm = grad_clipping(params_, clip_);
+  // On a CPU there is nothing to wait for, and a tensor's operation costs more than the question.
+  const bool known_finite = norm.is_cpu() && std::isfinite(norm.item<double>());
+  if (!known_finite) {
+    const auto nonfinite = torch::isfinite(norm).logical_not();
+    mask_gradients(params_, nonfinite);
+    sums.nonfinite.add_(nonfinite);
+  }
+  updater_.step();
+
   const int64_t tokens = batch.Y.numel();
   sums.loss.add_(loss.detach(), tokens);
   sums.grad_norm.add_(norm);
-  sums.nonfinite.add_(nonfinite);
   sums.tokens += tokens;
   ++sums.steps;
   progress_.carry = detach(new_state);

@@ -18,6 +18,7 @@
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/softmax.h"
 #include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/vector_ops.h"
 
 // The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28,
 // on each instruction set.
@@ -227,6 +228,18 @@ void SoftmaxCrossEntropy(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * kSteps * kBatch);
 }
 
+// An update of the weights: the norm of their gradient, then a step along it.
+void Update(benchmark::State& state) {
+  constexpr int64_t kSize = kHidden * kHidden;
+  const std::vector<float> gradient(kSize, 1e-3F);
+  std::vector<float> weights(kSize, 1);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(sum_of_squares(gradient.data(), kSize));
+    subtract_scaled(gradient.data(), 1e-3F, weights.data(), kSize);
+  }
+  state.SetBytesProcessed(state.iterations() * 4 * kSize * static_cast<int64_t>(sizeof(float)));
+}
+
 void SumRows(benchmark::State& state) {
   const auto parts = static_cast<int>(state.range(0));
   Activations dz;
@@ -283,6 +296,7 @@ int main(int argc, char** argv) {
   on_each_target("SoftmaxCrossEntropy", SoftmaxCrossEntropy, {0});
   on_each_target("Pack", Pack, {0, 1, 2});
   on_each_target("SumRows", SumRows, {0, 1, 2});
+  on_each_target("Update", Update, {0});
   if (has_tile_unit()) {
     for (const int64_t parts : {1, 2}) {
       for (const int64_t rows : {16, 32}) {
