@@ -13,10 +13,16 @@
 namespace unroll::app {
 
 void generate(int argc, const char* const* argv) {
-  Options options("generate", "Continues a prompt with the most likely tokens.");
+  Options options("generate",
+                  "Continues a prompt: with the most likely tokens, or with drawn ones.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
       .list("prompt", "text to continue (required); repeatable", "TEXT")
       .value("length", "tokens to continue by", "N", fmt::to_string(TrainOptions{}.predict));
+  options.group("Sampling")
+      .value("temperature", "0: the most likely token; 1: drawn as learned; between: closer to it",
+             "T", "0")
+      .value("samples", "texts for each prompt, all of them one batch", "N", "1")
+      .value("seed", "of the draws", "N", "0");
   add_machine_options(options);
   if (!options.parse(argc, argv)) {
     return;
@@ -36,6 +42,22 @@ void generate(int argc, const char* const* argv) {
       throw UsageError("prompt must have at least one token, got ''");
     }
   }
+  const int64_t seed = options.integer("seed");
+  if (seed < 0) {
+    throw UsageError(fmt::format("--seed must be >= 0, got {}", seed));
+  }
+  const GenerateOptions request{.temperature = options.number("temperature"),
+                                .seed = static_cast<uint64_t>(seed)};
+  check(request);
+  const int64_t samples = options.integer("samples");
+  if (samples < 1) {
+    throw UsageError(fmt::format("--samples must be >= 1, got {}", samples));
+  }
+  if (samples > 1 && request.temperature == 0) {
+    throw UsageError(fmt::format(
+        "--samples {} would be the same text {} times; give a --temperature above 0, such as 0.8",
+        samples, samples));
+  }
   check_machine_options(options);
   const auto path = options.path("checkpoint");
 
@@ -43,7 +65,11 @@ void generate(int argc, const char* const* argv) {
   const auto checkpoint = load_checkpoint(path);
   const auto fitted = fit_prompts(options, prompts, checkpoint.text.normalize, checkpoint.vocab);
   const auto net = make_model(checkpoint, device);
-  for (const auto& text : predict_ch8(fitted, length, *net, checkpoint.vocab)) {
+  std::vector<std::string> batch;
+  for (const auto& prompt : fitted) {
+    batch.insert(batch.end(), static_cast<std::size_t>(samples), prompt);
+  }
+  for (const auto& text : unroll::generate(batch, length, *net, checkpoint.vocab, request)) {
     fmt::print("{}\n", text);
   }
 }

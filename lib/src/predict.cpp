@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <random>
+#include <span>
 
 #include "unroll/error.h"
 
@@ -23,10 +26,68 @@ std::vector<std::string> tokens_of(std::string_view prompt, TokenKind kind) {
   return tokens;
 }
 
+// Takes the next token of one sequence. Its draws are the same on every machine: the generator and
+// its seeding are the standard's, and the rest is done here.
+class Sampler {
+ public:
+  Sampler(const GenerateOptions& options, std::size_t sequence)
+      : temperature_(options.temperature) {
+    if (temperature_ > 0) {
+      std::seed_seq seed{options.seed & 0xFFFFFFFFU, options.seed >> 32U,
+                         static_cast<uint64_t>(sequence)};
+      generator_.seed(seed);
+    }
+  }
+
+  int64_t operator()(std::span<const float> logits) {
+    const auto most = std::max_element(logits.begin(), logits.end());
+    if (temperature_ == 0) {
+      return most - logits.begin();
+    }
+    weights_.resize(logits.size());
+    double total = 0;
+    for (std::size_t v = 0; v < logits.size(); ++v) {
+      const double below = static_cast<double>(logits[v]) - static_cast<double>(*most);
+      weights_[v] = std::exp(below / temperature_);
+      total += weights_[v];
+    }
+    if (!std::isfinite(total)) {
+      throw Error("the model's logits are not finite; its training has diverged");
+    }
+    constexpr double kUnit = 0x1p-53;
+    double left = static_cast<double>(generator_() >> 11U) * kUnit * total;
+    std::size_t last = 0;  // of those that can be drawn
+    for (std::size_t v = 0; v < weights_.size(); ++v) {
+      if (weights_[v] > 0) {
+        last = v;
+        left -= weights_[v];
+        if (left < 0) {
+          break;
+        }
+      }
+    }
+    return static_cast<int64_t>(last);
+  }
+
+ private:
+  double temperature_;
+  std::mt19937_64 generator_;
+  std::vector<double> weights_;
+};
+
 }  // namespace
 
-std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
-                                     SequenceModel& net, const Vocab& vocab) {
+void check(const GenerateOptions& options) {
+  if (!std::isfinite(options.temperature) || options.temperature < 0) {
+    throw UsageError(fmt::format("temperature must be >= 0 (0 takes the most likely token), got {}",
+                                 options.temperature));
+  }
+}
+
+std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                  SequenceModel& net, const Vocab& vocab,
+                                  const GenerateOptions& options) {
+  check(options);
   if (num_preds < 0) {
     throw UsageError(fmt::format("tokens to predict must be >= 0, got {}", num_preds));
   }
@@ -45,17 +106,20 @@ std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, i
   const auto predictions = static_cast<std::size_t>(num_preds);
   const std::size_t steps = prefixes.empty() ? 0 : longest - 1 + predictions;
   const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
+  std::vector<Sampler> samplers;
+  for (std::size_t i = 0; i < prefixes.size(); ++i) {
+    samplers.emplace_back(options, i);
+  }
   std::vector<int64_t> fed(outputs.size());
   for (std::size_t t = 0; t < steps; ++t) {
     std::transform(outputs.begin(), outputs.end(), fed.begin(), [&](const auto& tokens) {
       return t < tokens.size() ? tokens[t] : tokens.back();
     });
     const auto logits = decoder->step(fed);
-    const auto V = static_cast<std::ptrdiff_t>(logits.size() / outputs.size());
+    const std::size_t V = logits.size() / outputs.size();
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (t + 1 == outputs[i].size() && outputs[i].size() < prefix_sizes[i] + predictions) {
-        const auto row = logits.begin() + static_cast<std::ptrdiff_t>(i) * V;
-        outputs[i].push_back(std::max_element(row, row + V) - row);
+        outputs[i].push_back(samplers[i](logits.subspan(i * V, V)));
       }
     }
   }
@@ -70,6 +134,11 @@ std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, i
     }
   }
   return texts;
+}
+
+std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                     SequenceModel& net, const Vocab& vocab) {
+  return generate(prefixes, num_preds, net, vocab, {});
 }
 
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,

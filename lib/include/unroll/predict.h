@@ -26,6 +26,25 @@ std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceMode
 std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
                                      SequenceModel& net, const Vocab& vocab);
 
+/// How the next token is taken from the logits.
+struct GenerateOptions {
+  /// 0: the most likely token, as in the notebook. Above: drawn from softmax(logits / temperature),
+  /// so that 1 is what the model has learned and less keeps closer to the likely tokens.
+  double temperature = 0;
+  uint64_t seed = 0;  ///< of the draws
+};
+
+/// Throws UsageError unless the temperature is finite and >= 0.
+void check(const GenerateOptions& options);
+
+/// predict_ch8 for several prefixes as one batch, with the tokens taken as `options` say.
+///
+/// The draws of the prefix at index i depend on the seed and on i alone: asking for more samples
+/// leaves the first ones as they were. Throws Error when a logit is not a number.
+std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                  SequenceModel& net, const Vocab& vocab,
+                                  const GenerateOptions& options);
+
 /// A prompt as the training text was written: lower case under Normalize::kLetters.
 std::string normalize_prompt(std::string_view prompt, Normalize normalize);
 
