@@ -3,6 +3,8 @@
 #include <ATen/Context.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -21,8 +23,8 @@ namespace unroll::app {
 void compare(int argc, const char* const* argv) {
   Options options(
       "compare",
-      "Gives the scratch and the concise model the same weights, measures how far apart "
-      "they compute, and trains both on the same batches.");
+      "Gives the scratch, the concise and the fused model the same weights, measures how far "
+      "from scratch the other two compute, and trains all on the same batches.");
   CompareOptions request;
   add_corpus_options(options);
   options.group("Model")
@@ -33,7 +35,7 @@ void compare(int argc, const char* const* argv) {
   add_train_options(options, request.train);
   add_machine_options(options);
   options.group("Output")
-      .value("plot", "draw both perplexities", "FILE.svg|.png")
+      .value("plot", "draw the perplexities; fused lies on scratch", "FILE.svg|.png")
       .flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
   if (!options.parse(argc, argv)) {
@@ -68,8 +70,10 @@ void compare(int argc, const char* const* argv) {
   std::optional<Plot> plot;
   if (options.given("plot")) {
     PlotOptions plot_options;
-    plot_options.legend = {std::string(to_string(ModelKind::kScratch)),
-                           std::string(to_string(ModelKind::kConcise))};
+    plot_options.legend.clear();
+    for (const auto model : kComparedModels) {
+      plot_options.legend.emplace_back(to_string(model));
+    }
     plot_options.xmin = 1;
     plot.emplace(options.path("plot"), plot_options, progress);
   }
@@ -81,7 +85,9 @@ void compare(int argc, const char* const* argv) {
       check_interrupt(at);
       progress.show(at, batches);
     };
-    const std::size_t curve = model.model == ModelKind::kScratch ? 0 : 1;
+    const auto curve = static_cast<std::size_t>(
+        std::distance(kComparedModels.begin(),
+                      std::find(kComparedModels.begin(), kComparedModels.end(), model.model)));
     callbacks.on_epoch = [&, curve](const EpochStats& stats) {
       progress.show(stats);
       if (plot) {

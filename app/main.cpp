@@ -26,7 +26,8 @@ struct Command {
 constexpr std::array kCommands{
     Command{"train", unroll::app::train, "trains a model on a text and continues two prompts"},
     Command{"generate", unroll::app::generate, "continues a prompt from a checkpoint"},
-    Command{"compare", unroll::app::compare, "puts the scratch and the concise model side by side"},
+    Command{"compare", unroll::app::compare,
+            "puts the scratch, the concise and the fused model side by side"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},
     Command{"info", unroll::app::info, "shows what a checkpoint or this build holds"},
 };

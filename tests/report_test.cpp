@@ -79,17 +79,22 @@ TEST(Report, LogLineHasEveryKey) {
 
 Comparison comparison_of(const std::vector<double>& perplexities) {
   Comparison comparison;
-  comparison.differences = {1e-7, 2e-7, 3e-8};
-  comparison.models = {{{.model = ModelKind::kScratch, .gru_reset = {}}, result_of(perplexities)},
-                       {{.model = ModelKind::kConcise, .gru_reset = {}}, result_of(perplexities)}};
+  comparison.models = {
+      {{.model = ModelKind::kScratch, .gru_reset = {}}, {}, result_of(perplexities)},
+      {{.model = ModelKind::kConcise, .gru_reset = {}},
+       {1e-7, 2e-7, 3e-8},
+       result_of(perplexities)},
+      {{.model = ModelKind::kFused, .gru_reset = {}}, {4e-7, 5e-7, 6e-8}, result_of(perplexities)}};
   return comparison;
 }
 
 TEST(Report, TableHasDifferencesPerplexitiesSpeedsAndPredictions) {
   const auto text = table(comparison_of({3.25, 2.125}));
-  for (const char* expected : {"logits 1.0e-07", "states 2.0e-07", "gradients 3.0e-08",
-                               "scratch perplexity", "concise perplexity", "3.2500", "2.1250",
-                               "1500.0", "scratch: time \"traveller\"", "concise: caf\xc3\xa9"}) {
+  for (const char* expected :
+       {"  concise  logits 1.0e-07, states 2.0e-07, gradients 3.0e-08\n",
+        "  fused    logits 4.0e-07, states 5.0e-07, gradients 6.0e-08\n", "scratch perplexity",
+        "concise perplexity", "fused perplexity", "3.2500", "2.1250", "1500.0",
+        "scratch: time \"traveller\"", "concise: caf\xc3\xa9", "fused:   caf\xc3\xa9"}) {
     EXPECT_THAT(text, HasSubstr(expected));
   }
 }
@@ -104,13 +109,16 @@ TEST(Report, TableOfManyEpochsShowsTheFirstAndTheLastAndFewBetween) {
   EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 30);
 }
 
-TEST(Report, ComparisonAsJsonHasBothModels) {
+TEST(Report, ComparisonAsJsonHasAllModels) {
   const auto json = Json::parse(to_json(comparison_of({3, 2})));
   EXPECT_EQ(json.at("differences"),
             Json({{"logits", 1e-7}, {"states", 2e-7}, {"gradients", 3e-8}}));
-  ASSERT_EQ(json.at("models").size(), 2U);
+  EXPECT_EQ(json.at("fused_differences"),
+            Json({{"logits", 4e-7}, {"states", 5e-7}, {"gradients", 6e-8}}));
+  ASSERT_EQ(json.at("models").size(), 3U);
   EXPECT_EQ(json["models"][0].at("model"), "scratch");
   EXPECT_EQ(json["models"][1].at("model"), "concise");
+  EXPECT_EQ(json["models"][2].at("model"), "fused");
   for (const auto& model : json["models"]) {
     EXPECT_EQ(model.at("perplexity_by_epoch"), Json({3.0, 2.0}));
     EXPECT_EQ(model.at("perplexity"), 2.0);

@@ -3,7 +3,6 @@
 #include <cmath>
 #include <memory>
 #include <tuple>
-#include <utility>
 
 #include "unroll/error.h"
 #include "unroll/scratch_weights.h"
@@ -11,15 +10,20 @@
 namespace unroll {
 namespace {
 
-ModelConfig scratch_of(const CompareOptions& options) {
+ModelConfig config_of(ModelKind model, const CompareOptions& options) {
   ModelConfig config;
-  config.model = ModelKind::kScratch;
+  config.model = model;
   config.cell = options.cell;
   config.hidden = options.hidden;
   if (options.cell == Cell::kGru) {
     config.gru_reset = GruReset::kAfter;
   }
   return config;
+}
+
+// The fused model's weights are laid out as the scratch model's.
+NamedTensors weights_for(const ModelConfig& config, const NamedTensors& scratch) {
+  return config.model == ModelKind::kConcise ? concise_weights(config.cell, scratch) : scratch;
 }
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
@@ -72,7 +76,9 @@ void check(const CompareOptions& options) {
   if (options.cell == Cell::kMlp) {
     throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
   }
-  check(scratch_of(options));
+  for (const auto model : kComparedModels) {
+    check(config_of(model, options));
+  }
   check(options.train);
 }
 
@@ -80,23 +86,20 @@ Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
                    const CompareOptions& options,
                    const std::function<TrainCallbacks(const ModelConfig&)>& callbacks) {
   check(options);
-  const auto scratch_config = scratch_of(options);
-  auto concise_config = scratch_config;
-  concise_config.model = ModelKind::kConcise;
-
+  const auto scratch_config = config_of(ModelKind::kScratch, options);
   const auto scratch = make_model(scratch_config, vocab.size(), train_iter.device());
-  const auto concise = make_model(concise_config, vocab.size(), train_iter.device());
-  load_weights(*concise, concise_weights(options.cell, scratch->weights()));
+  const auto first = train_iter.epoch(0)[0];
+  const auto expected = run(*scratch, scratch_config, first);
 
   Comparison comparison;
-  const auto first = train_iter.epoch(0)[0];
-  comparison.differences =
-      differences(run(*scratch, scratch_config, first), run(*concise, concise_config, first));
-  for (const auto& [config, net] :
-       {std::pair{scratch_config, scratch.get()}, std::pair{concise_config, concise.get()}}) {
-    comparison.models.push_back(
-        {config, train_ch8(*net, train_iter, vocab, options.train,
-                           callbacks ? callbacks(config) : TrainCallbacks{})});
+  for (const auto model : kComparedModels) {
+    const auto config = config_of(model, options);
+    const auto net = make_model(config, vocab.size(), train_iter.device());
+    load_weights(*net, weights_for(config, scratch->weights()));
+    const auto apart = differences(expected, run(*net, config, first));
+    comparison.models.push_back({config, apart,
+                                 train_ch8(*net, train_iter, vocab, options.train,
+                                           callbacks ? callbacks(config) : TrainCallbacks{})});
   }
   return comparison;
 }

@@ -24,6 +24,12 @@ Json to_json_object(const ModelConfig& config) {
           {"precision", to_string(config.precision)}};
 }
 
+Json to_json_object(const Differences& differences) {
+  return {{"logits", differences.logits},
+          {"states", differences.states},
+          {"gradients", differences.gradients}};
+}
+
 }  // namespace
 
 std::string summary(const TrainReport& report) {
@@ -55,13 +61,18 @@ std::string log_line(const EpochStats& stats) {
 }
 
 std::string table(const Comparison& comparison) {
-  const auto& differences = comparison.differences;
-  std::string text = fmt::format(
-      "From the same weights, on the first batch, the largest difference of\n"
-      "  logits {:.1e}, states {:.1e}, gradients {:.1e}\n"
-      "While training they drift apart: torch::nn has two biases a gate, each with the whole "
-      "gradient.\n\n",
-      differences.logits, differences.states, differences.gradients);
+  std::string text =
+      "From the same weights, on the first batch, the largest differences from scratch:\n";
+  for (const auto& model : comparison.models) {
+    if (model.config.model != ModelKind::kScratch) {
+      text += fmt::format("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
+                          to_string(model.config.model), model.differences.logits,
+                          model.differences.states, model.differences.gradients);
+    }
+  }
+  text +=
+      "While training, concise drifts away: torch::nn has two biases a gate, each with the whole "
+      "gradient.\n\n";
 
   text += fmt::format("{:>8}", "epoch");
   for (const auto& model : comparison.models) {
@@ -91,18 +102,22 @@ std::string table(const Comparison& comparison) {
   text += '\n';
   for (const auto& model : comparison.models) {
     for (const auto& prediction : model.training.predictions) {
-      text += fmt::format("\n{}: {}", to_string(model.config.model), prediction);
+      text +=
+          fmt::format("\n{:<9}{}", fmt::format("{}:", to_string(model.config.model)), prediction);
     }
   }
   return text;
 }
 
 std::string to_json(const Comparison& comparison) {
-  Json json{{"differences",
-             {{"logits", comparison.differences.logits},
-              {"states", comparison.differences.states},
-              {"gradients", comparison.differences.gradients}}},
-            {"models", Json::array()}};
+  Json json;
+  for (const auto& model : comparison.models) {
+    if (model.config.model != ModelKind::kScratch) {
+      json[model.config.model == ModelKind::kConcise ? "differences" : "fused_differences"] =
+          to_json_object(model.differences);
+    }
+  }
+  json["models"] = Json::array();
   for (const auto& model : comparison.models) {
     Json perplexities = Json::array();
     for (const auto& epoch : model.training.epochs) {

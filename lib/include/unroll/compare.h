@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <array>
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,17 +14,22 @@
 
 namespace unroll {
 
-/// What is compared: the scratch and the concise model of one cell.
+/// The models that are compared, in this order.
+inline constexpr std::array kComparedModels{ModelKind::kScratch, ModelKind::kConcise,
+                                            ModelKind::kFused};
+
+/// What is compared: the scratch, the concise and the fused model of one cell.
 struct CompareOptions {
   Cell cell = Cell::kRnn;  ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
   int64_t hidden = 512;    ///< H
-  TrainOptions train = {.epochs = 20};  ///< the training, the same for both
+  TrainOptions train = {.epochs = 20};  ///< the training, the same for all
 };
 
-/// Throws UsageError unless the cell exists in both models and every value is in range.
+/// Throws UsageError unless the cell exists in all models and every value is in range.
 void check(const CompareOptions& options);
 
-/// Largest absolute differences between the two models from the same weights on the first batch.
+/// Largest absolute differences of a model from the scratch model, from the same weights on the
+/// first batch.
 struct Differences {
   double logits = 0;     ///< of the first batch
   double states = 0;     ///< after the first batch
@@ -32,21 +38,23 @@ struct Differences {
 
 /// One of the models and what its training came to.
 struct ComparedModel {
-  ModelConfig config;    ///< which model
-  TrainResult training;  ///< its epochs and predictions
+  ModelConfig config;       ///< which model
+  Differences differences;  ///< from the scratch model
+  TrainResult training;     ///< its epochs and predictions
 };
 
 /// What a comparison came to.
 struct Comparison {
-  Differences differences;
-  std::vector<ComparedModel> models;  ///< scratch, concise
+  std::vector<ComparedModel> models;  ///< as in kComparedModels
 };
 
-/// Draws a scratch model, copies its weights into a concise one, measures how far apart they
-/// compute, then trains both on the same batches, on the batches' device.
+/// Draws a scratch model's weights, gives them to each of the models, measures how far from the
+/// scratch model it computes, and trains it, all on the same batches and on the batches' device.
 ///
-/// The perplexities of the two drift apart with the epochs: where the notebook has one bias a gate,
-/// torch::nn adds two, each with the whole gradient, so that their sum moves twice as far.
+/// The concise model's perplexity drifts from the scratch model's with the epochs: where the
+/// notebook has one bias a gate, torch::nn adds two, each with the whole gradient, so that their
+/// sum moves twice as far. The fused model has the scratch model's own weights and differs by
+/// rounding.
 ///
 /// `callbacks` is asked, before each model's training, what to call during it. Throws UsageError
 /// for the mlp cell and for options out of range, Error when training diverges.

@@ -34,7 +34,7 @@ std::string log_line(const EpochStats& stats);
 /// A comparison as a table with the predictions below it.
 std::string table(const Comparison& comparison);
 
-/// A comparison as one JSON object.
+/// A comparison as one JSON object: differences (concise from scratch), fused_differences, models.
 std::string to_json(const Comparison& comparison);
 
 /// Measurements as a table: median and range of tokens/s, the ratio to the first row, GFLOP/s and
