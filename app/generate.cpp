@@ -50,8 +50,9 @@ void generate(int argc, const char* const* argv) {
                                 .seed = static_cast<uint64_t>(seed)};
   check(request);
   const int64_t samples = options.integer("samples");
-  if (samples < 1) {
-    throw UsageError(fmt::format("--samples must be >= 1, got {}", samples));
+  constexpr int64_t kMostSamples = 100'000;  // all are in memory at once
+  if (samples < 1 || samples > kMostSamples) {
+    throw UsageError(fmt::format("--samples must be from 1 to {}, got {}", kMostSamples, samples));
   }
   if (samples > 1 && request.temperature == 0) {
     throw UsageError(fmt::format(

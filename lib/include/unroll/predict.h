@@ -40,7 +40,8 @@ void check(const GenerateOptions& options);
 /// predict_ch8 for several prefixes as one batch, with the tokens taken as `options` say.
 ///
 /// The draws of the prefix at index i depend on the seed and on i alone: asking for more samples
-/// leaves the first ones as they were. Throws Error when a logit is not a number.
+/// leaves the first ones as they were. Throws UsageError as predict_ch8 does and for bad options,
+/// Error when a token is to be drawn and the logits are not finite.
 std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
                                   SequenceModel& net, const Vocab& vocab,
                                   const GenerateOptions& options);

@@ -1,7 +1,6 @@
 #include "kernels/cpu/vector_ops.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <vector>
 
@@ -21,6 +20,8 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::ScalableTag<float>;
 constexpr Tag kTag;
+using OneTag = hn::CappedTag<float, 1>;
+constexpr OneTag kOne;
 
 // Calls vector(i) for each vector that lies within [begin, size), and one(i) for what is left.
 template <typename Vector, typename One>
@@ -78,7 +79,12 @@ void subtract_scaled(const float* values, float factor, float* to, int64_t size)
         const auto x = hn::LoadU(kTag, values + i);
         hn::StoreU(hn::NegMulAdd(by, x, hn::LoadU(kTag, to + i)), kTag, to + i);
       },
-      [&](int64_t i) { to[i] = std::fma(-factor, values[i], to[i]); });
+      // Rounded as in a vector, so that it does not matter where a thread's values end.
+      [&](int64_t i) HWY_ATTR {
+        const auto x = hn::LoadU(kOne, values + i);
+        const auto rest = hn::NegMulAdd(hn::Set(kOne, factor), x, hn::LoadU(kOne, to + i));
+        hn::StoreU(rest, kOne, to + i);
+      });
 }
 
 }  // namespace
