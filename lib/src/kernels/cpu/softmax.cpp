@@ -23,43 +23,59 @@ using Tag = hn::CappedTag<float, kBlock>;
 constexpr Tag kTag;
 constexpr int64_t kLanes = hn::MaxLanes(Tag());
 
+// The logarithms of so many sums are taken as that of their product. A sum is at least 1, since it
+// has exp(0) in it, and at most V < 2^31: their product stays finite.
+constexpr int64_t kSumsAtOnce = 32;
+
 double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const int64_t* labels,
                              float scale) {
   const int64_t V = logits.columns();
-  const int64_t padded = round_up(V, kBlock);
-  // Calls use(values) for each vector of a row.
+  const auto nothing = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+  // Calls use(values, v) for each vector of a row, which begins at column v.
   const auto for_each_vector = [&](int64_t r, const auto& use) HWY_ATTR {
     float* panel = logits.at(0, 0) + r * kPanel;
-    for (int64_t v = 0; v < padded; v += kPanel, panel += logits.panel_stride()) {
-      for (int64_t k = 0; k < std::min(kPanel, padded - v); k += kLanes) {
-        use(panel + k);
+    for (int64_t v = 0; v < V; v += kPanel, panel += logits.panel_stride()) {
+      const int64_t columns = std::min(kPanel, round_up(V - v, kBlock));
+      for (int64_t k = 0; k < columns; k += kLanes) {
+        use(panel + k, v + k);
       }
     }
   };
-  float* const last_block = logits.at(0, padded - kBlock);
+  // What stands past the last column takes no part in the maximum nor in the sum.
+  const auto load = [&](const float* values, int64_t v) HWY_ATTR {
+    const auto x = hn::Load(kTag, values);
+    if (HWY_LIKELY(v + kLanes <= V)) {
+      return x;
+    }
+    const auto left = static_cast<std::size_t>(std::max<int64_t>(0, V - v));
+    return hn::IfThenElse(hn::FirstN(kTag, left), x, nothing);
+  };
   double total = 0;
+  double product = 1;
   for (int64_t r = begin; r < end; ++r) {
-    // What stands past the last column takes no part in the maximum nor in the sum.
-    std::fill(last_block + r * kPanel + (V - (padded - kBlock)), last_block + r * kPanel + kBlock,
-              -std::numeric_limits<float>::infinity());
-    auto most = hn::Set(kTag, -std::numeric_limits<float>::infinity());
+    auto most = nothing;
     for_each_vector(
-        r, [&](const float* values) HWY_ATTR { most = hn::Max(most, hn::Load(kTag, values)); });
+        r, [&](const float* values, int64_t v) HWY_ATTR { most = hn::Max(most, load(values, v)); });
     const auto largest = hn::MaxOfLanes(kTag, most);
     float* const label = logits.at(0, labels[r]) + r * kPanel;
     const float label_logit = *label - hn::GetLane(largest);
     auto sums = hn::Zero(kTag);
-    for_each_vector(r, [&](float* values) HWY_ATTR {
-      const auto below = hn::Sub(hn::Load(kTag, values), largest);
+    for_each_vector(r, [&](float* values, int64_t v) HWY_ATTR {
+      const auto below = hn::Sub(load(values, v), largest);
       // Highway's Exp gives 0 for what is not a number
       const auto e = hn::IfThenElse(hn::Eq(below, below), hn::Exp(kTag, below), below);
       hn::Store(e, kTag, values);
       sums = hn::Add(sums, e);
     });
     const float sum = hn::GetLane(hn::SumOfLanes(kTag, sums));
-    total += std::log(static_cast<double>(sum)) - static_cast<double>(label_logit);
+    product *= static_cast<double>(sum);
+    if ((r - begin) % kSumsAtOnce == kSumsAtOnce - 1 || r + 1 == end) {
+      total += std::log(product);
+      product = 1;
+    }
+    total -= static_cast<double>(label_logit);
     const auto factor = hn::Set(kTag, scale / sum);
-    for_each_vector(r, [&](float* values) HWY_ATTR {
+    for_each_vector(r, [&](float* values, int64_t /*v*/) HWY_ATTR {
       hn::Store(hn::Mul(hn::Load(kTag, values), factor), kTag, values);
     });
     *label -= scale;
