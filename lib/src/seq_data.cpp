@@ -63,10 +63,7 @@ Batch Epoch::operator[](int64_t k) const {
   }
   const auto cut = [&](const torch::Tensor& tokens) {
     if (sampling_ != Sampling::kRandom) {
-      return tokens.narrow(0, first_row_, rows_)
-          .narrow(1, k * num_steps_, num_steps_)
-          .to(torch::kInt64)
-          .contiguous();
+      return tokens.narrow(1, k * num_steps_, num_steps_).to(torch::kInt64).contiguous();
     }
     const auto starts = starts_.narrow(0, k * batch_size_ + first_row_, rows_);
     const auto steps = torch::arange(num_steps_, starts.options());
@@ -86,6 +83,10 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
   const int64_t begin = rows_ * rank / world;
   part.first_row_ = first_row_ + begin;
   part.rows_ = rows_ * (rank + 1) / world - begin;
+  if (sampling_ != Sampling::kRandom) {
+    part.inputs_ = inputs_.narrow(0, begin, part.rows_);
+    part.labels_ = labels_.narrow(0, begin, part.rows_);
+  }
   return part;
 }
 

@@ -24,6 +24,16 @@ void begin_sums(Sums& sums, torch::Device device) {
   }
 }
 
+// sum += factor * value, both scalars on one device. On a CPU there is nothing to wait for, and a
+// tensor's operation costs more than the addition.
+void add_to(torch::Tensor& sum, const torch::Tensor& value, double factor = 1) {
+  if (sum.is_cpu()) {
+    *sum.mutable_data_ptr<double>() += factor * value.item<double>();
+  } else {
+    sum.add_(value, factor);
+  }
+}
+
 // Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
 void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& nonfinite) {
   for (const auto& p : params) {
@@ -69,8 +79,8 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
   updater_.step();
 
   const int64_t tokens = batch.Y.numel();
-  sums.loss.add_(loss.detach(), tokens);
-  sums.grad_norm.add_(norm);
+  add_to(sums.loss, loss.detach(), static_cast<double>(tokens));
+  add_to(sums.grad_norm, norm);
   sums.tokens += tokens;
   ++sums.steps;
   progress_.carry = detach(new_state);
