@@ -102,8 +102,9 @@ TEST_P(TilesOfEachTarget, PackedWeightsStandWhereProductsLookForThem) {
         auto W = values(K * hidden);
         const StridedMatrix matrix = g % 2 == 0 ? StridedMatrix{W.data(), K, hidden, hidden, 1}
                                                 : StridedMatrix{W.data(), K, hidden, 1, K};
-        pack(matrix, gates, g, 0, (K + kBlock - 1) / kBlock, packed);
-        pack_transposed(matrix, gates, g, 0, gates.blocks(), transposed);
+        const int64_t blocks = (K + kBlock - 1) / kBlock;
+        pack(matrix, gates, g, 0, blocks, packed);
+        pack_transposed(matrix, gates, g, 0, blocks, transposed);
         for (int64_t k = 0; k < K; ++k) {
           for (int64_t n = 0; n < hidden; ++n) {
             const double unit = unit_of(2) * std::abs(matrix(k, n));

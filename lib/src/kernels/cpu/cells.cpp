@@ -1,5 +1,7 @@
 #include "kernels/cpu/cells.h"
 
+#include <type_traits>
+
 #include "kernels/cpu/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -90,7 +92,14 @@ struct Float32 {
   using Gradient = ValuesView;
   static HWY_INLINE Vector gate(Vector x) { return sigmoid(x); }
   static HWY_INLINE Vector tanh_of(Vector x) { return hn::Tanh(kTag, x); }
-  static HWY_INLINE void go_on(TileWork* /*meanwhile*/) {}
+  // No products go on beside the formulas.
+  class Round {
+   public:
+    HWY_INLINE explicit Round(TileWork* /*meanwhile*/) {}
+    template <int turn>
+    HWY_INLINE void take() {}
+    HWY_INLINE void end() {}
+  };
 };
 template <int kParts>
 struct Tiles {
@@ -100,11 +109,7 @@ struct Tiles {
   // One part has 8 bits.
   static HWY_INLINE Vector gate(Vector x) { return sigmoid_by_tanh<kParts == 1>(x); }
   static HWY_INLINE Vector tanh_of(Vector x) { return quick_tanh<kParts == 1>(x); }
-  static HWY_INLINE void go_on(TileWork* meanwhile) {
-    if (meanwhile != nullptr) {
-      advance<kParts>(*meanwhile);
-    }
-  }
+  using Round = HWY_NAMESPACE::Round<kParts>;
 };
 
 // A block of units within a tile of the work.
@@ -120,14 +125,22 @@ class BlockOf {
     return gates.column(block_, gate);
   }
 
-  /// Calls formula(sums, b, k) for lane k of each sequence b.
+  /// Calls formula(sums, b, k) for lane k of each sequence b, or formula(sums, b, k, round) if it
+  /// takes the turns of the products meanwhile.
   template <typename Formula>
   HWY_INLINE void for_each_vector(const Formula& formula) const {
     for (int64_t i = 0; i < tile_.rows; ++i) {
+      typename Form::Round round(tile_.meanwhile);
       for (int64_t k = 0; k < kBlock; k += kLanes) {
-        formula(sums_ + i * tile_.stride + k, tile_.row + i, k);
+        const float* const sums = sums_ + i * tile_.stride + k;
+        if constexpr (std::is_invocable_v<Formula, const float*, int64_t, int64_t,
+                                          typename Form::Round&>) {
+          formula(sums, tile_.row + i, k, round);
+        } else {
+          formula(sums, tile_.row + i, k);
+        }
       }
-      Form::go_on(tile_.meanwhile);
+      round.end();
     }
   }
 
@@ -145,17 +158,29 @@ HWY_INLINE void for_each_vector(const CellTile& tile, const Row& row, const Form
     const float* const sums = tile.sums + i * tile.stride;
     const int64_t b = tile.row + i;
     const float* const of_row = row(b);
+    typename Form::Round round(tile.meanwhile);
     if (tile.blocks == kPanel / kBlock) {  // unrolled, so that all but the rows is known
+      constexpr int64_t kQuarter = kPanel / kTurns;
+      const auto quarter = [&](int64_t n) HWY_ATTR {
 #pragma GCC unroll 16
-      for (int64_t c = 0; c < kPanel; c += kLanes) {
-        formula(sums + c, b, of_row, c);
-      }
+        for (int64_t c = n * kQuarter; c < (n + 1) * kQuarter; c += kLanes) {
+          formula(sums + c, b, of_row, c);
+        }
+      };
+      quarter(0);
+      round.template take<0>();
+      quarter(1);
+      round.template take<1>();
+      quarter(2);
+      round.template take<2>();
+      quarter(3);
+      round.template take<3>();
     } else {
       for (int64_t c = 0; c < tile.blocks * kBlock; c += kLanes) {
         formula(sums + c, b, of_row, c);
       }
     }
-    Form::go_on(tile.meanwhile);
+    round.end();
   }
 }
 
@@ -240,12 +265,15 @@ void lstm_forward_in(const CellTile& tile, const CellInput& x, Activations& gate
     const ValuesView cell(c, t * tile.batch_size, block.column());
     const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
     const typename Form::State state(h, t + 1, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
       const auto I = Form::gate(hn::Add(load(sums), load(in)));
+      round.template take<0>();
       const auto F = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<1>();
       const auto O = Form::gate(hn::Add(load(sums + 2 * kBlock), load(in + 2 * kBlock)));
+      round.template take<2>();
       const auto G = Form::tanh_of(hn::Add(load(sums + 3 * kBlock), load(in + 3 * kBlock)));
       const auto C = hn::MulAdd(F, cell.load(b, k), hn::Mul(I, G));
       store(I, out);
@@ -253,6 +281,7 @@ void lstm_forward_in(const CellTile& tile, const CellInput& x, Activations& gate
       store(O, out + 2 * kBlock);
       store(G, out + 3 * kBlock);
       next_cell.store(b, k, C);
+      round.template take<3>();
       state.store(b, k, hn::Mul(O, Form::tanh_of(C)));
     });
   });
@@ -274,7 +303,7 @@ void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c, A
     const Gradient to_f(gates, t, block.column(kGates, 1));
     const Gradient to_o(gates, t, block.column(kGates, 2));
     const Gradient to_g(gates, t, block.column(kGates, 3));
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto I = load(gate);
       const auto F = load(gate + kBlock);
@@ -285,10 +314,14 @@ void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c, A
       const auto grad_h = outside.added_to(load(sums), b, k);
       const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
       to_i.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
+      round.template take<0>();
       to_f.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
+      round.template take<1>();
       to_o.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
+      round.template take<2>();
       to_g.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
       store(hn::Mul(grad_c, F), carried);
+      round.template take<3>();
     });
   });
 }
@@ -308,18 +341,22 @@ void gru_after_forward_in(const CellTile& tile, const CellInput& x, const Panels
     const typename Form::GruState before(h, t, block.column());
     const typename Form::GruState after(h, t + 1, block.column());
     const float* bias = b_hh.at(0, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
       const auto Z = Form::gate(hn::Add(load(sums), load(in)));
+      round.template take<0>();
       const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<1>();
       const auto P = hn::Add(load(sums + 2 * kBlock), load(bias + k));
       const auto N = Form::tanh_of(hn::MulAdd(R, P, load(in + 2 * kBlock)));
+      round.template take<2>();
       store(Z, out);
       store(R, out + kBlock);
       store(N, out + 2 * kBlock);
       product.store(b, k, P);
       after.store(b, k, mix(Z, before.load(b, k), N));
+      round.template take<3>();
     });
   });
 }
@@ -341,7 +378,7 @@ void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activat
     const Gradient to_r(gates, t, block.column(kGates, 1));
     const Gradient to_p(gates, t, block.column(kGates, 2));
     const Gradient to_n(p, t, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto Z = load(gate);
       const auto R = load(gate + kBlock);
@@ -352,10 +389,14 @@ void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activat
       const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
       const auto grad_r = hn::Mul(grad_n, product.load(b, k));
       to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      round.template take<0>();
       to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      round.template take<1>();
       to_p.store(b, k, hn::Mul(grad_n, R));
+      round.template take<2>();
       to_n.store(b, k, grad_n);
       store(hn::Mul(grad_h, Z), carried);
+      round.template take<3>();
     });
   });
 }
@@ -370,13 +411,17 @@ void gru_before_gates_forward_in(const CellTile& tile, const CellInput& x, const
     const ValuesView saved(gates, t, block.column(kGates));
     const typename Form::GruState state(h, t, block.column());
     const typename Form::State reset(rh, t, block.column());
-    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
       const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<0>();
+      round.template take<1>();
       store(Form::gate(hn::Add(load(sums), load(in))), out);
+      round.template take<2>();
       store(R, out + kBlock);
       reset.store(b, k, hn::Mul(R, state.load(b, k)));
+      round.template take<3>();
     });
   });
 }

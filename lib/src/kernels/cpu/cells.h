@@ -24,8 +24,8 @@ struct CellTile {
   TileWork* meanwhile = nullptr;  ///< products that go on beside the formulas, or null
 };
 
-/// How often the formulas of a tile call advance().
-inline int64_t advances(const CellTile& tile, bool by_row) {
+/// Rounds of products that the formulas of a tile have room for.
+inline int64_t rounds_of(const CellTile& tile, bool by_row) {
   return by_row ? tile.rows : tile.rows * tile.blocks;
 }
 

@@ -99,8 +99,9 @@ void LanguageModelPass::backward(const ModelParameters& gradients,
     layers_[l]->set_state_gradient(
         state_gradient.h == nullptr ? nullptr : state_gradient.h + offset,
         state_gradient.c == nullptr ? nullptr : state_gradient.c + offset);
-    layers_[l]->backward(gradients.layers[l]);
+    layers_[l]->backward();
     layers_[l]->recurrent_gradients(gradients.layers[l], above);
+    layers_[l]->bias_gradients(gradients.layers[l]);
     above = layers_[l]->input_terms(gradients.layers[l]);
     if (l > 0) {
       layers_[l]->input_gradient(layers_[l - 1]->outside_gradient());

@@ -15,30 +15,24 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
   const int64_t V = parameters.W_hq.columns;
   const Gates outputs{.count = 1, .hidden = V};
   W_.resize(hidden, V, kPanel, parts_);
-  b_.resize(1, V);
-  copy_rows_in(parameters.b_q, 1, V, b_);
-  parallel_for(0, (hidden + kBlock - 1) / kBlock, grain(kBlock * V),
-               [&](int64_t first, int64_t last) {
-                 cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
-               });
   if (with_backward) {
     W_t_.resize(V, hidden, kPanel, parts_);
-    parallel_for(0, outputs.blocks(), grain(hidden * kBlock), [&](int64_t first, int64_t last) {
-      pack_transposed(parameters.W_hq, outputs, 0, first, last, W_t_);
-    });
   }
+  b_.resize(1, V);
+  copy_rows_in(parameters.b_q, 1, V, b_);
+  parallel_for(0, (hidden + kBlock - 1) / kBlock, grain(kCopying * kBlock * V),
+               [&](int64_t first, int64_t last) {
+                 cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
+                 if (with_backward) {
+                   pack_transposed(parameters.W_hq, outputs, 0, first, last, W_t_);
+                 }
+               });
 }
 
 void OutputLayer::forward(const Activations& h, bool with_backward) {
   logits_.resize(h.steps() - 1, h.batch_size(), W_.columns(), kPanel,
                  {.parts = with_backward ? parts_ : 0, .right = true});
-  auto& logits = logits_.values();
-  multiply_steps(h, 1, W_, /*accumulate=*/false, logits);
-  parallel_for(0, logits.rows(), grain(W_.columns()), [&](int64_t first, int64_t last) {
-    for (int64_t p = 0; p < logits.panels(); ++p) {
-      add_row(b_, first, last, p, logits);
-    }
-  });
+  affine_steps(h, 1, W_, b_, logits_.values());
 }
 
 double OutputLayer::mean_cross_entropy(const int64_t* labels) {
@@ -66,7 +60,7 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
 void OutputLayer::backward(const OutputParameters& gradients) {
   const int64_t V = logits_.columns();
   if (parts_ > 0) {
-    parallel_for(0, logits_.steps(), grain(logits_.batch_size() * V),
+    parallel_for(0, logits_.steps(), grain(kCopying * logits_.batch_size() * V),
                  [&](int64_t first, int64_t last) { values_to_tiles(first, last, logits_); });
   }
   one_slot_.assign(static_cast<std::size_t>(logits_.steps() * logits_.batch_size()), 0);

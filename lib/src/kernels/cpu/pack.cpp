@@ -106,8 +106,8 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed) {
   const StridedMatrix transposed{W.data, W.columns, W.rows, W.column_stride, W.row_stride};
-  for (int64_t k = 0; k < W.rows; k += kBlock) {
-    for (int64_t u = first; u < std::min(last, gates.blocks()); ++u) {
+  for (int64_t k = first * kBlock; k < std::min(last * kBlock, W.rows); k += kBlock) {
+    for (int64_t u = 0; u < gates.blocks(); ++u) {
       store(Block(transposed, u * kBlock, k), gates.column(u, gate), k, packed);
     }
   }
@@ -131,20 +131,6 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed) {
   HWY_DYNAMIC_DISPATCH(pack_transposed)(W, gates, gate, first, last, packed);
-}
-
-void unpack_row(const float* row_of_first_panel, int64_t panel_stride, const Gates& gates,
-                int64_t gate, float* destination, int64_t stride) {
-  for (int64_t u = 0; u < gates.blocks(); ++u) {
-    const int64_t column = gates.column(u, gate);
-    const float* from =
-        row_of_first_panel + column / gates.width() * panel_stride + column % gates.width();
-    const int64_t first = u * kBlock;
-    const int64_t count = std::min(kBlock, gates.hidden - first);
-    for (int64_t n = 0; n < count; ++n) {
-      destination[(first + n) * stride] = from[n];
-    }
-  }
 }
 
 }  // namespace unroll::cpu

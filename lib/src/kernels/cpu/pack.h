@@ -17,12 +17,8 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 /// Likewise for products with the transposed weights.
 ///
 /// W (K, H) -> packed (gates.columns(), K); unit n of the gate becomes row gates.column(n / 16,
-/// gate) + n % 16. Of W the blocks [first, last) of kBlock columns only.
+/// gate) + n % 16. Of W the blocks [first, last) of kBlock rows only.
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed);
-
-/// Copies one gate's values out of a row of panels: destination[n * stride] for n in [0, hidden).
-void unpack_row(const float* row_of_first_panel, int64_t panel_stride, const Gates& gates,
-                int64_t gate, float* destination, int64_t stride);
 
 }  // namespace unroll::cpu

@@ -16,6 +16,9 @@ namespace unroll::cpu {
 /// Multiply-adds below which another thread costs more than it brings.
 inline constexpr int64_t kWorthAThread = 1 << 16;
 
+/// Multiply-adds that take about as long as copying a value to another form.
+inline constexpr int64_t kCopying = 16;
+
 /// Indices that one thread should at least get when each costs so many multiply-adds.
 inline int64_t grain(int64_t cost) {
   return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost));
@@ -49,6 +52,11 @@ TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t r
 /// many rows as those steps have. On all threads.
 void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
                     Panels& C);
+
+/// C (steps*B, N) = A's steps from `first_step` on times B, plus b (1, N) in every row. On all
+/// threads.
+void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
+                  Panels& C);
 
 /// The gradient of weights by which a matrix was multiplied.
 struct GradientTerm {

@@ -48,7 +48,7 @@ class WorkInTurns {
     if (!terms.empty()) {
       products = tile_work_of_step(terms, tile.row, tile.rows, p, sums(), kPanel, accumulate);
     }
-    products.spread(advances(waiting_, by_row_));
+    products.spread(rounds_of(waiting_, by_row_));
     waiting_.meanwhile = &products;
     end();
     products.finish();
@@ -143,17 +143,20 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
             gate.b[n] + (gate.b_again == nullptr ? 0.0F : gate.b_again[n]);
       }
     }
-    parallel_for(0, gates.blocks(), grain(hidden_ * gates.columns() / 4),
+    parallel_for(0, (hidden_ + kBlock - 1) / kBlock, grain(kCopying * kBlock * gates.columns()),
                  [&](int64_t first, int64_t last) {
-                   for (int64_t g = 0; g < gates.count; ++g) {
-                     const auto& W = parameters.gates[group.members[g]].W_h;
-                     cpu::pack(W, gates, g, first, last, group.W_h);
-                     if (with_backward) {
-                       pack_transposed(W, gates, g, first, last, group.W_h_t);
+                   // Both ways of the same rows, while they are in the first-level cache
+                   for (int64_t k = first; k < last; ++k) {
+                     for (int64_t g = 0; g < gates.count; ++g) {
+                       const auto& W = parameters.gates[group.members[g]].W_h;
+                       cpu::pack(W, gates, g, k, k + 1, group.W_h);
+                       if (with_backward) {
+                         pack_transposed(W, gates, g, k, k + 1, group.W_h_t);
+                       }
                      }
                    }
                  });
-    parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(kBlock * gates.columns()),
+    parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(kCopying * kBlock * gates.columns()),
                  [&](int64_t first, int64_t last) {
                    for (int64_t g = 0; g < gates.count; ++g) {
                      cpu::pack(parameters.gates[group.members[g]].W_x, gates, g, first, last,
@@ -164,7 +167,8 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
   if (inputs > 0 && with_backward) {
     for (auto& part : parts_of_input_) {
       part.W_x_t.resize(part.gates.columns(), inputs, kPanel, parts_);
-      parallel_for(0, part.gates.blocks(), grain(kBlock * inputs),
+      parallel_for(0, (inputs + kBlock - 1) / kBlock,
+                   grain(kCopying * kBlock * part.gates.columns()),
                    [&](int64_t first, int64_t last) {
                      for (int64_t g = 0; g < part.gates.count; ++g) {
                        if (part.members[g] >= 0) {
@@ -222,23 +226,23 @@ void Recurrence::set_input(const TokenRows& rows, const LayerParameters& paramet
   const auto count = static_cast<int64_t>(rows.tokens.size());
   for (auto& group : groups_) {
     group.input.resize(count, group.gates.columns(), group.gates.width());
-    parallel_for(0, count, grain(group.gates.columns()), [&](int64_t first, int64_t last) {
-      for (int64_t g = 0; g < group.gates.count; ++g) {
-        const auto& W_x = parameters.gates[group.members[g]].W_x;
-        for (int64_t s = first; s < last; ++s) {
-          const int64_t token = rows.tokens[s];
-          for (int64_t n = 0; n < hidden_; n += kBlock) {
-            float* to = group.input.at(s, group.gates.column(n / kBlock, g));
-            for (int64_t j = 0; j < std::min(kBlock, hidden_ - n); ++j) {
-              to[j] = W_x(token, n + j);
-            }
-          }
-        }
-      }
-      for (int64_t p = 0; p < group.input.panels(); ++p) {
-        add_row(group.b, first, last, p, group.input);
-      }
-    });
+    parallel_for(0, count, grain(kCopying * group.gates.columns()),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t g = 0; g < group.gates.count; ++g) {
+                     const auto& W_x = parameters.gates[group.members[g]].W_x;
+                     for (int64_t s = first; s < last; ++s) {
+                       const int64_t token = rows.tokens[s];
+                       for (int64_t n = 0; n < hidden_; n += kBlock) {
+                         const int64_t column = group.gates.column(n / kBlock, g);
+                         const float* b = group.b.at(0, column);
+                         float* to = group.input.at(s, column);
+                         for (int64_t j = 0; j < std::min(kBlock, hidden_ - n); ++j) {
+                           to[j] = W_x(token, n + j) + b[j];
+                         }
+                       }
+                     }
+                   }
+                 });
   }
 }
 
@@ -254,12 +258,7 @@ void Recurrence::set_input(const Activations& x, int64_t first_step) {
   }
   for (auto& group : groups_) {
     group.input.resize(rows, group.W_x.columns(), group.W_x.width());
-    multiply_steps(x, first_step, group.W_x, /*accumulate=*/false, group.input);
-    parallel_for(0, rows, grain(group.W_x.columns()), [&](int64_t first, int64_t last) {
-      for (int64_t p = 0; p < group.input.panels(); ++p) {
-        add_row(group.b, first, last, p, group.input);
-      }
-    });
+    affine_steps(x, first_step, group.W_x, group.b, group.input);
   }
 }
 
@@ -405,10 +404,12 @@ void Recurrence::set_outside_gradient(const Activations& left, const Weights& ri
 
 void Recurrence::set_state_gradient(const float* dh, const float* dc) {
   copy_rows_in(dh, batch_size_, hidden_, dh_last_);
-  copy_rows_in(dc, batch_size_, hidden_, carry_);
+  if (cell_ != CellKind::kRnn) {
+    copy_rows_in(dc, batch_size_, hidden_, carry_);
+  }
 }
 
-void Recurrence::backward(const LayerParameters& gradients) {
+void Recurrence::backward() {
   const int64_t panels = dh_last_.panels();
   if (split_by_sequences()) {
     for_sequences([&](int64_t first, int64_t last) {
@@ -429,7 +430,6 @@ void Recurrence::backward(const LayerParameters& gradients) {
       }
     }
   }
-  input_sums(gradients);
 }
 
 void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
@@ -524,44 +524,55 @@ std::vector<GradientTerm> Recurrence::input_terms(const LayerParameters& gradien
   return terms;
 }
 
-void Recurrence::input_sums(const LayerParameters& gradients) {
+void Recurrence::bias_gradients(const LayerParameters& gradients) {
   const auto& slots = tokens_ == nullptr ? one_slot_ : tokens_->slot;
   const int64_t slot_count = tokens_ == nullptr ? 1 : static_cast<int64_t>(tokens_->tokens.size());
-  const auto sum_to = [&](const InputPart& part, int64_t gate, float* to) {
-    std::vector<float> row(static_cast<std::size_t>(hidden_));
-    std::fill_n(to, hidden_, 0.0F);
+  // One block of a gate's units: its biases' gradients and its columns of the tokens' rows of W_x.
+  const auto hand_out = [&](const InputPart& part, int64_t column) {
+    const int64_t block = column / kBlock;
+    const int64_t member = part.members[block % part.gates.count];
+    const int64_t unit = block / part.gates.count * kBlock;
+    const int64_t units = std::min(kBlock, hidden_ - unit);
+    float total[kBlock] = {};
     for (int64_t s = 0; s < slot_count; ++s) {
-      unpack_row(part.sums.at(s, 0), part.sums.panel_stride(), part.gates, gate, row.data(), 1);
-      for (int64_t n = 0; n < hidden_; ++n) {
-        to[n] += row[n];
+      const float* sums = part.sums.at(s, column);
+      for (int64_t j = 0; j < kBlock; ++j) {
+        total[j] += sums[j];
       }
-    }
-  };
-  for (auto& part : parts_of_input_) {
-    part.sums.resize(slot_count, part.gates.columns(), part.gates.width());
-    parallel_for(0, part.sums.panels(), grain(steps_ * batch_size_ * part.gates.width()),
-                 [&](int64_t first, int64_t last) {
-                   for (int64_t p = first; p < last; ++p) {
-                     sum_rows(*part.dz, slots.data(), p, part.sums);
-                   }
-                 });
-    for (int64_t g = 0; g < part.gates.count; ++g) {
-      if (part.members[g] < 0) {
-        sum_to(part, g, gradients.b_hh);
-        continue;
-      }
-      const auto& gate = gradients.gates[part.members[g]];
-      sum_to(part, g, gate.b);
-      if (gate.b_again != nullptr) {
-        std::copy_n(gate.b, hidden_, gate.b_again);
-      }
-      if (tokens_ != nullptr) {
-        for (int64_t s = 0; s < slot_count; ++s) {
-          unpack_row(part.sums.at(s, 0), part.sums.panel_stride(), part.gates, g,
-                     &gate.W_x(tokens_->tokens[s], 0), gate.W_x.column_stride);
+      if (tokens_ != nullptr && member >= 0) {
+        const auto& W_x = gradients.gates[member].W_x;
+        float* const to = &W_x(tokens_->tokens[s], unit);
+        if (W_x.column_stride == 1) {
+          std::copy_n(sums, units, to);
+        } else {
+          for (int64_t j = 0; j < units; ++j) {
+            to[j * W_x.column_stride] = sums[j];
+          }
         }
       }
     }
+    if (member < 0) {
+      std::copy_n(total, units, gradients.b_hh + unit);
+      return;
+    }
+    const auto& gate = gradients.gates[member];
+    std::copy_n(total, units, gate.b + unit);
+    if (gate.b_again != nullptr) {
+      std::copy_n(total, units, gate.b_again + unit);
+    }
+  };
+  for (auto& part : parts_of_input_) {
+    auto& sums = part.sums;
+    sums.resize(slot_count, part.gates.columns(), part.gates.width());
+    parallel_for(0, sums.panels(), grain(steps_ * batch_size_ * sums.width()),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t p = first; p < last; ++p) {
+                     sum_rows(*part.dz, slots.data(), p, sums);
+                     for (int64_t c = 0; c < sums.panel_columns(p); c += kBlock) {
+                       hand_out(part, p * sums.width() + c);
+                     }
+                   }
+                 });
   }
 }
 

@@ -85,11 +85,13 @@ class Recurrence {
   /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
   void set_state_gradient(const float* dh, const float* dc);
 
-  /// All time steps. Then the gradients of what the steps computed are there, and `gradients` takes
-  /// those of the biases and, of a layer that reads tokens, the rows of W_x of tokens that occur;
-  /// the others are left alone.
-  void backward(const LayerParameters& gradients);
+  /// All time steps. Then the gradients of what the steps computed are there.
+  void backward();
 
+  /// After backward(): the gradients of the biases and, of a layer that reads tokens, of the rows
+  /// of W_x of tokens that occur; the others are left alone. Sums over what recurrent_gradients()
+  /// reads too, and leaves in the caches.
+  void bias_gradients(const LayerParameters& gradients);
   /// After backward(): the weights' gradients.
   ///
   /// `also`: the gradients of other weights by which the states were multiplied, step 1 being that
@@ -138,7 +140,6 @@ class Recurrence {
   void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                       int64_t p_end);
   void backward_cell(std::size_t phase, const CellTile& tile);
-  void input_sums(const LayerParameters& gradients);
 
   CellKind cell_;
   int64_t hidden_;

@@ -47,6 +47,8 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
   const auto& tiles = values.right();
   const int64_t width = tiles.width();
   const int64_t columns = tiles.panel_columns(p);
+  const int64_t pair_stride = tiles.pair_stride();
+  const int64_t part_stride = tiles.part_stride();
   float* const first = sums.at(0, p * width);
   const int64_t B = values.batch_size();
   for (int64_t t = 0; t < values.steps(); ++t) {
@@ -56,12 +58,11 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
                                b % kTileDepth * kTileRows;
       float* const even = first + slot_of[b] * width;
       float* const odd = b + 1 < B ? first + slot_of[b + 1] * width : nullptr;
-      for (int64_t c = 0; c < columns; c += kLanes) {
-        const Bf16* const at = from + c / kTileDepth * tiles.pair_stride() +
-                               c / kBlock % 2 * kTileSize + c % kBlock * 2;
+      const auto add = [&](int64_t c) HWY_ATTR {
+        const Bf16* const at =
+            from + c / kTileDepth * pair_stride + c / kBlock % 2 * kTileSize + c % kBlock * 2;
         const auto load = [&](int part) HWY_ATTR {
-          return hn::Load(WordTag(),
-                          reinterpret_cast<const uint32_t*>(at + part * tiles.part_stride()));
+          return hn::Load(WordTag(), reinterpret_cast<const uint32_t*>(at + part * part_stride));
         };
         const auto pair = load(0);
         auto even_value = even_row(pair);
@@ -74,6 +75,16 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
         add_to(even + c, even_value);
         if (odd != nullptr) {
           add_to(odd + c, odd_value);
+        }
+      };
+      if (columns == kPanel) {  // unrolled, so that all but the rows is known
+#pragma GCC unroll 16
+        for (int64_t c = 0; c < kPanel; c += kLanes) {
+          add(c);
+        }
+      } else {
+        for (int64_t c = 0; c < columns; c += kLanes) {
+          add(c);
         }
       }
     }
@@ -92,15 +103,19 @@ void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels&
   }
 }
 
-// The 16 values of each block of a row, zeros past the last column.
+// Calls use(c, values) for each block of a row: its 16 values, zeros past the last column.
 template <typename Use>
-void for_each_block_of(const float* row, int64_t columns, const Use& use) {
+HWY_INLINE void for_each_block_of(const float* row, int64_t columns, const Use& use) {
+  alignas(64) float block[kBlock] = {};
   for (int64_t c = 0; c < columns; c += kBlock) {
-    alignas(64) float block[kBlock] = {};
-    if (row != nullptr) {
-      std::copy_n(row + c, std::min(kBlock, columns - c), block);
+    if (row == nullptr) {
+      use(c, block);
+    } else if (c + kBlock <= columns) {
+      use(c, row + c);
+    } else {
+      std::copy_n(row + c, columns - c, block);
+      use(c, block);
     }
-    use(c, block);
   }
 }
 
@@ -112,7 +127,7 @@ void step_to_tiles(const float* from, int64_t t, Activations& to) {
                       [&](int64_t c, const float* block) HWY_ATTR {
                         const LeftView<kParts> view(to, t, c);
                         for (int64_t k = 0; k < kBlock; k += kLanes) {
-                          view.store(b, k, hn::Load(kTag, block + k));
+                          view.store(b, k, hn::LoadU(kTag, block + k));
                         }
                       });
   }
@@ -178,18 +193,6 @@ void copy_step_out(const Activations& from, int64_t t, float* to) {
   HWY_DYNAMIC_DISPATCH(copy_step_out)(from, t, to);
 }
 
-void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& values) {
-  const int64_t width = values.width();
-  const int64_t columns = values.panel_columns(p);
-  const float* from = row.at(0, p * width);
-  for (int64_t r = begin; r < end; ++r) {
-    float* to = values.at(r, p * width);
-    for (int64_t k = 0; k < columns; ++k) {
-      to[k] += from[k];
-    }
-  }
-}
-
 void scale(float factor, Panels& values) {
   float* const first = values.at(0, 0);
   const int64_t size = values.panels() * values.panel_stride();
@@ -199,11 +202,10 @@ void scale(float factor, Panels& values) {
 void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; c += kBlock) {
+      const int64_t count = from == nullptr ? 0 : std::min(kBlock, columns - c);
       float* block = to.at(r, c);
-      std::fill_n(block, kBlock, 0.0F);
-      if (from != nullptr) {
-        std::copy_n(from + r * columns + c, std::min(kBlock, columns - c), block);
-      }
+      std::copy_n(from + r * columns + c, count, block);
+      std::fill_n(block + count, kBlock - count, 0.0F);
     }
   }
 }

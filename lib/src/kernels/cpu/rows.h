@@ -14,9 +14,6 @@ namespace unroll::cpu {
 /// (., N) of the same width.
 void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums);
 
-/// values[r] += row for the rows [begin, end), panel p alone; row (1, N).
-void add_row(const Panels& row, int64_t begin, int64_t end, int64_t p, Panels& values);
-
 /// values *= factor.
 void scale(float factor, Panels& values);
 

@@ -42,16 +42,15 @@ HWY_INLINE void for_each_sum(const Use& use) {
 }
 
 template <int kRows, int kColumns>
-HWY_INLINE void begin_sums(TileUnit& unit, const TileResult* results, bool accumulate) {
-  for_each_sum<kRows, kColumns>([&]<int sum>(std::integral_constant<int, sum>, int j, int64_t row)
-                                    HWY_ATTR {
-                                      if (accumulate) {
-                                        const auto& to = results[j];
-                                        unit.load<sum>(to.c + row * to.stride, to.stride * 4);
-                                      } else {
-                                        unit.zero<sum>();
-                                      }
-                                    });
+HWY_INLINE void begin_sums(TileUnit& unit, const TileResult* start) {
+  for_each_sum<kRows, kColumns>(
+      [&]<int sum>(std::integral_constant<int, sum>, int j, int64_t row) HWY_ATTR {
+        if (start != nullptr) {
+          unit.load<sum>(start[j].c + row * start[j].stride, start[j].stride * 4);
+        } else {
+          unit.zero<sum>();
+        }
+      });
 }
 
 template <int kRows, int kColumns>
@@ -64,40 +63,40 @@ HWY_INLINE void end_sums(TileUnit& unit, const TileResult* results) {
 }
 
 template <int kParts, int kRows, int kColumns>
-void product(std::span<const TileTerm> terms, const TileResult* results, bool accumulate) {
+void product(std::span<const TileTerm> terms, const TileResult* start, const TileResult* results) {
   static_assert(kRows * kColumns <= 4);
   TileUnit unit;
-  begin_sums<kRows, kColumns>(unit, results, accumulate);
+  begin_sums<kRows, kColumns>(unit, start);
   for (TileTerm at : terms) {
     for (int64_t k = 0; k < at.depth; ++k) {
-      one_step<kParts, kRows, kColumns>(unit, at);
+      one_step<kParts, kRows, kColumns, true>(unit, at);
     }
   }
   end_sums<kRows, kColumns>(unit, results);
 }
 
 template <int kParts>
-void product_of(std::span<const TileTerm> terms, int rows, int columns, const TileResult* results,
-                bool accumulate) {
+void product_of(std::span<const TileTerm> terms, int rows, int columns, const TileResult* start,
+                const TileResult* results) {
   if (rows == 2) {
-    (columns == 2 ? product<kParts, 2, 2> : product<kParts, 2, 1>)(terms, results, accumulate);
+    (columns == 2 ? product<kParts, 2, 2> : product<kParts, 2, 1>)(terms, start, results);
     return;
   }
   switch (columns) {
     case 4:
-      return product<kParts, 1, 4>(terms, results, accumulate);
+      return product<kParts, 1, 4>(terms, start, results);
     case 3:
-      return product<kParts, 1, 3>(terms, results, accumulate);
+      return product<kParts, 1, 3>(terms, start, results);
     case 2:
-      return product<kParts, 1, 2>(terms, results, accumulate);
+      return product<kParts, 1, 2>(terms, start, results);
     default:
-      return product<kParts, 1, 1>(terms, results, accumulate);
+      return product<kParts, 1, 1>(terms, start, results);
   }
 }
 
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
-                    const TileResult* results, bool accumulate) {
-  (parts == 1 ? product_of<1> : product_of<2>)(terms, rows, columns, results, accumulate);
+                    const TileResult* start, const TileResult* results) {
+  (parts == 1 ? product_of<1> : product_of<2>)(terms, rows, columns, start, results);
 }
 
 void begin_columns(TileProgress& work);
@@ -144,7 +143,7 @@ void begin(TileProgress& work) {
   TileUnit unit;
   TileResult results[kColumns];
   results_of<kRows, kColumns>(work, results);
-  begin_sums<kRows, kColumns>(unit, results, work.accumulate);
+  begin_sums<kRows, kColumns>(unit, work.accumulate ? results : nullptr);
   work.step = step_of<kParts, kRows, kColumns>;
   work.end_term = end_term<kRows, kColumns>;
   work.shape = kRows == 2 && kColumns == 2   ? TileShape::kTwoByTwo
@@ -258,8 +257,8 @@ TileScope::~TileScope() {
 }
 
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
-                    const TileResult* results, bool accumulate) {
-  HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, rows, columns, results, accumulate);
+                    const TileResult* start, const TileResult* results) {
+  HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, rows, columns, start, results);
 }
 
 TileWork::TileWork(const TileProgress& work) : progress_(work) {

@@ -44,13 +44,15 @@ struct TileResult {
   int64_t stride;
 };
 
-/// C (16 rows, 16 columns) = the sum of all terms' products, or C += when `accumulate`, in float32.
+/// C (16 rows, 16 columns) = start + the sum of all terms' products, in float32; C may be its own
+/// start, and a null start is zeros.
 ///
-/// rows 1 and columns 1 to 4, or rows 2 and columns 1 or 2; results[j] takes the columns 16 j... Of
-/// two parts the product of the second ones is left out: it is below the rounding of the first
-/// ones' sum. Each value is summed in the same order whatever is computed beside it.
+/// rows 1 and columns 1 to 4, or rows 2 and columns 1 or 2; start[j] and results[j] have the
+/// columns 16 j... Of two parts the product of the second ones is left out: it is below the
+/// rounding of the first ones' sum. Each value is summed in the same order whatever is computed
+/// beside it.
 void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
-                    const TileResult* results, bool accumulate);
+                    const TileResult* start, const TileResult* results);
 
 /// The shapes of tiles of sums, rows by columns, that are worth their own code.
 enum class TileShape { kTwoByTwo, kOneByFour, kOther };
