@@ -44,9 +44,9 @@ class OneStep {
 };
 
 // A float32 matrix over time.
-Activations float32(int64_t steps, int64_t batch_size, const Gates& layout) {
+Activations float32(int64_t steps, int64_t batch_size, int64_t columns, int64_t width) {
   Activations result;
-  result.resize(steps, batch_size, layout.columns(), layout.width(), {});
+  result.resize(steps, batch_size, columns, width, {});
   return result;
 }
 
@@ -62,7 +62,7 @@ std::vector<float> first_unit(const Panels& from, int64_t begin) {
 std::vector<float> tanh_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const OneStep step(x, {.count = 1, .hidden = 1});
-  auto h = float32(2, count, {.count = 1, .hidden = 1});
+  auto h = float32(2, count, 1, kStatePanel);
   rnn_forward(step.tile(), step.input(), h);
   return first_unit(h.values(), count);
 }
@@ -72,8 +72,8 @@ std::vector<float> sigmoid_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const Gates layout{.count = 4, .hidden = 1};
   const OneStep step(x, layout);
-  auto gates = float32(1, count, layout);
-  auto h = float32(2, count, {.count = 1, .hidden = 1});
+  auto gates = float32(1, count, layout.columns(), layout.width());
+  auto h = float32(2, count, 1, kStatePanel);
   Panels c;
   c.resize(2 * count, 1);
   lstm_forward(step.tile(), step.input(), gates, c, h);

@@ -70,7 +70,7 @@ void Peak(benchmark::State& state) {
 // One time step: h W_hh.
 void Multiply(benchmark::State& state) {
   const int64_t rows = state.range(0);
-  const auto h = filled(rows, kHidden);
+  const auto h = filled(rows, kHidden, kStatePanel);
   const auto W = filled(kHidden, kHidden);
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
@@ -84,13 +84,13 @@ void Multiply(benchmark::State& state) {
 
 // The gradient of W_hh.
 void MultiplyTransposed(benchmark::State& state) {
-  const auto h = filled(kSteps * kBatch, kHidden);
+  const auto h = filled(kSteps * kBatch, kHidden, kStatePanel);
   const auto dz = filled(kSteps * kBatch, kHidden);
   alignas(64) float C[kPanel * kPanel];
   for (auto _ : state) {
     for (int64_t b = 0; b < dz.panels(); ++b) {
-      for (int64_t a = 0; a < h.panels(); ++a) {
-        multiply_transposed(h, 0, a, dz, b, C, kPanel);
+      for (int64_t begin = 0; begin < kHidden; begin += kPanel) {
+        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, C, kPanel);
         benchmark::DoNotOptimize(C);
       }
     }
@@ -121,7 +121,7 @@ void LstmForward(benchmark::State& state) {
   Activations gates;
   gates.resize(1, kBatch, layout.columns(), layout.width(), {});
   Activations h;
-  h.resize(2, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts});
+  h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
   auto c = filled(2 * kBatch, kHidden);
   const std::vector<int32_t> rows(kBatch, 3);
   for (auto _ : state) {
@@ -148,7 +148,7 @@ void rnn_step(benchmark::State& state) {
   const auto sums = filled(kBatch, kPanel);
   const auto input = filled(kVocab, kHidden);
   Activations h;
-  h.resize(2, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts});
+  h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
   Activations dz;
   dz.resize(1, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts, .right = true});
   const std::vector<int32_t> rows(kBatch, 3);
@@ -180,7 +180,7 @@ void MultiplyTiles(benchmark::State& state) {
   const auto parts = static_cast<int>(state.range(0));
   const int64_t rows = state.range(1);
   Activations h;
-  h.resize(1, rows, kHidden, kPanel, {.values = false, .parts = parts});
+  h.resize(1, rows, kHidden, kStatePanel, {.values = false, .parts = parts});
   Weights W;
   W.resize(kHidden, kHidden, kPanel, parts);
   // Values like those of training: those of zeros cost less power, and so less time.
@@ -202,7 +202,7 @@ void MultiplyTiles(benchmark::State& state) {
 void GradientTiles(benchmark::State& state) {
   const auto parts = static_cast<int>(state.range(0));
   Activations h;
-  h.resize(kSteps + 1, kBatch, kHidden, kPanel, {.values = false, .parts = parts});
+  h.resize(kSteps + 1, kBatch, kHidden, kStatePanel, {.values = false, .parts = parts});
   Activations dz;
   dz.resize(kSteps, kBatch, kHidden, kPanel, {.values = false, .parts = parts, .right = true});
   fill(h.left().at(0, 0), parts * h.left().part_stride(), 0.5F);

@@ -46,22 +46,28 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     const int64_t first_row = draw(0, 3);
     const int64_t K = draw(1, n % 4 == 0 ? 300 : 40);
     const int64_t N = draw(1, 150);
+    const int64_t a_width = kBlock * draw(1, 4);
     const int64_t b_width = kBlock * draw(1, 4);
-    SCOPED_TRACE(::testing::Message() << M << "x" << K << "x" << N << " width " << b_width);
-    const auto A = panels(first_row + K, M);
+    SCOPED_TRACE(::testing::Message()
+                 << M << "x" << K << "x" << N << " widths " << a_width << ", " << b_width);
+    const auto A = panels(first_row + K, M, a_width);
     const auto B = panels(K, N, b_width);
     const int64_t a = draw(0, A.panels() - 1);
+    const int64_t a_end = draw(a + 1, A.panels());
     const int64_t b = draw(0, B.panels() - 1);
-    alignas(64) float C[kPanel * kPanel];
-    multiply_transposed(A, first_row, a, B, b, C, kPanel);
-    for (int64_t i = 0; i < std::min(kPanel, M - a * kPanel); ++i) {
+    const int64_t begin = a * a_width;
+    const int64_t end = std::min(a_end * a_width, M);
+    AlignedArray<float> C;
+    C.assign_zeros((a_end - a) * a_width * kPanel);
+    multiply_transposed(A, first_row, begin, end, B, b, C.data(), kPanel);
+    for (int64_t i = 0; i < end - begin; ++i) {
       for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
         double expected = 0;
         for (int64_t k = 0; k < K; ++k) {
           expected +=
-              static_cast<double>(*A.at(first_row + k, a * kPanel + i)) * *B.at(k, b * b_width + j);
+              static_cast<double>(*A.at(first_row + k, begin + i)) * *B.at(k, b * b_width + j);
         }
-        ASSERT_NEAR(C[i * kPanel + j], expected, tolerance(K)) << i << ", " << j;
+        ASSERT_NEAR(C.data()[i * kPanel + j], expected, tolerance(K)) << i << ", " << j;
       }
     }
   }

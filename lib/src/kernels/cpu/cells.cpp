@@ -87,8 +87,8 @@ HWY_INLINE void store(Vector value, float* to) { hn::Store(value, kTag, to); }
 
 // In which form states and gradients are kept.
 struct Float32 {
-  using State = ValuesView;
-  using GruState = ValuesView;
+  using State = StateValuesView;
+  using GruState = StateValuesView;
   using Gradient = ValuesView;
   static HWY_INLINE Vector gate(Vector x) { return sigmoid(x); }
   static HWY_INLINE Vector tanh_of(Vector x) { return hn::Tanh(kTag, x); }

@@ -45,7 +45,7 @@ void LanguageModelPass::forward(const float* x, int64_t inputs, int64_t steps, i
   steps_ = steps;
   batch_size_ = batch_size;
   from_tokens_ = false;
-  x_.resize(steps, batch_size, inputs, kPanel, {});
+  x_.resize(steps, batch_size, inputs, kStatePanel, {});
   copy_rows_in(x, steps * batch_size, inputs, x_.values());
   run_layers(parameters, state, with_backward);
 }

@@ -173,20 +173,22 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
                           .accumulate = accumulate});
 }
 
-void multiply_transposed(const Panels& A, int64_t first_row, int64_t a, const Panels& B, int64_t b,
-                         float* C, int64_t c_stride) {
+void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
+                         const Panels& B, int64_t b, float* C, int64_t c_stride) {
   for (int64_t k = 0; k < B.rows(); k += kRowsAtATime) {
-    all_tiles<Left::kColumns>(A.panel_columns(a), B.panel_columns(b),
-                              {.a = A.at(first_row + k, a * A.width()),
-                               .a_stride = A.row_stride(),
-                               .a_panel_stride = 0,
-                               .a_width = 0,
-                               .b = B.at(k, b * B.width()),
-                               .b_stride = B.row_stride(),
-                               .k = std::min(kRowsAtATime, B.rows() - k),
-                               .c = C,
-                               .c_stride = c_stride,
-                               .accumulate = k > 0});
+    for (int64_t column = begin; column < end; column += A.width()) {
+      all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), B.panel_columns(b),
+                                {.a = A.at(first_row + k, column),
+                                 .a_stride = A.row_stride(),
+                                 .a_panel_stride = 0,
+                                 .a_width = 0,
+                                 .b = B.at(k, b * B.width()),
+                                 .b_stride = B.row_stride(),
+                                 .k = std::min(kRowsAtATime, B.rows() - k),
+                                 .c = C + (column - begin) * c_stride,
+                                 .c_stride = c_stride,
+                                 .accumulate = k > 0});
+    }
   }
 }
 
@@ -205,9 +207,9 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
   HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, C, c_stride, accumulate);
 }
 
-void multiply_transposed(const Panels& A, int64_t first_row, int64_t a, const Panels& B, int64_t b,
-                         float* C, int64_t c_stride) {
-  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, a, B, b, C, c_stride);
+void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
+                         const Panels& B, int64_t b, float* C, int64_t c_stride) {
+  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, C, c_stride);
 }
 
 }  // namespace unroll::cpu

@@ -15,12 +15,12 @@ namespace unroll::cpu {
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
               float* C, int64_t c_stride, bool accumulate);
 
-/// One tile of A^T B: the columns of A's panel `a` by the columns of B's panel `b`, summed over K =
-/// B.rows() rows of both, A's from `first_row` on.
+/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`, summed
+/// over K = B.rows() rows of both, A's from `first_row` on.
 ///
-/// C (A.panel_columns(a), B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte
-/// boundary.
-void multiply_transposed(const Panels& A, int64_t first_row, int64_t a, const Panels& B, int64_t b,
-                         float* C, int64_t c_stride);
+/// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
+/// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary.
+void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
+                         const Panels& B, int64_t b, float* C, int64_t c_stride);
 
 }  // namespace unroll::cpu

@@ -27,30 +27,33 @@ TileTerm tile_term(const StepTerm& term, int64_t b, int64_t p) {
 void gradients_of_values(const Panels& A, const GradientTerm& term) {
   const Panels& dz = term.dz->values();
   const int64_t first_row = term.first_step * term.dz->batch_size();
-  const int64_t tiles = A.panels() * dz.panels();
-  parallel_for(0, tiles, grain(kPanel * kPanel * dz.rows()), [&](int64_t first, int64_t last) {
-    alignas(64) float C[kPanel * kPanel];
-    for (int64_t n = first; n < last; ++n) {
-      const int64_t a = n % A.panels();
-      const int64_t p = n / A.panels();
-      multiply_transposed(A, first_row, a, dz, p, C, kPanel);
-      const int64_t rows = std::min(kPanel, A.columns() - a * kPanel);
-      for (int64_t column = 0; column < dz.panel_columns(p); column += kBlock) {
-        const int64_t block = (p * dz.width() + column) / kBlock;  // u * count + gate
-        const StridedMatrix* to = term.gradients[block % term.gates.count];
-        if (to == nullptr) {
-          continue;
-        }
-        const int64_t unit = block / term.gates.count * kBlock;
-        const int64_t units = std::min(kBlock, term.gates.hidden - unit);
-        for (int64_t i = 0; i < rows; ++i) {
-          for (int64_t j = 0; j < units; ++j) {
-            (*to)(a * kPanel + i, unit + j) = C[i * kPanel + column + j];
-          }
-        }
-      }
-    }
-  });
+  // Of the transposed matrix so many rows at once, which share what they read of dz.
+  const int64_t at_once = kPanel / A.width() * A.width();
+  const int64_t parts = (A.columns() + at_once - 1) / at_once;
+  parallel_for(0, parts * dz.panels(), grain(at_once * dz.width() * dz.rows()),
+               [&](int64_t first, int64_t last) {
+                 alignas(64) float C[kPanel * kPanel];
+                 for (int64_t n = first; n < last; ++n) {
+                   const int64_t begin = n % parts * at_once;
+                   const int64_t end = std::min(begin + at_once, A.columns());
+                   const int64_t p = n / parts;
+                   multiply_transposed(A, first_row, begin, end, dz, p, C, kPanel);
+                   for (int64_t column = 0; column < dz.panel_columns(p); column += kBlock) {
+                     const int64_t block = (p * dz.width() + column) / kBlock;  // u * count + gate
+                     const StridedMatrix* to = term.gradients[block % term.gates.count];
+                     if (to == nullptr) {
+                       continue;
+                     }
+                     const int64_t unit = block / term.gates.count * kBlock;
+                     const int64_t units = std::min(kBlock, term.gates.hidden - unit);
+                     for (int64_t i = begin; i < end; ++i) {
+                       for (int64_t j = 0; j < units; ++j) {
+                         (*to)(i, unit + j) = C[(i - begin) * kPanel + column + j];
+                       }
+                     }
+                   }
+                 }
+               });
 }
 
 // The rows of one gradient that 32 columns of A make, 16 columns of them: written by the product

@@ -190,7 +190,8 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
   batch_size_ = batch_size;
   const bool tiles = parts_ > 0;
   const bool gru = cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter;
-  h_.resize(steps + 1, batch_size, hidden_, kPanel, {.values = !tiles || gru, .parts = parts_});
+  h_.resize(steps + 1, batch_size, hidden_, kStatePanel,
+            {.values = !tiles || gru, .parts = parts_});
   // What a gate was, for the formulas backward; its gradient, for the products. The RNN's only gate
   // is h.
   const ActivationForms gradients{.values = !tiles || cell_ != CellKind::kRnn,
@@ -202,7 +203,7 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
     c_.resize((steps + 1) * batch_size, hidden_);
   }
   if (cell_ == CellKind::kGruBefore) {
-    rh_.resize(steps, batch_size, hidden_, kPanel, {.values = !tiles, .parts = parts_});
+    rh_.resize(steps, batch_size, hidden_, kStatePanel, {.values = !tiles, .parts = parts_});
   }
   if (gru) {
     n_.resize(steps, batch_size, hidden_, kPanel, gradients);

@@ -43,6 +43,29 @@ class ValuesView {
   int64_t stride_;
 };
 
+/// As float32 in the panels of states; c may go on into the next ones.
+class StateValuesView {
+ public:
+  HWY_INLINE StateValuesView(const Activations& matrix, int64_t t, int64_t column)
+      : first_(const_cast<float*>(matrix.values().at(t * matrix.batch_size(), column))),
+        panel_stride_(matrix.values().panel_stride()) {}
+
+  HWY_INLINE Float load(int64_t b, int64_t c) const {
+    return hwy::HWY_NAMESPACE::Load(FloatTag(), at(b, c));
+  }
+  HWY_INLINE void store(int64_t b, int64_t c, Float value) const {
+    hwy::HWY_NAMESPACE::Store(value, FloatTag(), at(b, c));
+  }
+
+ private:
+  HWY_INLINE float* at(int64_t b, int64_t c) const {
+    return first_ + c / kStatePanel * panel_stride_ + b * kStatePanel + c % kStatePanel;
+  }
+
+  float* first_;
+  int64_t panel_stride_;
+};
+
 /// As tiles for the left side of a product.
 template <int kParts>
 class LeftView {
@@ -101,7 +124,7 @@ class StateView {
 
  private:
   LeftView<kParts> left_;
-  ValuesView values_;
+  StateValuesView values_;
 };
 template <int kParts>
 class StateView<kParts, false> : public LeftView<kParts> {
