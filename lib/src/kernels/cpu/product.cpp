@@ -41,7 +41,7 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
                              const float* HWY_RESTRICT b, int64_t b_stride, int64_t count,
                              Vector (&sums)[M][N]) {
   const Tag d;
-#pragma GCC unroll 2
+#pragma GCC unroll 8
   for (int64_t k = 0; k < count; ++k) {
     Vector row[N];
 #pragma GCC unroll 16
@@ -88,7 +88,13 @@ HWY_NOINLINE void tile(const Operands& o) {
   }
   if constexpr (left == Left::kRows) {
     const float* a = o.a;
-    for (int64_t k = 0; k < o.k; k += o.a_width, a += o.a_panel_stride) {
+    int64_t k = 0;
+    if (o.a_width == kStatePanel && o.b_stride == kPanel) {  // most often: with all strides known
+      for (; k + kStatePanel <= o.k; k += kStatePanel, a += o.a_panel_stride) {
+        add_products<left, M, N>(a, kStatePanel, o.b + k * kPanel, kPanel, kStatePanel, sums);
+      }
+    }
+    for (; k < o.k; k += o.a_width, a += o.a_panel_stride) {
       add_products<left, M, N>(a, o.a_stride, o.b + k * o.b_stride, o.b_stride,
                                std::min(o.a_width, o.k - k), sums);
     }
