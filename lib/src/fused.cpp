@@ -98,7 +98,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     if (call->labels.defined()) {
       check_tokens(span_of(call->labels), V, "a label");
       const double loss = pass.mean_cross_entropy(call->labels.data_ptr<int64_t>());
-      results.push_back(torch::full({}, loss, torch::kFloat32));
+      results.push_back(torch::scalar_tensor(loss, torch::kFloat32));
     } else {
       results.push_back(torch::empty({steps * B, V}, torch::kFloat32));
       cpu::copy_rows_out(pass.logits(), 0, steps * B, V, results[0].data_ptr<float>());

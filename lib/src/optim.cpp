@@ -194,7 +194,7 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
     return torch::zeros({});
   }
   if (std::all_of(grads.begin(), grads.end(), is_plain)) {
-    return torch::full({}, clip_plain(grads, theta), torch::kFloat32);
+    return torch::scalar_tensor(clip_plain(grads, theta), torch::kFloat32);
   }
   auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
   if (theta > 0) {

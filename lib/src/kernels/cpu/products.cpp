@@ -289,17 +289,16 @@ void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
                            float* C, int64_t c_stride, bool accumulate) {
   const Weights& B = *terms.front().B;
-  TileProgress work{.terms = {},
-                    .term_count = static_cast<int>(terms.size()),
-                    .parts = B.parts(),
-                    .rows = rows <= kTileRows ? 1 : 2,
-                    .columns = static_cast<int>(B.panel_columns(p) / kBlock),
-                    .result = {C, c_stride},
-                    .accumulate = accumulate};
+  TileTerm tiles[2];
   for (std::size_t n = 0; n < terms.size(); ++n) {
-    work.terms[n] = tile_term(terms[n], b, p);
+    tiles[n] = tile_term(terms[n], b, p);
   }
-  return TileWork(work);
+  return {{tiles, terms.size()},
+          B.parts(),
+          rows <= kTileRows ? 1 : 2,
+          static_cast<int>(B.panel_columns(p) / kBlock),
+          {C, c_stride},
+          accumulate};
 }
 
 void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,

@@ -44,10 +44,9 @@ class WorkInTurns {
       formulas_(tile);
       return;
     }
-    TileWork products;
-    if (!terms.empty()) {
-      products = tile_work_of_step(terms, tile.row, tile.rows, p, sums(), kPanel, accumulate);
-    }
+    TileWork products = terms.empty() ? TileWork()
+                                      : tile_work_of_step(terms, tile.row, tile.rows, p, sums(),
+                                                          kPanel, accumulate);
     products.spread(rounds_of(waiting_, by_row_));
     waiting_.meanwhile = &products;
     end();

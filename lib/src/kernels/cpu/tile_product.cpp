@@ -261,13 +261,20 @@ void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int co
   HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, rows, columns, start, results);
 }
 
-TileWork::TileWork(const TileProgress& work) : progress_(work) {
-  for (int n = 0; n < work.term_count; ++n) {
-    steps_ += work.terms[n].depth;
+TileWork::TileWork(std::span<const TileTerm> terms, int parts, int rows, int columns,
+                   const TileResult& result, bool accumulate) {
+  int64_t depth = 0;
+  for (const auto& term : terms) {
+    progress_.terms[progress_.term_count++] = term;
+    depth += term.depth;
   }
+  progress_.parts = parts;
+  progress_.rows = rows;
+  progress_.columns = columns;
+  progress_.result = result;
+  progress_.accumulate = accumulate;
   // Two rows take two tiles of columns at a time.
-  steps_ *= work.rows == 1 ? 1 : (work.columns + 1) / 2;
-  left_ = steps_;
+  steps_ = left_ = depth * (rows == 1 ? 1 : (columns + 1) / 2);
   HWY_DYNAMIC_DISPATCH(begin_columns)(progress_);
 }
 

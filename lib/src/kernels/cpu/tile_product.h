@@ -82,7 +82,10 @@ class TileWork {
  public:
   /// None.
   TileWork() = default;
-  explicit TileWork(const TileProgress& work);
+  /// C = the sum of the terms' products, or C += when `accumulate`: up to two terms; `rows` 1 or 2
+  /// tiles by `columns` 1 to 4.
+  TileWork(std::span<const TileTerm> terms, int parts, int rows, int columns,
+           const TileResult& result, bool accumulate);
 
   /// Spreads the work evenly over so many rounds of `while (owes_a_step())`.
   void spread(int64_t rounds) { rounds_ = rounds; }
