@@ -13,10 +13,10 @@ inline constexpr int64_t kBlock = 16;
 /// Columns of a panel that holds a single gate.
 inline constexpr int64_t kPanel = 64;
 
-/// Columns of a panel of states and inputs, on the left of products and of those of the transposed: a
-/// row of it is one line of cache, so that the columns are read from consecutive memory too. Of a
-/// step's product the gradient of W_hh is 1.1 times as fast as with 64 (unroll_kernels_benchmark
-/// --benchmark_filter=MultiplyTransposed).
+/// Columns of a panel of states and inputs, which are multiplied row by row in each step and column
+/// by column for the gradient of the weights: a row of such a panel is one line of cache, so that
+/// its columns are read from consecutive memory too. That product is 1.1 times as fast as with 64
+/// (unroll_kernels_benchmark --benchmark_filter=MultiplyTransposed).
 inline constexpr int64_t kStatePanel = kBlock;
 
 /// n rounded up to whole blocks.

@@ -15,8 +15,8 @@ namespace unroll::cpu {
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
               float* C, int64_t c_stride, bool accumulate);
 
-/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`, summed
-/// over K = B.rows() rows of both, A's from `first_row` on.
+/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`,
+/// summed over K = B.rows() rows of both, A's from `first_row` on.
 ///
 /// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
 /// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary.
