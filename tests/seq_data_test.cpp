@@ -172,6 +172,9 @@ TEST_P(SeqDataOfEachSampling, ShardsPartitionEveryBatch) {
         EXPECT_TRUE(torch::equal(torch::cat(X), whole[k].X));
         EXPECT_TRUE(torch::equal(torch::cat(Y), whole[k].Y));
       }
+      const auto part = whole.shard(world - 1, world);
+      const int64_t rows = part[0].X.size(0);
+      EXPECT_TRUE(torch::equal(part.shard(rows - 1, rows)[0].Y, part[0].Y.narrow(0, rows - 1, 1)));
     }
   });
 }

@@ -65,7 +65,7 @@ Batch Epoch::operator[](int64_t k) const {
     if (sampling_ != Sampling::kRandom) {
       return tokens.narrow(1, k * num_steps_, num_steps_).to(torch::kInt64).contiguous();
     }
-    const auto starts = starts_.narrow(0, k * batch_size_ + first_row_, rows_);
+    const auto starts = starts_[k];
     const auto steps = torch::arange(num_steps_, starts.options());
     return tokens.index_select(0, (starts.unsqueeze(1) + steps).reshape(-1))
         .to(torch::kInt64)
@@ -81,9 +81,10 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
   }
   Epoch part = *this;
   const int64_t begin = rows_ * rank / world;
-  part.first_row_ = first_row_ + begin;
   part.rows_ = rows_ * (rank + 1) / world - begin;
-  if (sampling_ != Sampling::kRandom) {
+  if (sampling_ == Sampling::kRandom) {
+    part.starts_ = starts_.narrow(1, begin, part.rows_);
+  } else {
     part.inputs_ = inputs_.narrow(0, begin, part.rows_);
     part.labels_ = labels_.narrow(0, begin, part.rows_);
   }
@@ -111,7 +112,6 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
 
   Epoch epoch;
   epoch.sampling_ = options_.sampling;
-  epoch.batch_size_ = B;
   epoch.rows_ = B;
   epoch.num_steps_ = T;
   // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
@@ -127,7 +127,8 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
     }
     std::shuffle(starts.begin(), starts.end(), random);
     epoch.size_ = static_cast<int64_t>(starts.size()) / B;
-    epoch.starts_ = torch::tensor(starts).to(device());
+    starts.resize(epoch.size_ * B);
+    epoch.starts_ = torch::tensor(starts).view({epoch.size_, B}).to(device());
     const int64_t kept = N - epoch.offset_ - 1;
     epoch.inputs_ = corpus_.narrow(0, epoch.offset_, kept);
     epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, kept);

@@ -70,7 +70,7 @@ void Peak(benchmark::State& state) {
 // One time step: h W_hh.
 void Multiply(benchmark::State& state) {
   const int64_t rows = state.range(0);
-  const auto h = filled(rows, kHidden, kStatePanel);
+  const auto h = filled((kSteps + 1) * kBatch, kHidden, kStatePanel);
   const auto W = filled(kHidden, kHidden);
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {

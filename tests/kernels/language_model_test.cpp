@@ -162,7 +162,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
     int64_t B, T, V, H, L;
   };
   for (const auto& shape : {Shape{3, 4, 5, 18, 2}, Shape{33, 2, 140, 40, 1}, Shape{1, 1, 1, 1, 1},
-                            Shape{20, 3, 28, 70, 3}}) {
+                            Shape{20, 3, 28, 70, 3}, Shape{20, 20, 28, 130, 1}}) {
     for (const auto cell :
          {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
       const auto [B, T, V, H, L] = shape;

@@ -169,10 +169,11 @@ TEST_P(TilesOfEachTarget, ProductsOfARowDoNotDependOnItsNeighbours) {
 }
 
 TEST_P(TilesOfEachTarget, WeightGradientsAreThePlainSumsOverRandomShapes) {
-  for (int n = 0; n < 17; ++n) {
-    // The last is so long that its transposed chunks are taken in groups.
-    const bool is_long = n == 16;
-    const int parts = is_long ? 2 : 1 + n % 2;
+  for (int n = 0; n < 18; ++n) {
+    // The last ones are so long that they go in blocks of depth, or their transposed chunks in
+    // groups.
+    const bool is_long = n >= 16;
+    const int parts = 1 + n % 2;
     const int64_t B = is_long ? 1 : draw(1, 40);
     const int64_t T = is_long ? 40 : draw(1, 4);
     const int64_t H = is_long ? 200 : draw(1, 90);
@@ -220,13 +221,13 @@ TEST_P(TilesOfEachTarget, WeightGradientsAreThePlainSumsOverRandomShapes) {
 }
 
 TEST_P(TilesOfEachTarget, RowsSumBySlot) {
-  for (const int parts : {1, 2}) {
-    const auto from = matrix(3, 7, 70, 48, parts);
+  for (const auto& [parts, width] : {std::pair{1, 48}, {2, 48}, {1, 64}, {2, 64}}) {
+    const auto from = matrix(3, 7, 70, width, parts);
     std::vector<int32_t> slot;
     for (int64_t r = 0; r < 21; ++r) {
       slot.push_back(static_cast<int32_t>(draw(0, 2)));
     }
-    auto sums = panels(3, 70, 48);  // holds something that must go
+    auto sums = panels(3, 70, width);  // holds something that must go
     for (int64_t p = 0; p < sums.panels(); ++p) {
       sum_rows(from.tiles, slot.data(), p, sums);
     }

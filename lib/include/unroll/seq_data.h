@@ -91,9 +91,7 @@ class Epoch {
   Sampling sampling_ = Sampling::kSequential;
   torch::Tensor inputs_;  // sequential: (B, n/B) view of the corpus; random: the corpus
   torch::Tensor labels_;  // the same, moved by one
-  torch::Tensor starts_;  // random: (size * B) int64, shuffled starts of the subsequences
-  int64_t batch_size_ = 0;
-  int64_t first_row_ = 0;
+  torch::Tensor starts_;  // random: (size, B) int64, shuffled starts of the subsequences
   int64_t rows_ = 0;
   int64_t num_steps_ = 0;
   int64_t size_ = 0;

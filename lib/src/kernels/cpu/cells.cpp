@@ -151,7 +151,8 @@ class BlockOf {
 };
 
 // Calls formula(sums, b, row(b), c) for all units of a tile that has one gate, row by row: c is the
-// vector's first column, counted from the tile's. A row's units are consecutive in every form.
+// vector's first column, counted from the tile's. A row's units follow each other in every form,
+// those of states panel by panel.
 template <typename Form, typename Row, typename Formula>
 HWY_INLINE void for_each_vector(const CellTile& tile, const Row& row, const Formula& formula) {
   for (int64_t i = 0; i < tile.rows; ++i) {

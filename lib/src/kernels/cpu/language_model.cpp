@@ -101,7 +101,9 @@ void LanguageModelPass::backward(const ModelParameters& gradients,
         state_gradient.c == nullptr ? nullptr : state_gradient.c + offset);
     layers_[l]->backward();
     layers_[l]->recurrent_gradients(gradients.layers[l], above);
-    layers_[l]->bias_gradients(gradients.layers[l]);
+    // After the weights' gradients, which read the same and leave it in the caches: 38 us on two
+    // threads instead of 51, of a bf16 step of 1.2 ms.
+    layers_[l]->summed_gradients(gradients.layers[l]);
     above = layers_[l]->input_terms(gradients.layers[l]);
     if (l > 0) {
       layers_[l]->input_gradient(layers_[l - 1]->outside_gradient());

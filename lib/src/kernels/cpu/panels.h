@@ -25,9 +25,9 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
 }
 
 /// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
-/// of every row, row after row, on 64-byte boundaries. Both a product's left side (along a row) and
-/// its right side (down a panel) are then read from consecutive memory. The columns past the last
-/// one are zero until somebody writes to them.
+/// of every row, row after row, on 64-byte boundaries. A product's right side (down a panel) is
+/// then read from consecutive memory, and within a panel so is its left side (along a row). The
+/// columns past the last one are zero until somebody writes to them.
 class Panels {
  public:
   Panels() = default;

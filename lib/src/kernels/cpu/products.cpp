@@ -29,14 +29,14 @@ void gradients_of_values(const Panels& A, const GradientTerm& term) {
   const int64_t first_row = term.first_step * term.dz->batch_size();
   // Of the transposed matrix so many rows at once, which share what they read of dz.
   const int64_t at_once = kPanel / A.width() * A.width();
-  const int64_t parts = (A.columns() + at_once - 1) / at_once;
-  parallel_for(0, parts * dz.panels(), grain(at_once * dz.width() * dz.rows()),
+  const int64_t groups = (A.columns() + at_once - 1) / at_once;
+  parallel_for(0, groups * dz.panels(), grain(at_once * dz.width() * dz.rows()),
                [&](int64_t first, int64_t last) {
                  alignas(64) float C[kPanel * kPanel];
                  for (int64_t n = first; n < last; ++n) {
-                   const int64_t begin = n % parts * at_once;
+                   const int64_t begin = n % groups * at_once;
                    const int64_t end = std::min(begin + at_once, A.columns());
-                   const int64_t p = n / parts;
+                   const int64_t p = n / groups;
                    multiply_transposed(A, first_row, begin, end, dz, p, C, kPanel);
                    for (int64_t column = 0; column < dz.panel_columns(p); column += kBlock) {
                      const int64_t block = (p * dz.width() + column) / kBlock;  // u * count + gate
@@ -174,7 +174,7 @@ void gradients_of_tiles(const Activations& A, std::span<const GradientTerm> term
             const TileResult kept[2] = {{so_far, kBlock}, {so_far + kTwoTiles * kBlock, kBlock}};
             const TileResult* const start = k == 0 ? nullptr : kept;
             if (!last) {
-              multiply_tiles({&product, 1}, parts, 2, columns, start, kept);
+              multiply_tiles({&product, 1}, parts, columns, start, kept);
               continue;
             }
             GradientTile tiles[2];
@@ -187,7 +187,7 @@ void gradients_of_tiles(const Activations& A, std::span<const GradientTerm> term
                              std::min(kBlock, term.gates.hidden - unit));
               results[j] = tiles[j].result();
             }
-            multiply_tiles({&product, 1}, parts, 2, columns, start, results);
+            multiply_tiles({&product, 1}, parts, columns, start, results);
             for (int j = 0; j < columns; ++j) {
               tiles[j].end();
             }
@@ -208,8 +208,9 @@ void copy_rows(const float* from, int64_t from_stride, int64_t rows, int64_t col
 
 // Some steps of A times the panels [p_begin, p_end) of B, by one thread: the batch's rows
 // [first, last) of all steps, or in tiles the pairs of tiles of rows.
-void add_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-               Panels& C, int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
+void multiply_some_steps(const Activations& A, int64_t first_step, const Weights& B,
+                         bool accumulate, Panels& C, int64_t first, int64_t last, int64_t p_begin,
+                         int64_t p_end) {
   const int64_t batch_size = A.batch_size();
   const auto at = [&](int64_t row, int64_t p) { return C.at(row, p * C.width()); };
   if (B.parts() == 0) {
@@ -235,17 +236,19 @@ void add_steps(const Activations& A, int64_t first_step, const Weights& B, bool 
       }
       // The unit writes whole tiles, for whose last rows C has no room.
       const int64_t columns = B.panel_columns(p);
-      copy_rows(to, C.width(), rows, columns, tile, kPanel);
+      if (accumulate) {
+        copy_rows(to, C.width(), rows, columns, tile, kPanel);
+      }
       multiply_step({&term, 1}, b, rows, p, tile, kPanel, accumulate);
       copy_rows(tile, kPanel, rows, columns, to, C.width());
     }
   }
 }
 
-// C += A's steps times B, or C = when not `accumulate`, on all threads; each row of C is `start`
-// before, if that is given.
-void add_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-               const Panels* start, Panels& C) {
+// C = A's steps times B, on all threads, or C += when `accumulate`; or added to `start` in every
+// row, if that is given.
+void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
+                    const Panels* start, Panels& C) {
   const int64_t at_once = B.parts() == 0 ? 1 : kTwoTiles;
   const int64_t units_of_step = (A.batch_size() + at_once - 1) / at_once;
   const int64_t steps = C.rows() / A.batch_size();
@@ -258,7 +261,8 @@ void add_steps(const Activations& A, int64_t first_step, const Weights& B, bool 
         std::copy_n(start->at(0, p * C.width()), C.panel_columns(p), C.at(r, p * C.width()));
       }
     }
-    add_steps(A, first_step, B, accumulate, C, first, last, p_begin, p_end);
+    multiply_some_steps(A, first_step, B, accumulate || start != nullptr, C, first, last, p_begin,
+                        p_end);
   };
   const int64_t units = steps * units_of_step;
   if (units >= B.panels()) {
@@ -293,22 +297,22 @@ TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t r
   for (std::size_t n = 0; n < terms.size(); ++n) {
     tiles[n] = tile_term(terms[n], b, p);
   }
-  return {{tiles, terms.size()},
-          B.parts(),
-          rows <= kTileRows ? 1 : 2,
-          static_cast<int>(B.panel_columns(p) / kBlock),
-          {C, c_stride},
-          accumulate};
+  return TileWork({.terms = {tiles, terms.size()},
+                   .parts = B.parts(),
+                   .rows = rows <= kTileRows ? 1 : 2,
+                   .columns = static_cast<int>(B.panel_columns(p) / kBlock),
+                   .result = {C, c_stride},
+                   .accumulate = accumulate});
 }
 
 void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
                     Panels& C) {
-  add_steps(A, first_step, B, accumulate, nullptr, C);
+  multiply_steps(A, first_step, B, accumulate, nullptr, C);
 }
 
 void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
                   Panels& C) {
-  add_steps(A, first_step, B, /*accumulate=*/true, &b, C);
+  multiply_steps(A, first_step, B, /*accumulate=*/false, &b, C);
 }
 
 void weight_gradients(const Activations& A, std::span<const GradientTerm> terms) {

@@ -32,7 +32,7 @@ class WorkInTurns {
   // Sequences of a part.
   int64_t rows() const { return tiles_ ? kRowsOfTiles : kRowsOfSums; }
   // Where the sums of the next part go.
-  float* sums() const { return sums_ + turn_ % 2 * kRowsOfTiles * kPanel; }
+  float* sums() const { return sums_ + parts_done_ % 2 * kRowsOfTiles * kPanel; }
 
   // The sums of a part, of panel p, are these products, if any, or added to them; then its
   // formulas.
@@ -52,7 +52,7 @@ class WorkInTurns {
     end();
     products.finish();
     waiting_ = tile;
-    ++turn_;
+    ++parts_done_;
   }
   // The formulas that are left.
   void end() {
@@ -69,7 +69,7 @@ class WorkInTurns {
   float* sums_;
   const Formulas& formulas_;
   CellTile waiting_{};
-  int turn_ = 0;
+  int parts_done_ = 0;
 };
 
 }  // namespace
@@ -524,7 +524,7 @@ std::vector<GradientTerm> Recurrence::input_terms(const LayerParameters& gradien
   return terms;
 }
 
-void Recurrence::bias_gradients(const LayerParameters& gradients) {
+void Recurrence::summed_gradients(const LayerParameters& gradients) {
   const auto& slots = tokens_ == nullptr ? one_slot_ : tokens_->slot;
   const int64_t slot_count = tokens_ == nullptr ? 1 : static_cast<int64_t>(tokens_->tokens.size());
   // One block of a gate's units: its biases' gradients and its columns of the tokens' rows of W_x.

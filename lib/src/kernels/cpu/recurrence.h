@@ -88,10 +88,9 @@ class Recurrence {
   /// All time steps. Then the gradients of what the steps computed are there.
   void backward();
 
-  /// After backward(): the gradients of the biases and, of a layer that reads tokens, of the rows
-  /// of W_x of tokens that occur; the others are left alone. Sums over what recurrent_gradients()
-  /// reads too, and leaves in the caches.
-  void bias_gradients(const LayerParameters& gradients);
+  /// After backward(): the gradients that are sums of rows, of the biases and, of a layer that
+  /// reads tokens, of the rows of W_x of tokens that occur; the others are left alone.
+  void summed_gradients(const LayerParameters& gradients);
   /// After backward(): the weights' gradients.
   ///
   /// `also`: the gradients of other weights by which the states were multiplied, step 1 being that

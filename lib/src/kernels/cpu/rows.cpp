@@ -204,7 +204,9 @@ void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to) 
     for (int64_t c = 0; c < columns; c += kBlock) {
       const int64_t count = from == nullptr ? 0 : std::min(kBlock, columns - c);
       float* block = to.at(r, c);
-      std::copy_n(from + r * columns + c, count, block);
+      if (count > 0) {
+        std::copy_n(from + r * columns + c, count, block);
+      }
       std::fill_n(block + count, kBlock - count, 0.0F);
     }
   }

@@ -62,41 +62,25 @@ HWY_INLINE void end_sums(TileUnit& unit, const TileResult* results) {
                                     });
 }
 
-template <int kParts, int kRows, int kColumns>
+template <int kParts, int kColumns>
 void product(std::span<const TileTerm> terms, const TileResult* start, const TileResult* results) {
-  static_assert(kRows * kColumns <= 4);
   TileUnit unit;
-  begin_sums<kRows, kColumns>(unit, start);
+  begin_sums<2, kColumns>(unit, start);
   for (TileTerm at : terms) {
     for (int64_t k = 0; k < at.depth; ++k) {
-      one_step<kParts, kRows, kColumns, true>(unit, at);
+      one_step<kParts, 2, kColumns, /*kKeep=*/kParts == 1>(unit, at);
     }
   }
-  end_sums<kRows, kColumns>(unit, results);
+  end_sums<2, kColumns>(unit, results);
 }
 
-template <int kParts>
-void product_of(std::span<const TileTerm> terms, int rows, int columns, const TileResult* start,
-                const TileResult* results) {
-  if (rows == 2) {
-    (columns == 2 ? product<kParts, 2, 2> : product<kParts, 2, 1>)(terms, start, results);
-    return;
-  }
-  switch (columns) {
-    case 4:
-      return product<kParts, 1, 4>(terms, start, results);
-    case 3:
-      return product<kParts, 1, 3>(terms, start, results);
-    case 2:
-      return product<kParts, 1, 2>(terms, start, results);
-    default:
-      return product<kParts, 1, 1>(terms, start, results);
-  }
-}
-
-void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
+void multiply_tiles(std::span<const TileTerm> terms, int parts, int columns,
                     const TileResult* start, const TileResult* results) {
-  (parts == 1 ? product_of<1> : product_of<2>)(terms, rows, columns, start, results);
+  if (parts == 1) {
+    (columns == 2 ? product<1, 2> : product<1, 1>)(terms, start, results);
+  } else {
+    (columns == 2 ? product<2, 2> : product<2, 1>)(terms, start, results);
+  }
 }
 
 void begin_columns(TileProgress& work);
@@ -256,25 +240,24 @@ TileScope::~TileScope() {
   }
 }
 
-void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
+void multiply_tiles(std::span<const TileTerm> terms, int parts, int columns,
                     const TileResult* start, const TileResult* results) {
-  HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, rows, columns, start, results);
+  HWY_DYNAMIC_DISPATCH(multiply_tiles)(terms, parts, columns, start, results);
 }
 
-TileWork::TileWork(std::span<const TileTerm> terms, int parts, int rows, int columns,
-                   const TileResult& result, bool accumulate) {
+TileWork::TileWork(const TileTask& task) {
   int64_t depth = 0;
-  for (const auto& term : terms) {
+  for (const auto& term : task.terms) {
     progress_.terms[progress_.term_count++] = term;
     depth += term.depth;
   }
-  progress_.parts = parts;
-  progress_.rows = rows;
-  progress_.columns = columns;
-  progress_.result = result;
-  progress_.accumulate = accumulate;
+  progress_.parts = task.parts;
+  progress_.rows = task.rows;
+  progress_.columns = task.columns;
+  progress_.result = task.result;
+  progress_.accumulate = task.accumulate;
   // Two rows take two tiles of columns at a time.
-  steps_ = left_ = depth * (rows == 1 ? 1 : (columns + 1) / 2);
+  steps_ = left_ = depth * (task.rows == 1 ? 1 : (task.columns + 1) / 2);
   HWY_DYNAMIC_DISPATCH(begin_columns)(progress_);
 }
 

@@ -44,14 +44,13 @@ struct TileResult {
   int64_t stride;
 };
 
-/// C (16 rows, 16 columns) = start + the sum of all terms' products, in float32; C may be its own
+/// C (32 rows, 16 columns) = start + the sum of all terms' products, in float32; C may be its own
 /// start, and a null start is zeros.
 ///
-/// rows 1 and columns 1 to 4, or rows 2 and columns 1 or 2; start[j] and results[j] have the
-/// columns 16 j... Of two parts the product of the second ones is left out: it is below the
-/// rounding of the first ones' sum. Each value is summed in the same order whatever is computed
-/// beside it.
-void multiply_tiles(std::span<const TileTerm> terms, int parts, int rows, int columns,
+/// One or two tiles of columns; start[j] and results[j] have the columns 16 j... Of two parts the
+/// product of the second ones is left out: it is below the rounding of the first ones' sum. Each
+/// value is summed in the same order whatever is computed beside it.
+void multiply_tiles(std::span<const TileTerm> terms, int parts, int columns,
                     const TileResult* start, const TileResult* results);
 
 /// The shapes of tiles of sums, rows by columns, that are worth their own code.
@@ -76,16 +75,23 @@ struct TileProgress {
   void (*end_term)(TileProgress&) = nullptr;  ///< what it does after a term's last
 };
 
+/// Products to be done: C = the sum of the terms', or C += when `accumulate`.
+struct TileTask {
+  std::span<const TileTerm> terms;  ///< one or two
+  int parts;
+  int rows;     ///< 1 or 2 tiles
+  int columns;  ///< 1 to 4 tiles
+  TileResult result;
+  bool accumulate;
+};
+
 /// Such products, done little by little while the vector units are at something else: the tile unit
 /// works beside them. The sums stay in the unit, so that a thread has one such work at a time.
 class TileWork {
  public:
   /// None.
   TileWork() = default;
-  /// C = the sum of the terms' products, or C += when `accumulate`: up to two terms; `rows` 1 or 2
-  /// tiles by `columns` 1 to 4.
-  TileWork(std::span<const TileTerm> terms, int parts, int rows, int columns,
-           const TileResult& result, bool accumulate);
+  explicit TileWork(const TileTask& task);
 
   /// Spreads the work evenly over so many rounds of `while (owes_a_step())`.
   void spread(int64_t rounds) { rounds_ = rounds; }
