@@ -19,6 +19,7 @@
 #include "kernels/cpu/softmax.h"
 #include "kernels/cpu/tile_product.h"
 #include "kernels/cpu/vector_ops.h"
+#include "kernels/cpu/weight_gradients.h"
 
 // The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28,
 // on each instruction set.

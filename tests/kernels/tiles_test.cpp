@@ -7,10 +7,10 @@
 
 #include "each_target.h"
 #include "kernels/cpu/activations.h"
-#include "kernels/cpu/cells.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {

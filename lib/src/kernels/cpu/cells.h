@@ -77,7 +77,4 @@ void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Act
 void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
                                Panels& carry);
 
-/// The steps [begin, end) become their tiles, on both sides.
-void values_to_tiles(int64_t begin, int64_t end, Activations& matrix);
-
 }  // namespace unroll::cpu

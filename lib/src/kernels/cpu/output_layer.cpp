@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/cells.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/rows.h"
@@ -43,13 +42,14 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   const int64_t parts = (rows + kRowsOfAPart - 1) / kRowsOfAPart;
   std::vector<double> totals(static_cast<std::size_t>(parts));
   const float scale = 1.0F / static_cast<float>(rows);
-  parallel_for(
-      0, parts, grain(kRowsOfAPart * logits.columns() * 16), [&](int64_t first, int64_t last) {
-        for (int64_t n = first; n < last; ++n) {
-          totals[n] = softmax_cross_entropy(logits, n * kRowsOfAPart,
-                                            std::min(rows, (n + 1) * kRowsOfAPart), labels, scale);
-        }
-      });
+  parallel_for(0, parts, grain(kCopying * kRowsOfAPart * logits.columns()),
+               [&](int64_t first, int64_t last) {
+                 for (int64_t n = first; n < last; ++n) {
+                   totals[n] =
+                       softmax_cross_entropy(logits, n * kRowsOfAPart,
+                                             std::min(rows, (n + 1) * kRowsOfAPart), labels, scale);
+                 }
+               });
   double total = 0;
   for (const double part : totals) {
     total += part;

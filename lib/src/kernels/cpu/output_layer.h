@@ -6,6 +6,7 @@
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/products.h"
+#include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/tile_product.h"
@@ -16,8 +15,8 @@ namespace unroll::cpu {
 /// Multiply-adds below which another thread costs more than it brings.
 inline constexpr int64_t kWorthAThread = 1 << 16;
 
-/// Multiply-adds that take about as long as copying a value to another form: a core does 100 of the
-/// former a nanosecond and copies 5 of the latter (unroll_kernels_benchmark
+/// Multiply-adds that take about as long as copying a value to another form: a core does some 120
+/// of the former a nanosecond and 5 to 9 of the latter (unroll_kernels_benchmark
 /// --benchmark_filter='Pack|Peak').
 inline constexpr int64_t kCopying = 16;
 
@@ -59,17 +58,5 @@ void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, 
 /// threads.
 void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
                   Panels& C);
-
-/// The gradient of weights by which a matrix was multiplied.
-struct GradientTerm {
-  const Activations* dz;  ///< (T*B, gates.columns()) the gradient by the product
-  int64_t first_step;     ///< the matrix's step that belongs to dz's first one
-  Gates gates;
-  /// Where each gate's columns go, (the matrix's columns, gates.hidden); null to drop them.
-  std::vector<const StridedMatrix*> gradients;
-};
-
-/// A^T dz over all rows for each term: all weights that A was multiplied by. On all threads.
-void weight_gradients(const Activations& A, std::span<const GradientTerm> terms);
 
 }  // namespace unroll::cpu

@@ -7,6 +7,7 @@
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/products.h"
+#include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {

@@ -170,6 +170,25 @@ void copy_step_out(const Activations& from, int64_t t, float* to) {
   }
 }
 
+template <int kParts>
+void values_to_tiles_of(int64_t begin, int64_t end, Activations& matrix) {
+  for (int64_t column = 0; column < matrix.columns(); column += kBlock) {
+    for (int64_t t = begin; t < end; ++t) {
+      const ValuesView from(matrix, t, column);
+      const GradientView<kParts> to(matrix, t, column);
+      for (int64_t b = 0; b < matrix.batch_size(); ++b) {
+        for (int64_t k = 0; k < kBlock; k += kLanes) {
+          to.store(b, k, from.load(b, k));
+        }
+      }
+    }
+  }
+}
+
+void values_to_tiles(int64_t begin, int64_t end, Activations& matrix) {
+  (matrix.left().parts() == 1 ? values_to_tiles_of<1> : values_to_tiles_of<2>)(begin, end, matrix);
+}
+
 }  // namespace
 }  // namespace unroll::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -180,6 +199,7 @@ namespace unroll::cpu {
 HWY_EXPORT(sum_rows);
 HWY_EXPORT(copy_step_in);
 HWY_EXPORT(copy_step_out);
+HWY_EXPORT(values_to_tiles);
 
 void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
   HWY_DYNAMIC_DISPATCH(sum_rows)(values, slot, p, sums);
@@ -191,6 +211,10 @@ void copy_step_in(const float* from, int64_t t, Activations& to) {
 
 void copy_step_out(const Activations& from, int64_t t, float* to) {
   HWY_DYNAMIC_DISPATCH(copy_step_out)(from, t, to);
+}
+
+void values_to_tiles(int64_t begin, int64_t end, Activations& matrix) {
+  HWY_DYNAMIC_DISPATCH(values_to_tiles)(begin, end, matrix);
 }
 
 void scale(float factor, Panels& values) {

@@ -31,4 +31,7 @@ void copy_step_in(const float* from, int64_t t, Activations& to);
 /// The row-major `to` (B, N) = step t.
 void copy_step_out(const Activations& from, int64_t t, float* to);
 
+/// The steps [begin, end) become their tiles, on both sides.
+void values_to_tiles(int64_t begin, int64_t end, Activations& matrix);
+
 }  // namespace unroll::cpu

@@ -1,0 +1,269 @@
+#include "kernels/cpu/cells.h"
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/gru_cell.cpp"
+#include <hwy/foreach_target.h>
+// Highway's headers come in this order.
+#include <hwy/highway.h>
+//
+#include "kernels/cpu/formulas-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unroll::cpu::HWY_NAMESPACE {
+namespace {
+
+// z h + (1 - z) n
+HWY_INLINE Vector mix(Vector z, Vector h, Vector n) { return hn::MulAdd(z, hn::Sub(h, n), n); }
+
+template <typename Form>
+HWY_FLATTEN void gru_after_forward_in(const CellTile& tile, const CellInput& x, const Panels& b_hh,
+                                      Activations& gates, Activations& p, Activations& h) {
+  constexpr Gates kGates{.count = 3};
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 3, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const InputView input(tile, x, block.column(kGates));
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView product(p, t, block.column());
+    const typename Form::GruState before(h, t, block.column());
+    const typename Form::GruState after(h, t + 1, block.column());
+    const float* bias = b_hh.at(0, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
+      const float* in = input.at(b) + k;
+      float* out = saved.at(b) + k;
+      const auto Z = Form::gate(hn::Add(load(sums), load(in)));
+      round.template take<0>();
+      const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<1>();
+      const auto P = hn::Add(load(sums + 2 * kBlock), load(bias + k));
+      const auto N = Form::tanh_of(hn::MulAdd(R, P, load(in + 2 * kBlock)));
+      round.template take<2>();
+      store(Z, out);
+      store(R, out + kBlock);
+      store(N, out + 2 * kBlock);
+      product.store(b, k, P);
+      after.store(b, k, mix(Z, before.load(b, k), N));
+      round.template take<3>();
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activations& h,
+                                       Activations& gates, Activations& p, Panels& carry) {
+  constexpr Gates kGates{.count = 3};
+  using Gradient = typename Form::Gradient;
+  const auto one = hn::Set(kTag, 1.0F);
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const OutsideView outside(tile, dh, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView product(p, t, block.column());
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const Gradient to_z(gates, t, block.column(kGates, 0));
+    const Gradient to_r(gates, t, block.column(kGates, 1));
+    const Gradient to_p(gates, t, block.column(kGates, 2));
+    const Gradient to_n(p, t, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
+      const float* gate = saved.at(b) + k;
+      const auto Z = load(gate);
+      const auto R = load(gate + kBlock);
+      const auto N = load(gate + 2 * kBlock);
+      float* carried = past.at(b) + k;
+      const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
+      const auto grad_n = through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N);
+      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
+      const auto grad_r = hn::Mul(grad_n, product.load(b, k));
+      to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      round.template take<0>();
+      to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      round.template take<1>();
+      to_p.store(b, k, hn::Mul(grad_n, R));
+      round.template take<2>();
+      to_n.store(b, k, grad_n);
+      store(hn::Mul(grad_h, Z), carried);
+      round.template take<3>();
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void gru_before_gates_forward_in(const CellTile& tile, const CellInput& x,
+                                             const Activations& h, Activations& gates,
+                                             Activations& rh) {
+  constexpr Gates kGates{.count = 2};
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 2, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const InputView input(tile, x, block.column(kGates));
+    const ValuesView saved(gates, t, block.column(kGates));
+    const typename Form::GruState state(h, t, block.column());
+    const typename Form::State reset(rh, t, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
+      const float* in = input.at(b) + k;
+      float* out = saved.at(b) + k;
+      const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<0>();
+      round.template take<1>();
+      store(Form::gate(hn::Add(load(sums), load(in))), out);
+      round.template take<2>();
+      store(R, out + kBlock);
+      reset.store(b, k, hn::Mul(R, state.load(b, k)));
+      round.template take<3>();
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void gru_before_state_forward_in(const CellTile& tile, const CellInput& x,
+                                             const Activations& gates, Activations& n,
+                                             Activations& h) {
+  constexpr Gates kGates{.count = 2};
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const InputView input(tile, x, block.column());
+    const ValuesView z(gates, t, block.column(kGates));
+    const ValuesView candidate(n, t, block.column());
+    const typename Form::GruState before(h, t, block.column());
+    const typename Form::GruState after(h, t + 1, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+      const auto N = Form::tanh_of(hn::Add(load(sums), load(input.at(b) + k)));
+      candidate.store(b, k, N);
+      after.store(b, k, mix(z.load(b, k), before.load(b, k), N));
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void gru_before_state_backward_in(const CellTile& tile, const Panels& dh,
+                                              const Activations& h, Activations& gates,
+                                              Activations& n, Panels& carry) {
+  constexpr Gates kGates{.count = 2};
+  using Gradient = typename Form::Gradient;
+  const auto one = hn::Set(kTag, 1.0F);
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const OutsideView outside(tile, dh, block.column());
+    const ValuesView z(gates, t, block.column(kGates));
+    const ValuesView candidate(n, t, block.column());
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const Gradient to_z(gates, t, block.column(kGates));
+    const Gradient to_n(n, t, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+      float* carried = past.at(b) + k;
+      const auto Z = z.load(b, k);
+      const auto N = candidate.load(b, k);
+      const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
+      const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
+      to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
+      to_n.store(b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
+      store(hn::Mul(grad_h, Z), carried);
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void gru_before_gates_backward_in(const CellTile& tile, const Activations& h,
+                                              Activations& gates, Panels& carry) {
+  constexpr Gates kGates{.count = 2};
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const ValuesView r(gates, t, block.column(kGates, 1));
+    const ValuesView past(carry, 0, block.column());
+    const typename Form::GruState state(h, t, block.column());
+    const typename Form::Gradient to_r(gates, t, block.column(kGates, 1));
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
+      float* carried = past.at(b) + k;
+      const auto R = r.load(b, k);
+      const auto drh = load(sums);
+      const auto grad_r = hn::Mul(drh, state.load(b, k));
+      to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
+      store(hn::MulAdd(drh, R, load(carried)), carried);
+    });
+  });
+}
+
+void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
+                       Activations& gates, Activations& p, Activations& h) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { gru_after_forward_in<Form>(tile, x, b_hh, gates, p, h); });
+}
+
+void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                        Activations& gates, Activations& p, Panels& carry) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { gru_after_backward_in<Form>(tile, dh, h, gates, p, carry); });
+}
+
+void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
+                              Activations& gates, Activations& rh) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { gru_before_gates_forward_in<Form>(tile, x, h, gates, rh); });
+}
+
+void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
+                              Activations& n, Activations& h) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { gru_before_state_forward_in<Form>(tile, x, gates, n, h); });
+}
+
+void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                               Activations& gates, Activations& n, Panels& carry) {
+  in_form(h.left().parts(), [&]<typename Form>(Form) {
+    gru_before_state_backward_in<Form>(tile, dh, h, gates, n, carry);
+  });
+}
+
+void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
+                               Panels& carry) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { gru_before_gates_backward_in<Form>(tile, h, gates, carry); });
+}
+
+}  // namespace
+}  // namespace unroll::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace unroll::cpu {
+
+HWY_EXPORT(gru_after_forward);
+HWY_EXPORT(gru_after_backward);
+HWY_EXPORT(gru_before_gates_forward);
+HWY_EXPORT(gru_before_state_forward);
+HWY_EXPORT(gru_before_state_backward);
+HWY_EXPORT(gru_before_gates_backward);
+
+void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
+                       Activations& gates, Activations& p, Activations& h) {
+  HWY_DYNAMIC_DISPATCH(gru_after_forward)(tile, x, b_hh, gates, p, h);
+}
+
+void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                        Activations& gates, Activations& p, Panels& carry) {
+  HWY_DYNAMIC_DISPATCH(gru_after_backward)(tile, dh, h, gates, p, carry);
+}
+
+void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
+                              Activations& gates, Activations& rh) {
+  HWY_DYNAMIC_DISPATCH(gru_before_gates_forward)(tile, x, h, gates, rh);
+}
+
+void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
+                              Activations& n, Activations& h) {
+  HWY_DYNAMIC_DISPATCH(gru_before_state_forward)(tile, x, gates, n, h);
+}
+
+void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                               Activations& gates, Activations& n, Panels& carry) {
+  HWY_DYNAMIC_DISPATCH(gru_before_state_backward)(tile, dh, h, gates, n, carry);
+}
+
+void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
+                               Panels& carry) {
+  HWY_DYNAMIC_DISPATCH(gru_before_gates_backward)(tile, h, gates, carry);
+}
+
+}  // namespace unroll::cpu
+#endif

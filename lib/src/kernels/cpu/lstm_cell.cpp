@@ -1,0 +1,121 @@
+#include "kernels/cpu/cells.h"
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/lstm_cell.cpp"
+#include <hwy/foreach_target.h>
+// Highway's headers come in this order.
+#include <hwy/highway.h>
+//
+#include "kernels/cpu/formulas-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace unroll::cpu::HWY_NAMESPACE {
+namespace {
+
+template <typename Form>
+HWY_FLATTEN void lstm_forward_in(const CellTile& tile, const CellInput& x, Activations& gates,
+                                 Panels& c, Activations& h) {
+  constexpr Gates kGates{.count = 4};
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 4, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const InputView input(tile, x, block.column(kGates));
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView cell(c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
+    const typename Form::State state(h, t + 1, block.column());
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
+      const float* in = input.at(b) + k;
+      float* out = saved.at(b) + k;
+      const auto I = Form::gate(hn::Add(load(sums), load(in)));
+      round.template take<0>();
+      const auto F = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
+      round.template take<1>();
+      const auto O = Form::gate(hn::Add(load(sums + 2 * kBlock), load(in + 2 * kBlock)));
+      round.template take<2>();
+      const auto G = Form::tanh_of(hn::Add(load(sums + 3 * kBlock), load(in + 3 * kBlock)));
+      const auto C = hn::MulAdd(F, cell.load(b, k), hn::Mul(I, G));
+      store(I, out);
+      store(F, out + kBlock);
+      store(O, out + 2 * kBlock);
+      store(G, out + 3 * kBlock);
+      next_cell.store(b, k, C);
+      round.template take<3>();
+      state.store(b, k, hn::Mul(O, Form::tanh_of(C)));
+    });
+  });
+}
+
+template <typename Form>
+HWY_FLATTEN void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c,
+                                  Activations& gates, Panels& dc) {
+  constexpr Gates kGates{.count = 4};
+  using Gradient = typename Form::Gradient;
+  const int64_t t = tile.time;
+  for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
+    const OutsideView outside(tile, dh, block.column());
+    const ValuesView saved(gates, t, block.column(kGates));
+    const ValuesView cell(c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
+    const ValuesView carry(dc, 0, block.column());
+    const Gradient to_i(gates, t, block.column(kGates, 0));
+    const Gradient to_f(gates, t, block.column(kGates, 1));
+    const Gradient to_o(gates, t, block.column(kGates, 2));
+    const Gradient to_g(gates, t, block.column(kGates, 3));
+    block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
+      const float* gate = saved.at(b) + k;
+      const auto I = load(gate);
+      const auto F = load(gate + kBlock);
+      const auto O = load(gate + 2 * kBlock);
+      const auto G = load(gate + 3 * kBlock);
+      float* carried = carry.at(b) + k;
+      const auto tanh_c = Form::tanh_of(next_cell.load(b, k));
+      const auto grad_h = outside.added_to(load(sums), b, k);
+      const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
+      to_i.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
+      round.template take<0>();
+      to_f.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
+      round.template take<1>();
+      to_o.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
+      round.template take<2>();
+      to_g.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
+      store(hn::Mul(grad_c, F), carried);
+      round.template take<3>();
+    });
+  });
+}
+
+void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
+                  Activations& h) {
+  in_form(h.left().parts(),
+          [&]<typename Form>(Form) { lstm_forward_in<Form>(tile, x, gates, c, h); });
+}
+
+void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
+                   Panels& dc) {
+  in_form(gates.left().parts(),
+          [&]<typename Form>(Form) { lstm_backward_in<Form>(tile, dh, c, gates, dc); });
+}
+
+}  // namespace
+}  // namespace unroll::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace unroll::cpu {
+
+HWY_EXPORT(lstm_forward);
+HWY_EXPORT(lstm_backward);
+
+void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
+                  Activations& h) {
+  HWY_DYNAMIC_DISPATCH(lstm_forward)(tile, x, gates, c, h);
+}
+
+void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
+                   Panels& dc) {
+  HWY_DYNAMIC_DISPATCH(lstm_backward)(tile, dh, c, gates, dc);
+}
+
+}  // namespace unroll::cpu
+#endif
