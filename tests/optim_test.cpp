@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <memory>
+#include <ostream>
+#include <string>
 #include <tuple>
 
 #include "all_close.h"
@@ -142,10 +146,25 @@ class TinyTask {
   Batch batch;
 };
 
-class UpdaterOfEachKind : public ::testing::TestWithParam<std::tuple<ModelKind, Optimizer>> {
+struct NamedOptions {
+  std::string name;
+  UpdaterOptions options;
+};
+
+void PrintTo(const NamedOptions& named, std::ostream* out) { *out << named.name; }
+
+class UpdaterOfEachKind : public ::testing::TestWithParam<std::tuple<ModelKind, NamedOptions>> {
  protected:
   ModelKind kind() const { return std::get<0>(GetParam()); }
-  Optimizer optimizer() const { return std::get<1>(GetParam()); }
+  std::unique_ptr<Updater> make(SequenceModel& net, double lr = 0.05) const {
+    auto options = std::get<1>(GetParam()).options;
+    options.lr = lr;
+    return make_updater(net, options);
+  }
+  bool remembers() const {
+    const auto& options = std::get<1>(GetParam()).options;
+    return options.optimizer != Optimizer::kSgd || options.momentum > 0;
+  }
   TinyTask task{kind()};
 };
 
@@ -153,30 +172,30 @@ TEST_P(UpdaterOfEachKind, LowersTheLoss) {
   const auto loss = [&] {
     return task.net->loss(task.batch, task.net->begin_state(2)).first.item<double>();
   };
-  const auto updater = make_updater(*task.net, optimizer(), 0.05);
+  const auto updater = make(*task.net, 0.05);
   const double before = loss();
   task.step(*updater, 20);
   EXPECT_LT(loss(), before);
 }
 
 TEST_P(UpdaterOfEachKind, GoesOnFromItsStateAsIfItHadNotStopped) {
-  const auto updater = make_updater(*task.net, optimizer(), 0.05);
+  const auto updater = make(*task.net, 0.05);
   task.step(*updater, 3);
   const auto weights = TinyTask::copy(task.net->weights());
   const auto state = TinyTask::copy(updater->state());
-  EXPECT_EQ(state.empty(), optimizer() == Optimizer::kSgd);
+  EXPECT_EQ(state.empty(), !remembers());
   task.step(*updater, 3);
 
   TinyTask resumed(kind());
   load_weights(*resumed.net, weights);
-  const auto next = make_updater(*resumed.net, optimizer(), 0.05);
+  const auto next = make(*resumed.net, 0.05);
   next->load_state(state);
   resumed.step(*next, 3);
   EXPECT_TRUE(resumed.has_weights(task.net->weights()));
 }
 
 TEST_P(UpdaterOfEachKind, TakesStepsOfTheLearningRateThatWasSetLast) {
-  const auto updater = make_updater(*task.net, optimizer(), 1);
+  const auto updater = make(*task.net, 1);
   updater->set_lr(0);
   const auto before = TinyTask::copy(task.net->weights());
   task.step(*updater);
@@ -187,7 +206,7 @@ TEST_P(UpdaterOfEachKind, TakesStepsOfTheLearningRateThatWasSetLast) {
 }
 
 TEST_P(UpdaterOfEachKind, RefusesAStateThatDoesNotFit) {
-  const auto updater = make_updater(*task.net, optimizer(), 0.05);
+  const auto updater = make(*task.net, 0.05);
   thrown<Error>([&] { updater->load_state({{"W_other.step", torch::zeros(1)}}); });
   task.step(*updater);
   auto state = TinyTask::copy(updater->state());
@@ -198,9 +217,9 @@ TEST_P(UpdaterOfEachKind, RefusesAStateThatDoesNotFit) {
 }
 
 TEST_P(UpdaterOfEachKind, ZeroGradForgetsEarlierGradients) {
-  const auto updater = make_updater(*task.net, optimizer(), 0.05);
+  const auto updater = make(*task.net, 0.05);
   TinyTask fresh(kind());
-  const auto fresh_updater = make_updater(*fresh.net, optimizer(), 0.05);
+  const auto fresh_updater = make(*fresh.net, 0.05);
   fresh.step(*fresh_updater);
   // A gradient from elsewhere, before the first step.
   task.net->loss(task.batch, task.net->begin_state(2)).first.backward();
@@ -208,14 +227,67 @@ TEST_P(UpdaterOfEachKind, ZeroGradForgetsEarlierGradients) {
   EXPECT_TRUE(task.has_weights(fresh.net->weights()));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Updaters, UpdaterOfEachKind,
-    ::testing::Combine(::testing::Values(ModelKind::kScratch, ModelKind::kConcise),
-                       ::testing::Values(Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW)),
-    [](const auto& info) {
-      return fmt::format("{}_{}", to_string(std::get<0>(info.param)),
-                         to_string(std::get<1>(info.param)));
-    });
+const auto kNamedOptions =
+    ::testing::Values(NamedOptions{"sgd", {}}, NamedOptions{"momentum", {.momentum = 0.9}},
+                      NamedOptions{"decay", {.weight_decay = 0.1}},
+                      NamedOptions{"adam", {.optimizer = Optimizer::kAdam}},
+                      NamedOptions{"adamw", {.optimizer = Optimizer::kAdamW, .weight_decay = 0.1}});
+
+INSTANTIATE_TEST_SUITE_P(Updaters, UpdaterOfEachKind,
+                         ::testing::Combine(::testing::Values(ModelKind::kScratch,
+                                                              ModelKind::kConcise,
+                                                              ModelKind::kFused),
+                                            kNamedOptions),
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", to_string(std::get<0>(info.param)),
+                                              std::get<1>(info.param).name);
+                         });
+
+// Holds the first weight after each of three steps to `next(before, gradient, velocity)`.
+template <typename Next>
+void expect_steps(const UpdaterOptions& options, const Next& next) {
+  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused}) {
+    TinyTask task(kind);
+    const auto updater = make_updater(*task.net, options);
+    const auto weight = values(task.net->weights()).front();
+    torch::Tensor velocity;
+    for (int step = 0; step < 3; ++step) {
+      const auto before = weight.detach().clone();
+      task.step(*updater);
+      const auto expected = next(before, weight.grad().clone(), velocity);
+      EXPECT_TRUE(all_close(weight, expected, 1e-6)) << to_string(kind) << " step " << step;
+    }
+  }
+}
+
+TEST(Updater, MomentumAddsUpTheGradients) {
+  // As torch::optim::SGD has it: v <- m v + g, p <- p - lr v.
+  expect_steps({.lr = 0.3, .momentum = 0.9},
+               [](const auto& before, const auto& grad, torch::Tensor& velocity) {
+                 velocity = velocity.defined() ? 0.9 * velocity + grad : grad;
+                 return before - 0.3 * velocity;
+               });
+}
+
+TEST(Updater, WeightDecayPullsToZero) {
+  expect_steps({.lr = 0.3, .weight_decay = 0.2},
+               [](const auto& before, const auto& grad, torch::Tensor&) {
+                 return before - 0.3 * (grad + 0.2 * before);
+               });
+}
+
+TEST(Updater, OptionsOutOfRangeAreWrongUsage) {
+  TinyTask task(ModelKind::kScratch);
+  const auto refused = [&](const std::string& expected, const UpdaterOptions& options) {
+    EXPECT_THAT(thrown<UsageError>([&] { make_updater(*task.net, options); }), HasSubstr(expected));
+  };
+  refused("got 0", {.lr = 0});
+  refused("got 1", {.momentum = 1});
+  refused("got -0.5", {.momentum = -0.5});
+  refused("momentum 0.5 with adam", {.optimizer = Optimizer::kAdam, .momentum = 0.5});
+  refused("got -1", {.weight_decay = -1});
+  refused("got nan", {.weight_decay = std::nan("")});
+}
 
 TEST(Updater, SgdIsTheSameForRawTensorsAndModules) {
   for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {

@@ -64,19 +64,8 @@ float clip_plain(const std::vector<torch::Tensor>& grads, double theta) {
   return norm;
 }
 
-// SGD without momentum, which remembers nothing between steps.
-class PlainSgd : public Updater {
- public:
-  NamedTensors state() const override { return {}; }
-  void load_state(const NamedTensors& state) override {
-    if (!state.empty()) {
-      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
-    }
-  }
-};
-
-// The notebook's sgd over a scratch model's tensors.
-class ScratchSgd : public PlainSgd {
+// The notebook's sgd over a scratch model's tensors, which remembers nothing between steps.
+class ScratchSgd : public Updater {
  public:
   ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
 
@@ -95,85 +84,119 @@ class ScratchSgd : public PlainSgd {
     }
   }
   void set_lr(double lr) override { lr_ = lr; }
+  NamedTensors state() const override { return {}; }
+  void load_state(const NamedTensors& state) override {
+    if (!state.empty()) {
+      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
+    }
+  }
 
  private:
   std::vector<torch::Tensor> params_;
   double lr_;
 };
 
-// torch::optim::SGD over a module's.
-class TorchSgd : public PlainSgd {
+// A tensor that was stored for a weight, as the optimiser wants it.
+torch::Tensor fitting(const torch::Tensor& loaded, const NamedTensor& weight) {
+  if (loaded.sizes() != weight.tensor.sizes()) {
+    throw Error(
+        fmt::format("the optimizer's state of {} has another shape than the weight", weight.name));
+  }
+  return loaded.to(weight.tensor.device(), weight.tensor.scalar_type(), /*non_blocking=*/false,
+                   /*copy=*/true);
+}
+
+// What torch::optim remembers of a weight, and under which names.
+NamedTensors to_tensors(const std::string& weight, const torch::optim::SGDParamState& state) {
+  return {{weight + ".momentum_buffer", state.momentum_buffer()}};
+}
+
+void from_tensors(const NamedTensors& tensors, const NamedTensor& weight,
+                  torch::optim::SGDParamState& state) {
+  state.momentum_buffer(fitting(at(tensors, weight.name + ".momentum_buffer"), weight));
+}
+
+template <typename AdamState>
+NamedTensors to_tensors(const std::string& weight, const AdamState& state) {
+  return {{weight + ".step", torch::tensor(state.step(), torch::kInt64)},
+          {weight + ".exp_avg", state.exp_avg()},
+          {weight + ".exp_avg_sq", state.exp_avg_sq()}};
+}
+
+template <typename AdamState>
+void from_tensors(const NamedTensors& tensors, const NamedTensor& weight, AdamState& state) {
+  const auto& step = at(tensors, weight.name + ".step");
+  if (step.numel() != 1) {
+    throw Error(fmt::format("the optimizer's step of {} is not one number", weight.name));
+  }
+  state.step(step.template item<int64_t>());
+  state.exp_avg(fitting(at(tensors, weight.name + ".exp_avg"), weight));
+  state.exp_avg_sq(fitting(at(tensors, weight.name + ".exp_avg_sq"), weight));
+}
+
+// Any optimiser of torch::optim, whose state of a weight is a ParamState.
+template <typename Optim, typename ParamState>
+class TorchUpdater : public Updater {
  public:
-  TorchSgd(const std::vector<torch::Tensor>& params, double lr) : sgd_(params, lr) {}
+  template <typename OptimOptions>
+  TorchUpdater(NamedTensors weights, const OptimOptions& options)
+      : weights_(std::move(weights)), optim_(values(weights_), options) {}
 
-  void zero_grad() override { sgd_.zero_grad(); }
-  void step() override { sgd_.step(); }
-  void set_lr(double lr) override { sgd_.param_groups().at(0).options().set_lr(lr); }
+  void zero_grad() override { optim_.zero_grad(); }
+  void step() override { optim_.step(); }
+  void set_lr(double lr) override { optim_.param_groups().at(0).options().set_lr(lr); }
 
- private:
-  torch::optim::SGD sgd_;
-};
-
-// torch::optim::Adam or AdamW, whose states are the same: steps and two running means a weight.
-template <typename Adam, typename ParamState>
-class AdamUpdater : public Updater {
- public:
-  AdamUpdater(NamedTensors weights, double lr)
-      : weights_(std::move(weights)), adam_(values(weights_), lr) {}
-
-  void zero_grad() override { adam_.zero_grad(); }
-  void step() override { adam_.step(); }
-  void set_lr(double lr) override { adam_.param_groups().at(0).options().set_lr(lr); }
-
+  // Without momentum SGD has an entry a weight that holds nothing.
   NamedTensors state() const override {
     NamedTensors result;
     for (const auto& [name, weight] : weights_) {
-      const auto found = adam_.state().find(weight.unsafeGetTensorImpl());
-      if (found == adam_.state().end()) {
+      const auto found = optim_.state().find(weight.unsafeGetTensorImpl());
+      if (found == optim_.state().end()) {
         continue;
       }
-      const auto& state = static_cast<const ParamState&>(*found->second);
-      result.push_back({name + ".step", torch::tensor(state.step(), torch::kInt64)});
-      result.push_back({name + ".exp_avg", state.exp_avg()});
-      result.push_back({name + ".exp_avg_sq", state.exp_avg_sq()});
+      for (auto& tensor : to_tensors(name, static_cast<const ParamState&>(*found->second))) {
+        if (tensor.tensor.defined()) {
+          result.push_back(std::move(tensor));
+        }
+      }
     }
     return result;
   }
 
   void load_state(const NamedTensors& state) override {
-    if (!state.empty() && state.size() != 3 * weights_.size()) {
-      throw Error(
-          fmt::format("Adam's state has {} tensors, got {}", 3 * weights_.size(), state.size()));
-    }
     std::vector<std::pair<void*, std::unique_ptr<ParamState>>> complete;
-    for (const auto& [name, weight] : weights_) {
+    std::size_t read = 0;
+    for (const auto& weight : weights_) {
       if (state.empty()) {
         break;
       }
       auto loaded = std::make_unique<ParamState>();
-      loaded->step(at(state, name + ".step").template item<int64_t>());
-      loaded->exp_avg(fitting(at(state, name + ".exp_avg"), name, weight));
-      loaded->exp_avg_sq(fitting(at(state, name + ".exp_avg_sq"), name, weight));
-      complete.emplace_back(weight.unsafeGetTensorImpl(), std::move(loaded));
+      from_tensors(state, weight, *loaded);
+      read += to_tensors(weight.name, *loaded).size();
+      complete.emplace_back(weight.tensor.unsafeGetTensorImpl(), std::move(loaded));
     }
-    adam_.state().clear();
+    if (read != state.size()) {
+      throw Error(fmt::format("the optimizer's state has {} tensors, got {}", read, state.size()));
+    }
+    optim_.state().clear();
     for (auto& [weight, loaded] : complete) {
-      adam_.state()[weight] = std::move(loaded);
+      optim_.state()[weight] = std::move(loaded);
     }
   }
 
  private:
-  static torch::Tensor fitting(const torch::Tensor& loaded, const std::string& name,
-                               const torch::Tensor& weight) {
-    if (loaded.sizes() != weight.sizes()) {
-      throw Error(fmt::format("Adam's state of {} has another shape than the weight", name));
-    }
-    return loaded.to(weight.device(), weight.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
-  }
-
   NamedTensors weights_;
-  Adam adam_;
+  Optim optim_;
 };
+
+template <typename Optim, typename ParamState, typename OptimOptions>
+std::unique_ptr<Updater> make_torch_updater(SequenceModel& net, OptimOptions optim_options,
+                                            const UpdaterOptions& options) {
+  if (options.weight_decay) {
+    optim_options.weight_decay(*options.weight_decay);
+  }
+  return std::make_unique<TorchUpdater<Optim, ParamState>>(net.weights(), optim_options);
+}
 
 }  // namespace
 
@@ -228,21 +251,48 @@ Optimizer parse_optimizer(std::string_view name) {
                     std::array{Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW});
 }
 
-std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr) {
-  switch (optimizer) {
+void check(const UpdaterOptions& options) {
+  if (!std::isfinite(options.lr) || options.lr <= 0) {
+    throw UsageError(fmt::format("lr must be > 0, got {}", options.lr));
+  }
+  if (!(options.momentum >= 0 && options.momentum < 1)) {
+    throw UsageError(fmt::format("momentum must be from 0 to below 1, got {}", options.momentum));
+  }
+  if (options.momentum > 0 && options.optimizer != Optimizer::kSgd) {
+    throw UsageError(fmt::format("momentum is the optimizer sgd's, got momentum {} with {}",
+                                 options.momentum, to_string(options.optimizer)));
+  }
+  if (options.weight_decay &&
+      !(std::isfinite(*options.weight_decay) && *options.weight_decay >= 0)) {
+    throw UsageError(fmt::format("weight-decay must be >= 0, got {}", *options.weight_decay));
+  }
+}
+
+std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options) {
+  using torch::optim::Adam;
+  using torch::optim::AdamW;
+  using torch::optim::SGD;
+  check(options);
+  switch (options.optimizer) {
     case Optimizer::kAdam:
-      return std::make_unique<AdamUpdater<torch::optim::Adam, torch::optim::AdamParamState>>(
-          net.weights(), lr);
+      return make_torch_updater<Adam, torch::optim::AdamParamState>(
+          net, torch::optim::AdamOptions(options.lr), options);
     case Optimizer::kAdamW:
-      return std::make_unique<AdamUpdater<torch::optim::AdamW, torch::optim::AdamWParamState>>(
-          net.weights(), lr);
+      return make_torch_updater<AdamW, torch::optim::AdamWParamState>(
+          net, torch::optim::AdamWOptions(options.lr), options);
     case Optimizer::kSgd:
       break;
   }
-  if (dynamic_cast<torch::nn::Module*>(&net) != nullptr) {
-    return std::make_unique<TorchSgd>(values(net.weights()), lr);
+  const bool plain = options.momentum == 0 && options.weight_decay.value_or(0) == 0;
+  if (plain && dynamic_cast<torch::nn::Module*>(&net) == nullptr) {
+    return std::make_unique<ScratchSgd>(values(net.weights()), options.lr);
   }
-  return std::make_unique<ScratchSgd>(values(net.weights()), lr);
+  return make_torch_updater<SGD, torch::optim::SGDParamState>(
+      net, torch::optim::SGDOptions(options.lr).momentum(options.momentum), options);
+}
+
+std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr) {
+  return make_updater(net, {.optimizer = optimizer, .lr = lr, .momentum = 0, .weight_decay = {}});
 }
 
 }  // namespace unroll

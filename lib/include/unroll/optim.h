@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -56,8 +57,23 @@ std::string_view to_string(Optimizer optimizer);
 /// `sgd`, `adam` or `adamw`; throws UsageError otherwise.
 Optimizer parse_optimizer(std::string_view name);
 
+/// How gradients become steps.
+struct UpdaterOptions {
+  Optimizer optimizer = Optimizer::kSgd;  ///< which updater
+  double lr = 1;                          ///< learning rate, until set_lr
+  double momentum = 0;                    ///< of sgd
+  std::optional<double> weight_decay;     ///< empty: torch::optim's own, 0.01 for adamw, else 0
+};
+
+/// Throws UsageError unless every option is in range, and momentum is sgd's.
+void check(const UpdaterOptions& options);
+
 /// As in the notebook: our own `sgd` for a model on raw tensors, torch::optim::SGD for a module;
-/// Adam and AdamW of torch::optim for both. The model must outlive the updater.
+/// torch::optim for both where there is momentum or weight decay, and for Adam and AdamW.
+/// The model must outlive the updater. Throws UsageError as check does.
+std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options);
+
+/// The same without momentum, and with torch::optim's own weight decay.
 std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr);
 
 }  // namespace unroll
