@@ -19,6 +19,9 @@ inline std::string name_of(const ModelConfig& config) {
   if (config.layers > 1) {
     name += fmt::format("_{}_layers", config.layers);
   }
+  if (config.dropout > 0) {
+    name += "_dropout";
+  }
   if (config.precision != Precision::kFp32) {
     name += fmt::format("_{}", to_string(config.precision));
   }

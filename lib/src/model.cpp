@@ -21,7 +21,7 @@ class ForwardDecoder : public Decoder {
 
   std::span<const float> step(std::span<const int64_t> tokens) override {
     check_step(tokens, static_cast<std::size_t>(tokens_.numel()));
-    const torch::NoGradGuard no_grad;
+    const Inference inference(model_);
     std::copy(tokens.begin(), tokens.end(), tokens_.data_ptr<int64_t>());
     auto [logits, next] = model_.forward(tokens_.to(model_.device()), state_);
     state_ = std::move(next);

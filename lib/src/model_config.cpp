@@ -65,17 +65,20 @@ std::unique_ptr<SequenceModel> make_concise(const ModelConfig& config, int64_t V
   };
   switch (config.cell) {
     case Cell::kGru:
-      return make(
-          torch::nn::GRU(torch::nn::GRUOptions(V, config.hidden).num_layers(config.layers)));
+      return make(torch::nn::GRU(torch::nn::GRUOptions(V, config.hidden)
+                                     .num_layers(config.layers)
+                                     .dropout(config.dropout)));
     case Cell::kLstm:
-      return make(
-          torch::nn::LSTM(torch::nn::LSTMOptions(V, config.hidden).num_layers(config.layers)));
+      return make(torch::nn::LSTM(torch::nn::LSTMOptions(V, config.hidden)
+                                      .num_layers(config.layers)
+                                      .dropout(config.dropout)));
     case Cell::kRnn:
     case Cell::kMlp:
       break;
   }
   return make(torch::nn::RNN(torch::nn::RNNOptions(V, config.hidden)
                                  .num_layers(config.layers)
+                                 .dropout(config.dropout)
                                  .nonlinearity(torch::kTanh)));
 }
 
@@ -147,6 +150,17 @@ void check(const ModelConfig& config) {
     throw UsageError(fmt::format(
         "the scratch model has 1 layer, got {}; the concise and the fused model have more",
         config.layers));
+  }
+  if (!(config.dropout >= 0 && config.dropout < 1)) {
+    throw UsageError(fmt::format("dropout must be from 0 to below 1, got {}", config.dropout));
+  }
+  if (config.dropout > 0 && config.layers == 1) {
+    throw UsageError(
+        fmt::format("dropout acts between layers, got dropout {} with 1 layer", config.dropout));
+  }
+  if (config.dropout > 0 && config.model == ModelKind::kFused) {
+    throw UsageError(fmt::format("the fused model has no dropout, got {}; choose model concise",
+                                 config.dropout));
   }
   if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
     throw UsageError(

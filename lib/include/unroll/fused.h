@@ -35,6 +35,8 @@ class FusedModel : public SequenceModel {
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
   NamedTensors weights() const override { return model_->weights(); }
   torch::Device device() const override { return model_->device(); }
+  void train(bool on) override { model_->train(on); }
+  bool is_training() const noexcept override { return model_->is_training(); }
 
  private:
   class Passes;

@@ -72,10 +72,30 @@ class SequenceModel {
   /// Fixed at construction.
   virtual torch::Device device() const = 0;
 
+  /// Whether what acts on training alone acts: dropout. A model without it ignores the call.
+  virtual void train(bool on) { static_cast<void>(on); }
+  virtual bool is_training() const noexcept { return false; }
+
  protected:
   SequenceModel() = default;
   SequenceModel(const SequenceModel&) = default;
   SequenceModel& operator=(const SequenceModel&) = default;
+};
+
+/// While it lives the model is used, not trained: without gradients and without dropout.
+class Inference {
+ public:
+  explicit Inference(SequenceModel& model) : model_(model), was_training_(model.is_training()) {
+    model_.train(false);
+  }
+  ~Inference() { model_.train(was_training_); }
+  Inference(const Inference&) = delete;
+  Inference& operator=(const Inference&) = delete;
+
+ private:
+  torch::NoGradGuard no_grad_;
+  SequenceModel& model_;
+  bool was_training_;
 };
 
 /// The state cut from the graph that computed it: values, no history.

@@ -39,6 +39,7 @@ struct ModelConfig {
   Cell cell = Cell::kRnn;  ///< which recurrence
   int64_t hidden = 512;    ///< H, hidden units of a layer
   int64_t layers = 1;      ///< L, layers; the scratch model has one
+  double dropout = 0;      ///< share of a layer's outputs that the next does not get in training
   std::optional<GruReset> gru_reset;       ///< empty: before for scratch, after for concise
   Precision precision = Precision::kFp32;  ///< of a fused model's training; no part of a checkpoint
 

@@ -35,6 +35,10 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
   NamedTensors weights() const override;
   torch::Device device() const override;
 
+  /// Both bases', torch::nn::Module's and SequenceModel's.
+  void train(bool on = true) override { torch::nn::Module::train(on); }
+  bool is_training() const noexcept override { return torch::nn::Module::is_training(); }
+
  private:
   RecurrentLayer rnn_;
   torch::nn::Linear linear_;
