@@ -20,7 +20,8 @@ TrainResult result_of(const std::vector<double>& perplexities) {
                              .perplexity = perplexity,
                              .tokens_per_second = 1000.0 * static_cast<double>(epoch),
                              .grad_norm = 0.25,
-                             .seconds = 0.5});
+                             .seconds = 0.5,
+                             .lr = 0.125});
   }
   result.predictions = {"time \"traveller\"", "caf\xc3\xa9"};
   result.seconds = 2.5;
@@ -67,13 +68,27 @@ TEST(Report, JsonIsValidWhereAPredictionIsNot) {
   EXPECT_EQ(text.find('\n'), std::string::npos);
 }
 
+TEST(Report, JsonHasTheValidationsWhereThereAreSome) {
+  auto result = result_of({3, 2});
+  result.epochs[0].valid_perplexity = 3.5;
+  result.best = {.perplexity = 3.25, .epoch = 1};
+  const auto json = Json::parse(to_json(report_of(result)));
+  EXPECT_EQ(json.at("valid_perplexity"), 3.5);
+  EXPECT_EQ(json.at("best_valid_perplexity"), 3.25);
+  EXPECT_EQ(json.at("best_epoch"), 1);
+  const auto line = Json::parse(log_line(result.epochs[0]));
+  EXPECT_EQ(line.at("valid_perplexity"), 3.5);
+  EXPECT_FALSE(line.contains("skipped"));
+}
+
 TEST(Report, LogLineHasEveryKey) {
   const auto line = log_line(result_of({1.0 / 3}).epochs[0]);
   EXPECT_EQ(Json::parse(line), Json({{"epoch", 1},
                                      {"perplexity", 1.0 / 3},
                                      {"tokens_per_second", 1000.0},
                                      {"grad_norm", 0.25},
-                                     {"seconds", 0.5}}));
+                                     {"seconds", 0.5},
+                                     {"lr", 0.125}}));
   EXPECT_EQ(line.find('\n'), std::string::npos);
 }
 

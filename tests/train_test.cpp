@@ -11,9 +11,11 @@
 #include "all_close.h"
 #include "cell_checks.h"
 #include "model_configs.h"
+#include "periodic_corpus.h"
 #include "thrown.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
+#include "unroll/evaluate.h"
 #include "unroll/predict.h"
 
 namespace unroll {
@@ -22,15 +24,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-// `aabab aabab ...`: what follows an a depends on more than the a.
-Corpus periodic_corpus(int repetitions = 200) {
-  std::string text;
-  for (int i = 0; i < repetitions; ++i) {
-    text += "aabab ";
-  }
-  return make_corpus(text);
-}
 
 // Trains until the perplexity is below `goal`, for so many epochs at most; returns the best.
 double best_perplexity(const ModelConfig& config, double goal, int64_t epochs) {
@@ -212,76 +205,11 @@ TEST(TrainEpoch, GoesOnInsideAnEpoch) {
   EXPECT_EQ(stats.epoch, 7);
 }
 
-class EagerStepOfEachModel : public ::testing::TestWithParam<ModelConfig> {
- protected:
-  void SetUp() override {
-    at::manual_seed(0);
-    net = make_model(GetParam(), corpus.vocab.size(), torch::kCPU);
-  }
+class TrainCh8OfEachModel : public ::testing::TestWithParam<ModelConfig> {};
 
-  const Corpus corpus = periodic_corpus(30);
+TEST_P(TrainCh8OfEachModel, SameSeedSameNumbers) {
+  const auto corpus = periodic_corpus(30);
   const SeqDataLoader train_iter{corpus.indices, {.batch_size = 2, .num_steps = 7}};
-  std::unique_ptr<SequenceModel> net;
-};
-
-TEST_P(EagerStepOfEachModel, CarriesTheStateWithoutItsHistory) {
-  const auto updater = make_updater(*net, Optimizer::kSgd, 1e-30);
-  TrainProgress progress;
-  EagerStep step(*net, *updater, 1, progress);
-  const auto stats = train_epoch_ch8(train_iter.epoch(0), step, progress);
-
-  // At such a learning rate the weights stay, and one pass by hand gives the same numbers.
-  auto state = net->begin_state(2);
-  double loss = 0;
-  for (const auto& batch : train_iter.epoch(0)) {
-    auto [batch_loss, next] = net->loss(batch, state);
-    loss += batch_loss.item<double>();
-    state = next;
-  }
-  EXPECT_NEAR(stats.perplexity, std::exp(loss / static_cast<double>(train_iter.epoch(0).size())),
-              1e-5);
-  ASSERT_EQ(progress.carry.size(), state.size());
-  for (std::size_t i = 0; i < state.size(); ++i) {
-    EXPECT_TRUE(all_close(progress.carry[i], state[i], 1e-6));
-    EXPECT_FALSE(progress.carry[i].requires_grad());
-  }
-}
-
-TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
-  const auto batch = train_iter.epoch(0)[0];
-  constexpr double kLr = 0.5, kClip = 1e-3;
-  net->loss(batch, net->begin_state(2)).first.backward();
-  const auto norm = grad_clipping(*net, 0).item<double>();
-  ASSERT_GT(norm, kClip);
-  std::vector<torch::Tensor> expected;
-  for (const auto& weight : values(net->weights())) {
-    expected.push_back((weight - kLr * kClip / norm * weight.grad()).detach());
-    weight.grad().zero_();
-  }
-  const auto updater = make_updater(*net, Optimizer::kSgd, kLr);
-  TrainProgress progress;
-  EagerStep step(*net, *updater, kClip, progress);
-  step.run(batch, true);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    EXPECT_TRUE(all_close(values(net->weights())[i], expected[i], 1e-7));
-  }
-  EXPECT_NEAR(progress.sums.grad_norm.item<double>(), norm, 1e-5 * norm);
-  EXPECT_EQ(progress.sums.tokens, 14);
-}
-
-TEST_P(EagerStepOfEachModel, AGradientThatIsNotFiniteLeavesTheWeights) {
-  net->weights().front().tensor.data().fill_(std::numeric_limits<float>::quiet_NaN());
-  const auto bias = net->weights().back().tensor.detach().clone();
-  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
-  TrainProgress progress;
-  EagerStep step(*net, *updater, 1, progress);
-  EXPECT_THAT(thrown<Error>([&] { train_epoch_ch8(train_iter.epoch(0), step, progress); }),
-              AllOf(HasSubstr("epoch 1"),
-                    HasSubstr(fmt::format("{0} of {0} steps", train_iter.epoch(0).size()))));
-  EXPECT_TRUE(torch::equal(net->weights().back().tensor, bias));
-}
-
-TEST_P(EagerStepOfEachModel, SameSeedSameNumbers) {
   const auto perplexities = [&] {
     at::manual_seed(3);
     const auto fresh = make_model(GetParam(), corpus.vocab.size(), torch::kCPU);
@@ -294,7 +222,7 @@ TEST_P(EagerStepOfEachModel, SameSeedSameNumbers) {
   EXPECT_EQ(perplexities(), perplexities());
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EagerStepOfEachModel, ::testing::ValuesIn(all_models(6)),
+INSTANTIATE_TEST_SUITE_P(Models, TrainCh8OfEachModel, ::testing::ValuesIn(all_models(6)),
                          [](const auto& info) { return name_of(info.param); });
 
 class TrainCh8 : public ::testing::Test {
@@ -358,8 +286,101 @@ TEST_F(TrainCh8, ReportsEveryEpoch) {
 }
 
 TEST_F(TrainCh8, DivergenceIsAnErrorThatNamesTheEpoch) {
-  EXPECT_THAT(thrown<Error>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
+  EXPECT_THAT(thrown<Diverged>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
               HasSubstr("diverged in epoch 1"));
+}
+
+TEST_F(TrainCh8, AnEpochOfWhichEveryStepIsSkippedIsAnError) {
+  net->weights().front().tensor.data().fill_(std::nan(""));
+  EXPECT_THAT(thrown<Diverged>([&] { train({.on_nonfinite = OnNonfinite::kSkip, .prompts = {}}); }),
+              HasSubstr("5 of 5 steps"));
+}
+
+TEST_F(TrainCh8, TheEndOfAnEpochIsCalledLast) {
+  std::string calls;
+  TrainCallbacks callbacks;
+  callbacks.on_epoch = [&](const EpochStats&) { calls += "e"; };
+  callbacks.on_prediction = [&](const EpochStats&, const std::string&) { calls += "p"; };
+  callbacks.on_epoch_end = [&](const EpochStats&) { calls += ". "; };
+  train({.epochs = 2, .every = 2}, callbacks);
+  EXPECT_EQ(calls, "e. ep. ");
+}
+
+class TrainingTest : public TrainCh8 {
+ protected:
+  TrainResult train_and_validate(const TrainOptions& options) {
+    return Training(*net, train_iter, corpus.vocab, options, valid).run();
+  }
+
+  // What the text never has: the better it is learned, the less this is expected.
+  const torch::Tensor valid = torch::tensor({2, 2, 1, 2, 2, 1, 2, 2, 2, 1}, torch::kUInt8);
+};
+
+TEST_F(TrainingTest, ValidatesEveryFewEpochsAndAfterTheLast) {
+  const auto result = train_and_validate({.epochs = 5, .valid_every = 2});
+  std::vector<int64_t> validated;
+  for (const auto& stats : result.epochs) {
+    if (stats.valid_perplexity) {
+      validated.push_back(stats.epoch);
+    }
+  }
+  EXPECT_THAT(validated, ElementsAre(2, 4, 5));
+  EXPECT_EQ(result.valid_perplexity(), result.epochs.back().valid_perplexity);
+  EXPECT_EQ(*result.valid_perplexity(),
+            evaluate(*net, valid, {.batch_size = 2, .num_steps = 10}).perplexity());
+}
+
+TEST_F(TrainingTest, StopsWhenPatienceIsAtItsEnd) {
+  const auto result = train_and_validate({.epochs = 200, .patience = 3});
+  EXPECT_TRUE(result.stopped_early);
+  ASSERT_GE(result.epochs.size(), 4U);
+  const auto best = static_cast<std::size_t>(result.best.epoch);
+  EXPECT_EQ(result.epochs.size(), best + 3);
+  for (const auto& stats : result.epochs) {
+    EXPECT_GE(*stats.valid_perplexity, result.best.perplexity);
+  }
+  EXPECT_EQ(*result.epochs[best - 1].valid_perplexity, result.best.perplexity);
+}
+
+TEST_F(TrainingTest, PatienceNeedsSomethingToWaitFor) {
+  EXPECT_THAT(thrown<UsageError>([&] { train({.patience = 3}); }), HasSubstr("patience 3"));
+}
+
+TEST_F(TrainingTest, TheLearningRateFollowsItsSchedule) {
+  const auto rates = [&](const TrainOptions& options) {
+    std::vector<double> result;
+    for (const auto& stats : train(options).epochs) {
+      result.push_back(stats.lr);
+    }
+    return result;
+  };
+  EXPECT_THAT(rates({.epochs = 3, .lr = 0.5}), ElementsAre(0.5, 0.5, 0.5));
+  // Five steps an epoch: the last of the first is 4/15 of the way, one short of the end is 14/15.
+  const auto cosine = rates({.epochs = 3, .lr = 0.5, .schedule = {.schedule = Schedule::kCosine}});
+  const auto at = [](double part) { return 0.25 * (1 + std::cos(std::acos(-1.0) * part)); };
+  EXPECT_THAT(cosine, ElementsAre(::testing::DoubleNear(at(4.0 / 15), 1e-12),
+                                  ::testing::DoubleNear(at(9.0 / 15), 1e-12),
+                                  ::testing::DoubleNear(at(14.0 / 15), 1e-12)));
+  const auto warm = rates({.epochs = 3, .lr = 0.5, .schedule = {.warmup = 2}});
+  EXPECT_THAT(warm, ElementsAre(0.25, 0.5, 0.5));
+}
+
+TEST_F(TrainingTest, AStateThatDoesNotFitIsRefused) {
+  Training training(*net, train_iter, corpus.vocab, {.epochs = 2});
+  const auto refused = [&](auto change) {
+    auto state = training.state();
+    change(state);
+    thrown<Error>([&] { training.load_state(state); });
+  };
+  training.run();
+  refused([](TrainState& state) { state.progress.epoch = 3; });
+  refused([](TrainState& state) { state.progress.epoch = -1; });
+  refused([](TrainState& state) { state.progress.batch = 6; });
+  refused([](TrainState& state) { state.progress.batch = 1; });  // without its sums
+  refused([](TrainState& state) { state.history.pop_back(); });
+  refused([](TrainState& state) { state.updater = {{"W_xh.step", torch::zeros(1)}}; });
+  refused([](TrainState& state) { state.cpu_generator = torch::zeros({3}, torch::kUInt8); });
+  refused([](TrainState& state) { state.cpu_generator = torch::Tensor(); });
 }
 
 TEST_F(TrainCh8, OptionsOutOfRangeAreWrongUsage) {

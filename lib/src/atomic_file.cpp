@@ -12,19 +12,21 @@
 #include "unroll/error.h"
 
 namespace unroll {
-namespace {
-
-// Where a symbolic link leads.
-std::string resolved(const std::filesystem::path& path) {
+std::filesystem::path link_target(std::filesystem::path path) {
+  constexpr int kMostLinks = 40;  // as the system has it
   std::error_code error;
-  const auto target = std::filesystem::weakly_canonical(path, error);
-  return error || !std::filesystem::is_symlink(path, error) ? path.string() : target.string();
+  for (int n = 0; n < kMostLinks && std::filesystem::is_symlink(path, error); ++n) {
+    const auto next = std::filesystem::read_symlink(path, error);
+    if (error) {
+      break;
+    }
+    path = next.is_absolute() ? next : path.parent_path() / next;
+  }
+  return path;
 }
 
-}  // namespace
-
 AtomicFile::AtomicFile(const std::filesystem::path& target)
-    : target_(resolved(target)), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
+    : target_(link_target(target).string()), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
   std::error_code error;
   const auto status = std::filesystem::status(target_, error);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {

@@ -6,6 +6,9 @@
 
 namespace unroll {
 
+/// Where a symbolic link leads, whether or not a file is there; any other path as it is.
+std::filesystem::path link_target(std::filesystem::path path);
+
 /// A file written beside its target, which it replaces at once and as a whole by commit(); without
 /// that it leaves nothing behind. A symbolic link stays and leads to the new content.
 class AtomicFile {

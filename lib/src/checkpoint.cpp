@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "options_json.h"
+#include "train_record.h"
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
 
@@ -51,20 +56,45 @@ std::vector<std::string> tokens_from_json(const Json& tokens, TokenKind kind) {
   return result;
 }
 
+// A key of options_json.h as the command line writes it.
+std::string flag_of(std::string key) {
+  std::replace(key.begin(), key.end(), '_', '-');
+  return key;
+}
+
+std::string value_of(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// Throws UsageError, naming the first option whose value differs.
+void require_equal(const Json& saved, const Json& asked) {
+  auto all = saved;
+  all.update(asked);
+  const auto value_in = [](const Json& json, const std::string& key) {
+    return json.contains(key) && json[key] != "" ? value_of(json[key]) : "none";
+  };
+  for (const auto& [key, value] : all.items()) {
+    const auto before = value_in(saved, key);
+    const auto now = value_in(asked, key);
+    if (before != now) {
+      throw UsageError(
+          fmt::format("{} {} cannot go on from the checkpoint's {}: a resumed training keeps it",
+                      flag_of(key), now, before));
+    }
+  }
+}
+
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  Json config{{"model", to_string(checkpoint.config.model)},
-              {"cell", to_string(checkpoint.config.cell)},
-              {"hidden", checkpoint.config.hidden},
-              {"layers", checkpoint.config.layers}};
-  if (checkpoint.config.cell == Cell::kGru) {
-    config["gru_reset"] = to_string(gru_reset(checkpoint.config));
-  }
+  Json config = to_json(checkpoint.config);
   config["tokens"] = to_string(checkpoint.text.tokens);
   config["normalize"] = to_string(checkpoint.text.normalize);
   config["epochs"] = checkpoint.epochs;
   config["perplexity"] = checkpoint.perplexity;
+  if (checkpoint.training) {
+    config["training"] = to_json(*checkpoint.training);
+  }
   config["vocab"] = tokens_to_json(checkpoint.vocab);
 
   std::string config_text;
@@ -80,6 +110,11 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
                                    {"config", config_text}}};
   for (const auto& [name, tensor] : checkpoint.weights) {
     content.tensors.push_back({std::string(kModelPrefix) + name, tensor});
+  }
+  if (checkpoint.training) {
+    for (auto& tensor : tensors_of(*checkpoint.training)) {
+      content.tensors.push_back(std::move(tensor));
+    }
   }
   save_safetensors(path, content);
 }
@@ -104,14 +139,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   try {
     const auto config = Json::parse(metadata("config"));
     const auto text = [&](const char* key) { return config.at(key).get<std::string>(); };
-    checkpoint.config.model = parse_model_kind(text("model"));
-    checkpoint.config.cell = parse_cell(text("cell"));
-    checkpoint.config.hidden = config.at("hidden").get<int64_t>();
-    checkpoint.config.layers = config.at("layers").get<int64_t>();
-    if (config.contains("gru_reset")) {
-      checkpoint.config.gru_reset = parse_gru_reset(text("gru_reset"));
-    }
-    check(checkpoint.config);
+    checkpoint.config = model_config_from(config);
     checkpoint.text = {.normalize = parse_normalize(text("normalize")),
                        .tokens = parse_token_kind(text("tokens"))};
     checkpoint.vocab = Vocab::from_tokens(
@@ -121,6 +149,9 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
       throw Error(fmt::format("epochs must be >= 0, got {}", checkpoint.epochs));
     }
     checkpoint.perplexity = config.at("perplexity").get<double>();
+    if (config.contains("training")) {
+      checkpoint.training = train_record_from(config.at("training"), content.tensors);
+    }
   } catch (const Json::exception& error) {
     fail(fmt::format("its config cannot be read ({})", error.what()));
   } catch (const Error& error) {
@@ -151,6 +182,52 @@ std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::D
         fmt::format("the checkpoint's weights do not fit its description: {}", error.what()));
   }
   return model;
+}
+
+std::map<std::string, std::vector<std::string>> option_values(const Checkpoint& checkpoint) {
+  std::map<std::string, std::vector<std::string>> values;
+  if (!checkpoint.training) {
+    return values;
+  }
+  const auto& record = *checkpoint.training;
+  Json all{{"text", record.texts}, {"valid", record.valid}};
+  all["precision"] = to_string(record.precision);
+  for (const auto& options :
+       {to_json(checkpoint.config), to_json(record.corpus), to_json(record.data),
+        to_json(record.options), Json(record.settings)}) {
+    all.update(options);
+  }
+  for (const auto& [key, value] : all.items()) {
+    auto& texts = values[flag_of(key)];
+    if (value.is_array()) {
+      std::transform(value.begin(), value.end(), std::back_inserter(texts), value_of);
+    } else if (value != "") {
+      texts.push_back(value_of(value));
+    }
+    if (texts.empty()) {
+      values.erase(flag_of(key));
+    }
+  }
+  return values;
+}
+
+void check_resumable(const Checkpoint& saved, const ModelConfig& config, const TrainRecord& asked) {
+  if (!saved.training) {
+    throw Error("the checkpoint holds a model alone, no training to go on from");
+  }
+  const auto parameters = [](const ModelConfig& of) {
+    auto json = to_json(parameter_model(of));
+    json["dropout"] = of.dropout;
+    return json;
+  };
+  const auto updater = [](const TrainOptions& options) {
+    return Json{{"optimizer", to_string(options.optimizer)}, {"momentum", options.momentum}};
+  };
+  require_equal(parameters(saved.config), parameters(config));
+  require_equal(to_json(saved.training->corpus), to_json(asked.corpus));
+  require_equal(to_json(saved.training->data), to_json(asked.data));
+  require_equal(updater(saved.training->options), updater(asked.options));
+  require_equal(Json{{"valid", saved.training->valid}}, Json{{"valid", asked.valid}});
 }
 
 }  // namespace unroll

@@ -48,16 +48,29 @@ std::string to_json(const TrainReport& report) {
             {"tokens", report.tokens},
             {"seconds", report.result.seconds},
             {"threads", report.threads}};
+  if (const auto valid = report.result.valid_perplexity()) {
+    json["valid_perplexity"] = *valid;
+    json["best_valid_perplexity"] = report.result.best.perplexity;
+    json["best_epoch"] = report.result.best.epoch;
+  }
   json.update(to_json_object(report.config));
   return dump(json);
 }
 
 std::string log_line(const EpochStats& stats) {
-  return dump({{"epoch", stats.epoch},
-               {"perplexity", stats.perplexity},
-               {"tokens_per_second", stats.tokens_per_second},
-               {"grad_norm", stats.grad_norm},
-               {"seconds", stats.seconds}});
+  Json json{{"epoch", stats.epoch},
+            {"perplexity", stats.perplexity},
+            {"tokens_per_second", stats.tokens_per_second},
+            {"grad_norm", stats.grad_norm},
+            {"seconds", stats.seconds},
+            {"lr", stats.lr}};
+  if (stats.valid_perplexity) {
+    json["valid_perplexity"] = *stats.valid_perplexity;
+  }
+  if (stats.skipped > 0) {
+    json["skipped"] = stats.skipped;
+  }
+  return dump(json);
 }
 
 std::string table(const Comparison& comparison) {

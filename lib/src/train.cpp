@@ -1,91 +1,59 @@
 #include "unroll/train.h"
 
+#include <ATen/Context.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <string_view>
 #include <utility>
 
 #include "median.h"
 #include "unroll/error.h"
+#include "unroll/evaluate.h"
 #include "unroll/predict.h"
 #include "unroll/timer.h"
 
 namespace unroll {
 namespace {
 
-// Sums of no batch, unless there are some already.
-void begin_sums(Sums& sums, torch::Device device) {
-  if (!sums.loss.defined()) {
-    const auto options = torch::TensorOptions().device(device);
-    sums = {.loss = torch::zeros({}, options.dtype(torch::kFloat64)),
-            .grad_norm = torch::zeros({}, options.dtype(torch::kFloat64)),
-            .nonfinite = torch::zeros({}, options.dtype(torch::kInt64))};
+// Where a generator stands.
+torch::Tensor generator_state(torch::Device device) {
+  return at::globalContext().defaultGenerator(device).get_state();
+}
+
+void set_generator_state(torch::Device device, const torch::Tensor& state) {
+  auto generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  try {
+    generator.set_state(state);
+  } catch (const c10::Error&) {
+    throw Error(fmt::format("the state of the generator on {} cannot be read", device.str()));
   }
 }
 
-// sum += factor * value, both scalars on one device. On a CPU there is nothing to wait for, and a
-// tensor's operation costs more than the addition.
-void add_to(torch::Tensor& sum, const torch::Tensor& value, double factor = 1) {
-  if (sum.is_cpu()) {
-    *sum.mutable_data_ptr<double>() += factor * value.item<double>();
-  } else {
-    sum.add_(value, factor);
+// Copied to the device, unless the shape is not that of `expected`.
+torch::Tensor fitting(const torch::Tensor& tensor, const torch::Tensor& expected,
+                      std::string_view what) {
+  if (!tensor.defined() || tensor.sizes() != expected.sizes()) {
+    throw Error(fmt::format(
+        "{} must have shape [{}], got [{}]", what, fmt::join(expected.sizes(), ", "),
+        tensor.defined() ? fmt::format("{}", fmt::join(tensor.sizes(), ", ")) : "nothing"));
   }
+  return tensor.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
+                   /*copy=*/true);
 }
 
-// Zeroes all gradients when `nonfinite` (a scalar bool on their device) is true; waits for nothing.
-void mask_gradients(const std::vector<torch::Tensor>& params, const torch::Tensor& nonfinite) {
-  for (const auto& p : params) {
-    if (p.grad().defined()) {
-      p.grad().masked_fill_(nonfinite, 0);
-    }
-  }
+UpdaterOptions updater_options(const TrainOptions& options) {
+  return {.optimizer = options.optimizer,
+          .lr = options.lr,
+          .momentum = options.momentum,
+          .weight_decay = options.weight_decay};
 }
 
 }  // namespace
-
-EagerStep::EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress)
-    : net_(net),
-      updater_(updater),
-      clip_(clip),
-      progress_(progress),
-      params_(values(net.weights())) {}
-
-void EagerStep::run(const Batch& batch, bool reset_state) {
-  Timer timer;
-  const auto lap = [&](double& seconds) {
-    seconds += timer.stop();
-    timer.start();
-  };
-  const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
-  auto [loss, new_state] = net_.loss(batch, state);
-  lap(seconds_.forward);
-  updater_.zero_grad();
-  loss.backward();
-  lap(seconds_.backward);
-
-  const torch::NoGradGuard no_grad;
-  auto& sums = progress_.sums;
-  begin_sums(sums, batch.X.device());
-  const auto norm = grad_clipping(params_, clip_);
-  // On a CPU there is nothing to wait for, and a tensor's operation costs more than the question.
-  const bool known_finite = norm.is_cpu() && std::isfinite(norm.item<double>());
-  if (!known_finite) {
-    const auto nonfinite = torch::isfinite(norm).logical_not();
-    mask_gradients(params_, nonfinite);
-    sums.nonfinite.add_(nonfinite);
-  }
-  updater_.step();
-
-  const int64_t tokens = batch.Y.numel();
-  add_to(sums.loss, loss.detach(), static_cast<double>(tokens));
-  add_to(sums.grad_norm, norm);
-  sums.tokens += tokens;
-  ++sums.steps;
-  progress_.carry = detach(new_state);
-  lap(seconds_.update);
-}
 
 void check(const TrainOptions& options) {
   const auto require = [](bool holds, std::string_view what, auto value) {
@@ -94,7 +62,10 @@ void check(const TrainOptions& options) {
     }
   };
   require(options.epochs >= 1, "epochs must be >= 1", options.epochs);
-  require(std::isfinite(options.lr) && options.lr > 0, "lr must be > 0", options.lr);
+  check(updater_options(options));
+  check(options.schedule, options.lr);
+  require(options.valid_every >= 1, "valid-every must be >= 1", options.valid_every);
+  require(options.patience >= 0, "patience must be >= 0 (0 is never)", options.patience);
   require(std::isfinite(options.clip) && options.clip >= 0, "clip must be >= 0 (0 is off)",
           options.clip);
   require(options.every >= 0, "every must be >= 0 (0 is never)", options.every);
@@ -104,7 +75,18 @@ void check(const TrainOptions& options) {
   }
 }
 
+std::unique_ptr<Updater> make_updater(SequenceModel& net, const TrainOptions& options) {
+  return make_updater(net, updater_options(options));
+}
+
 double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
+
+std::optional<double> TrainResult::valid_perplexity() const {
+  const auto last = std::find_if(epochs.rbegin(), epochs.rend(), [](const EpochStats& epoch) {
+    return epoch.valid_perplexity.has_value();
+  });
+  return last == epochs.rend() ? std::nullopt : last->valid_perplexity;
+}
 
 double TrainResult::tokens_per_second() const {
   std::vector<double> speeds(epochs.size());
@@ -119,7 +101,9 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const int64_t tokens_before = progress.sums.tokens;
   for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
     const auto batch = train_iter[k];
-    begin_sums(progress.sums, batch.X.device());
+    if (!progress.sums.loss.defined()) {
+      progress.sums = zero_sums(batch.X.device());
+    }
     step.run(batch, k == 0 || !train_iter.carries_state());
     progress.batch = k + 1;
     if (callbacks.on_batch) {
@@ -133,52 +117,189 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   if (sums.steps == 0) {
     throw Error(fmt::format("epoch {} has no batch", progress.epoch));
   }
-  const auto nonfinite = sums.nonfinite.item<int64_t>();
+  const auto skipped = sums.nonfinite.item<int64_t>();
   const double seconds = timer.stop();
-  const double perplexity = std::exp(sums.loss.item<double>() / static_cast<double>(sums.tokens));
-  if (nonfinite > 0 || !std::isfinite(perplexity)) {
-    throw Error(fmt::format(
-        "training diverged in epoch {}: the gradient was not finite in {} of {} steps, "
-        "perplexity {:.3g}; try a smaller learning rate or a bound on the gradient norm",
-        progress.epoch, nonfinite, sums.steps, perplexity));
+  // All batches are of one size.
+  const auto finite_steps = static_cast<double>(sums.steps - skipped);
+  const auto tokens =
+      static_cast<double>(sums.tokens) * finite_steps / static_cast<double>(sums.steps);
+  const double perplexity = std::exp(sums.loss.item<double>() / tokens);
+  if (!std::isfinite(perplexity)) {
+    throw Diverged(fmt::format(
+        "training diverged in epoch {}: {} of {} steps were not finite, perplexity {:.3g}; try a "
+        "smaller learning rate or a bound on the gradient norm",
+        progress.epoch, skipped, sums.steps, perplexity));
   }
   const auto trained = static_cast<double>(sums.tokens - tokens_before);
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
           .tokens_per_second = trained / seconds,
-          .grad_norm = sums.grad_norm.item<double>() / static_cast<double>(sums.steps),
-          .seconds = seconds};
+          .grad_norm = sums.grad_norm.item<double>() / finite_steps,
+          .seconds = seconds,
+          .lr = 0,
+          .skipped = skipped,
+          .valid_perplexity = {}};
+}
+
+// Sets each step's learning rate before it is taken.
+class Training::ScheduledStep : public TrainStep {
+ public:
+  ScheduledStep(Training& training, int64_t batches)
+      : training_(training),
+        step_(training.net_, *training.updater_, training.options_.clip, training.progress_,
+              training.options_.on_nonfinite),
+        batches_(batches) {}
+
+  void run(const Batch& batch, bool reset_state) override {
+    training_.updater_->set_lr(lr(training_.progress_.batch));
+    step_.run(batch, reset_state);
+  }
+
+  // Of the k-th step of the running epoch.
+  double lr(int64_t k) const {
+    const auto& options = training_.options_;
+    const auto batches = static_cast<double>(batches_);
+    const double done =
+        static_cast<double>(training_.progress_.epoch) + static_cast<double>(k) / batches;
+    return learning_rate(options.schedule, options.lr, done, 1 / batches, options.epochs,
+                         training_.best_);
+  }
+
+ private:
+  Training& training_;
+  EagerStep step_;
+  int64_t batches_;
+};
+
+Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
+                   TrainOptions options, torch::Tensor valid)
+    : net_(net),
+      train_iter_(train_iter),
+      vocab_(vocab),
+      options_(std::move(options)),
+      valid_(std::move(valid)) {
+  check(options_);
+  if (options_.patience > 0 && !valid_.defined()) {
+    throw UsageError(fmt::format("patience {} needs a validation text, there is none to wait for",
+                                 options_.patience));
+  }
+  updater_ = make_updater(net_, options_);
+}
+
+Training::~Training() = default;
+
+EpochStats Training::run_epoch(const TrainCallbacks& callbacks) {
+  const auto epoch = train_iter_.epoch(progress_.epoch);
+  ScheduledStep step(*this, epoch.size());
+  net_.train(true);
+  const double last_lr = step.lr(epoch.size() - 1);
+  auto stats = train_epoch_ch8(epoch, step, progress_, callbacks);
+  stats.lr = last_lr;
+  return stats;
+}
+
+void Training::validate(EpochStats& stats) {
+  if (!valid_.defined()) {
+    best_.update(stats.epoch, stats.perplexity, options_.schedule);
+  } else if (stats.epoch % options_.valid_every == 0 || stats.epoch == options_.epochs) {
+    stats.valid_perplexity = evaluate(net_, valid_,
+                                      {.batch_size = train_iter_.options().batch_size,
+                                       .num_steps = train_iter_.options().num_steps})
+                                 .perplexity();
+    best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
+  }
+}
+
+bool Training::is_out_of_patience() const {
+  return options_.patience > 0 && best_.waiting >= options_.patience;
+}
+
+TrainResult Training::run(const TrainCallbacks& callbacks) {
+  const Timer timer;
+  for (const auto& prompt : options_.prompts) {
+    predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
+  }
+  while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
+    auto stats = run_epoch(callbacks);
+    validate(stats);
+    history_.push_back(stats);
+    if (callbacks.on_epoch) {
+      callbacks.on_epoch(stats);
+    }
+    if (callbacks.on_prediction && !options_.prompts.empty() && options_.every > 0 &&
+        stats.epoch % options_.every == 0) {
+      callbacks.on_prediction(
+          stats, predict_ch8(options_.prompts.front(), options_.predict, net_, vocab_));
+    }
+    if (callbacks.on_epoch_end) {
+      callbacks.on_epoch_end(stats);
+    }
+  }
+  TrainResult result{.epochs = history_,
+                     .predictions = {},
+                     .seconds = 0,
+                     .best = best_,
+                     .stopped_early = progress_.epoch < options_.epochs};
+  for (const auto& prompt : options_.prompts) {
+    result.predictions.push_back(predict_ch8(prompt, options_.predict, net_, vocab_));
+  }
+  result.seconds = timer.stop();
+  return result;
+}
+
+TrainState Training::state() const {
+  return {
+      .progress = progress_,
+      .updater = updater_->state(),
+      .best = best_,
+      .history = history_,
+      .cpu_generator = generator_state(torch::kCPU),
+      .cuda_generator = net_.device().is_cuda() ? generator_state(net_.device()) : torch::Tensor()};
+}
+
+void Training::load_state(const TrainState& state) {
+  const auto& from = state.progress;
+  const int64_t batches = train_iter_.epoch(from.epoch).size();
+  if (from.epoch < 0 || from.batch < 0 || from.batch > batches ||
+      state.history.size() != static_cast<std::size_t>(from.epoch)) {
+    throw Error(fmt::format(
+        "a training cannot stand after {} epochs of which {} are known, in batch {} of {}",
+        from.epoch, state.history.size(), from.batch, batches));
+  }
+  TrainProgress progress{.epoch = from.epoch, .batch = from.batch, .sums = {}, .carry = {}};
+  const bool carries = train_iter_.epoch(0).carries_state();
+  if (from.batch > 0) {
+    const auto zeros = zero_sums(net_.device());
+    progress.sums = {
+        .loss = fitting(from.sums.loss, zeros.loss, "the sum of losses"),
+        .grad_norm = fitting(from.sums.grad_norm, zeros.grad_norm, "the sum of norms"),
+        .nonfinite = fitting(from.sums.nonfinite, zeros.nonfinite, "the skipped steps"),
+        .tokens = from.sums.tokens,
+        .steps = from.sums.steps};
+    if (carries) {
+      const auto begin = net_.begin_state(train_iter_.options().batch_size);
+      if (from.carry.size() != begin.size()) {
+        throw Error(
+            fmt::format("the model carries {} states, got {}", begin.size(), from.carry.size()));
+      }
+      for (std::size_t i = 0; i < begin.size(); ++i) {
+        progress.carry.push_back(fitting(from.carry[i], begin[i], "a carried state"));
+      }
+    }
+  }
+  updater_->load_state(state.updater);
+  set_generator_state(torch::kCPU, state.cpu_generator);
+  if (net_.device().is_cuda() && state.cuda_generator.defined()) {
+    set_generator_state(net_.device(), state.cuda_generator);
+  }
+  progress_ = std::move(progress);
+  best_ = state.best;
+  history_ = state.history;
 }
 
 TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                       const TrainOptions& options, const TrainCallbacks& callbacks) {
-  check(options);
-  const Timer timer;
-  const auto updater = make_updater(net, options.optimizer, options.lr);
-  TrainProgress progress;
-  EagerStep step(net, *updater, options.clip, progress);
-
-  TrainResult result;
-  for (const auto& prompt : options.prompts) {
-    predict_ch8(prompt, 0, net, vocab);  // throws now rather than after the last epoch
-  }
-  for (int64_t e = 0; e < options.epochs; ++e) {
-    const auto stats = train_epoch_ch8(train_iter.epoch(e), step, progress, callbacks);
-    result.epochs.push_back(stats);
-    if (callbacks.on_epoch) {
-      callbacks.on_epoch(stats);
-    }
-    if (callbacks.on_prediction && !options.prompts.empty() && options.every > 0 &&
-        stats.epoch % options.every == 0) {
-      callbacks.on_prediction(stats,
-                              predict_ch8(options.prompts.front(), options.predict, net, vocab));
-    }
-  }
-  for (const auto& prompt : options.prompts) {
-    result.predictions.push_back(predict_ch8(prompt, options.predict, net, vocab));
-  }
-  result.seconds = timer.stop();
-  return result;
+  return Training(net, train_iter, vocab, options).run(callbacks);
 }
 
 }  // namespace unroll

@@ -25,10 +25,12 @@ struct TrainReport {
 std::string summary(const TrainReport& report);
 
 /// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs,
-/// predictions, vocab_size, tokens, seconds, threads, model, cell, hidden, layers. Full precision.
+/// predictions, vocab_size, tokens, seconds, threads, model, cell, hidden, layers, precision; after
+/// a validation valid_perplexity, best_valid_perplexity, best_epoch. Full precision.
 std::string to_json(const TrainReport& report);
 
-/// One JSON object a line: epoch, perplexity, tokens_per_second, grad_norm, seconds.
+/// One JSON object: epoch, perplexity, tokens_per_second, grad_norm, seconds, lr; where there are
+/// such, valid_perplexity and skipped (steps). Full precision.
 std::string log_line(const EpochStats& stats);
 
 /// A comparison as a table with the predictions below it.

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "unroll/checkpoint.h"
+
+namespace unroll {
+
+class FileLock;
+
+/// How often a training is saved while it goes on; both 0: only at its end.
+struct SaveInterval {
+  int64_t epochs = 0;  ///< between two checkpoints
+  double minutes = 0;  ///< the same, by the clock
+};
+
+/// `10`, `10 epochs`, `5 minutes`, `5m`; throws UsageError otherwise.
+SaveInterval parse_save_interval(std::string_view text);
+
+/// The name that parse_save_interval reads.
+std::string to_string(const SaveInterval& interval);
+
+/// The checkpoint files of one training: `model.safetensors` is the newest, `model.1.safetensors`
+/// the one before it and so on, `model.best.safetensors` the best.
+///
+/// Each is whole at any moment: a crash, a full disk or a kill leaves what was there. While the
+/// object lives, another training cannot write to the same path.
+class CheckpointFiles {
+ public:
+  /// Keeps the newest `keep` >= 1. Removes what a killed training left unfinished at that path.
+  /// Throws Error, naming the path, when it cannot be written or another training does.
+  explicit CheckpointFiles(std::filesystem::path path, int64_t keep = 1);
+  ~CheckpointFiles();
+
+  /// Makes it the newest. Throws as save_checkpoint does; then the newest is the one before.
+  void save(const Checkpoint& checkpoint);
+
+  /// Makes it the best.
+  void save_best(const Checkpoint& checkpoint) const;
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// `model.best.safetensors`
+  std::filesystem::path best_path() const;
+
+  /// Whether anything was saved, and the epochs of the newest.
+  bool has_saved() const { return saved_; }
+  int64_t saved_epochs() const { return saved_epochs_; }
+
+ private:
+  std::filesystem::path numbered(int64_t number) const;
+  void rotate() const;
+
+  std::filesystem::path path_;
+  int64_t keep_;
+  std::unique_ptr<FileLock> lock_;
+  bool saved_ = false;
+  int64_t saved_epochs_ = 0;
+};
+
+}  // namespace unroll

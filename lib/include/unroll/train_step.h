@@ -1,0 +1,109 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "unroll/error.h"
+#include "unroll/model.h"
+#include "unroll/optim.h"
+#include "unroll/seq_data.h"
+
+namespace unroll {
+
+/// Sums over the batches of the running epoch. The tensors live on the model's device and are
+/// read at the epoch's end only, so that nothing waits for the device before.
+/// A step that was not finite adds to steps, tokens and nonfinite alone.
+struct Sums {
+  torch::Tensor loss;       ///< scalar float64, cross-entropy in nats summed over tokens
+  torch::Tensor grad_norm;  ///< scalar float64, gradient norms before clipping
+  torch::Tensor nonfinite;  ///< scalar int64, steps whose loss or gradient was not finite
+  int64_t tokens = 0;       ///< tokens predicted
+  int64_t steps = 0;        ///< batches trained on
+};
+
+/// Where a pass over the data stands.
+struct TrainProgress {
+  int64_t epoch = 0;  ///< epochs begun before the running one
+  int64_t batch = 0;  ///< batches done in the running epoch
+  Sums sums;          ///< of the running epoch
+  State carry;        ///< the state after the last batch, detached
+};
+
+/// The sums of no batch, on a device.
+Sums zero_sums(torch::Device device);
+
+/// What becomes of a step whose loss or gradient is not finite.
+enum class OnNonfinite {
+  kStop,  ///< the training ends with an error
+  kSkip,  ///< the weights stay, the state starts anew, and the training goes on
+};
+
+/// The name that parse_on_nonfinite reads.
+std::string_view to_string(OnNonfinite on_nonfinite);
+
+/// `stop` or `skip`; throws UsageError otherwise.
+OnNonfinite parse_on_nonfinite(std::string_view name);
+
+/// A step's loss or gradient was not finite.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Forward, backward, clip and update as one replaceable unit.
+class TrainStep {
+ public:
+  virtual ~TrainStep() = default;
+
+  /// Trains on one batch and adds to the progress' sums; starts from zeros when `reset_state`, else
+  /// from the carried state.
+  virtual void run(const Batch& batch, bool reset_state) = 0;
+};
+
+/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
+/// that tells nothing.
+struct StepSeconds {
+  double forward = 0;   ///< up to the loss
+  double backward = 0;  ///< up to the gradients
+  double update = 0;    ///< clipping, the update, the sums
+};
+
+/// The step as the notebook writes it, operation by operation.
+///
+/// A step whose loss or gradient is not finite is counted. With kStop on a CPU it throws Diverged,
+/// which names the batch, the loss and the norm, and leaves the weights; on a CUDA device, which is
+/// not waited for, it takes a gradient of zero instead, and the epoch's end tells. With kSkip it
+/// leaves the weights and the updater on both.
+class EagerStep : public TrainStep {
+ public:
+  /// All three must outlive the step. `clip` is the bound on the gradient norm; 0 is off.
+  EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress,
+            OnNonfinite on_nonfinite = OnNonfinite::kStop);
+
+  void run(const Batch& batch, bool reset_state) override;
+
+  /// Of all steps since construction or the last reset.
+  const StepSeconds& seconds() const { return seconds_; }
+  void reset_seconds() { seconds_ = {}; }
+
+ private:
+  // Update and sums, by a device that is waited for and by one that is not.
+  void finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,
+              const State& new_state);
+  void finish_without_waiting(const Batch& batch, const torch::Tensor& loss,
+                              const torch::Tensor& norm, const State& new_state);
+  Sums& sums_on(torch::Device device);
+
+  SequenceModel& net_;
+  Updater& updater_;
+  double clip_;
+  TrainProgress& progress_;
+  OnNonfinite on_nonfinite_;
+  std::vector<torch::Tensor> params_;
+  StepSeconds seconds_;
+};
+
+}  // namespace unroll

@@ -1,0 +1,127 @@
+#include "unroll/checkpoint_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "atomic_file.h"
+#include "file_lock.h"
+#include "require_in.h"
+#include "unroll/error.h"
+#include "unroll/safetensors.h"
+
+namespace unroll {
+namespace {
+
+namespace fs = std::filesystem;
+
+// `model.safetensors.123.tmp`, as a writer of that file names its unfinished work.
+bool is_unfinished(const std::string& name, const std::string& target) {
+  constexpr std::string_view kEnd = ".tmp";
+  const auto begin = target + ".";
+  if (!name.starts_with(begin) || !name.ends_with(kEnd) ||
+      name.size() <= begin.size() + kEnd.size()) {
+    return false;
+  }
+  return std::all_of(name.begin() + static_cast<std::ptrdiff_t>(begin.size()),
+                     name.end() - static_cast<std::ptrdiff_t>(kEnd.size()),
+                     [](char c) { return '0' <= c && c <= '9'; });
+}
+
+void remove_unfinished(const fs::path& path) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(fs::absolute(path).parent_path(), error)) {
+    if (is_unfinished(entry.path().filename().string(), path.filename().string())) {
+      fs::remove(entry.path(), error);
+    }
+  }
+}
+
+// `model.safetensors` -> `model.TAG.safetensors`
+fs::path with_tag(const fs::path& path, const std::string& tag) {
+  auto name = path.stem().string() + "." + tag + path.extension().string();
+  return path.parent_path() / name;
+}
+
+}  // namespace
+
+SaveInterval parse_save_interval(std::string_view text) {
+  const auto fail = [&] {
+    throw UsageError(
+        fmt::format("save-every must be like 10 (epochs) or '5 minutes', above 0, got '{}'", text));
+  };
+  double number = 0;
+  const auto* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  std::string_view unit(at, static_cast<std::size_t>(end - at));
+  unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
+  if (error != std::errc{} || !std::isfinite(number) || number <= 0) {
+    fail();
+  }
+  if (unit == "m" || unit == "minute" || unit == "minutes") {
+    return {.epochs = 0, .minutes = number};
+  }
+  constexpr double kMostEpochs = 1e15;
+  if ((!unit.empty() && unit != "epoch" && unit != "epochs") || number != std::floor(number) ||
+      number > kMostEpochs) {
+    fail();
+  }
+  return {.epochs = static_cast<int64_t>(number), .minutes = 0};
+}
+
+std::string to_string(const SaveInterval& interval) {
+  return interval.minutes > 0 ? fmt::format("{} minutes", interval.minutes)
+                              : fmt::format("{} epochs", interval.epochs);
+}
+
+CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
+    : path_(link_target(std::move(path))), keep_(keep) {
+  constexpr int64_t kMostFiles = 1000;
+  require_in("keep", keep, 1, kMostFiles);
+  lock_ = std::make_unique<FileLock>(path_);
+  remove_unfinished(path_);
+  check_writable(path_);
+}
+
+CheckpointFiles::~CheckpointFiles() = default;
+
+fs::path CheckpointFiles::best_path() const { return with_tag(path_, "best"); }
+
+fs::path CheckpointFiles::numbered(int64_t number) const {
+  return number == 0 ? path_ : with_tag(path_, fmt::format("{}", number));
+}
+
+// Each one's number grows by one; the newest stays under its name too, until it is replaced.
+void CheckpointFiles::rotate() const {
+  std::error_code missing;
+  for (int64_t number = keep_ - 1; number > 1; --number) {
+    fs::rename(numbered(number - 1), numbered(number), missing);
+  }
+  fs::remove(numbered(1), missing);
+  std::error_code error;
+  fs::create_hard_link(path_, numbered(1), error);
+  if (error) {  // not every file system has links
+    fs::copy_file(path_, numbered(1), fs::copy_options::overwrite_existing, missing);
+  }
+}
+
+void CheckpointFiles::save(const Checkpoint& checkpoint) {
+  std::error_code error;
+  if (keep_ > 1 && fs::exists(path_, error)) {
+    rotate();
+  }
+  save_checkpoint(path_, checkpoint);
+  saved_ = true;
+  saved_epochs_ = checkpoint.epochs;
+}
+
+void CheckpointFiles::save_best(const Checkpoint& checkpoint) const {
+  save_checkpoint(best_path(), checkpoint);
+}
+
+}  // namespace unroll

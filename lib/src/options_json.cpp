@@ -1,0 +1,148 @@
+#include "options_json.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace unroll {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Sets a value where the object has its key.
+template <typename T>
+void read(const Json& json, const char* key, T& value) {
+  if (const auto found = json.find(key); found != json.end()) {
+    value = found->template get<T>();
+  }
+}
+
+template <typename T>
+void read(const Json& json, const char* key, std::optional<T>& value) {
+  if (const auto found = json.find(key); found != json.end()) {
+    value = found->template get<T>();
+  }
+}
+
+// The same for a name and the function that parses it.
+template <typename T, typename Parse>
+void read(const Json& json, const char* key, T& value, Parse parse) {
+  if (const auto found = json.find(key); found != json.end()) {
+    value = parse(std::string_view(found->template get_ref<const std::string&>()));
+  }
+}
+
+}  // namespace
+
+Json to_json(const ModelConfig& config) {
+  Json json{{"model", to_string(config.model)},
+            {"cell", to_string(config.cell)},
+            {"hidden", config.hidden},
+            {"layers", config.layers}};
+  if (config.cell == Cell::kGru) {
+    json["gru_reset"] = to_string(gru_reset(config));
+  }
+  if (config.dropout > 0) {
+    json["dropout"] = config.dropout;
+  }
+  return json;
+}
+
+ModelConfig model_config_from(const Json& json) {
+  ModelConfig config;
+  config.model = parse_model_kind(json.at("model").get<std::string>());
+  config.cell = parse_cell(json.at("cell").get<std::string>());
+  config.hidden = json.at("hidden").get<int64_t>();
+  config.layers = json.at("layers").get<int64_t>();
+  read(json, "gru_reset", config.gru_reset, parse_gru_reset);
+  read(json, "dropout", config.dropout);
+  check(config);
+  return config;
+}
+
+Json to_json(const CorpusOptions& options) {
+  return {{"tokens", to_string(options.text.tokens)},
+          {"normalize", to_string(options.text.normalize)},
+          {"max_tokens", options.max_tokens},
+          {"min_freq", options.min_freq}};
+}
+
+CorpusOptions corpus_options_from(const Json& json) {
+  CorpusOptions options;
+  read(json, "tokens", options.text.tokens, parse_token_kind);
+  read(json, "normalize", options.text.normalize, parse_normalize);
+  read(json, "max_tokens", options.max_tokens);
+  read(json, "min_freq", options.min_freq);
+  return options;
+}
+
+Json to_json(const DataOptions& options) {
+  Json json{{"batch_size", options.batch_size},
+            {"num_steps", options.num_steps},
+            {"sampling", to_string(options.sampling)},
+            {"seed", options.seed}};
+  if (options.offset) {
+    json["offset"] = *options.offset;
+  }
+  return json;
+}
+
+DataOptions data_options_from(const Json& json) {
+  DataOptions options;
+  read(json, "batch_size", options.batch_size);
+  read(json, "num_steps", options.num_steps);
+  read(json, "sampling", options.sampling, parse_sampling);
+  read(json, "seed", options.seed);
+  read(json, "offset", options.offset);
+  check(options);
+  return options;
+}
+
+Json to_json(const TrainOptions& options) {
+  Json json{{"epochs", options.epochs},
+            {"lr", options.lr},
+            {"clip", options.clip},
+            {"optimizer", to_string(options.optimizer)},
+            {"momentum", options.momentum},
+            {"schedule", to_string(options.schedule.schedule)},
+            {"warmup", options.schedule.warmup},
+            {"min_lr", options.schedule.min_lr},
+            {"lr_decay", options.schedule.decay},
+            {"lr_patience", options.schedule.patience},
+            {"on_nonfinite", to_string(options.on_nonfinite)},
+            {"valid_every", options.valid_every},
+            {"patience", options.patience},
+            {"every", options.every},
+            {"predict", options.predict},
+            {"prompt", options.prompts}};
+  if (options.weight_decay) {
+    json["weight_decay"] = *options.weight_decay;
+  }
+  return json;
+}
+
+TrainOptions train_options_from(const Json& json) {
+  TrainOptions options;
+  read(json, "epochs", options.epochs);
+  read(json, "lr", options.lr);
+  read(json, "clip", options.clip);
+  read(json, "optimizer", options.optimizer, parse_optimizer);
+  read(json, "momentum", options.momentum);
+  read(json, "weight_decay", options.weight_decay);
+  read(json, "schedule", options.schedule.schedule, parse_schedule);
+  read(json, "warmup", options.schedule.warmup);
+  read(json, "min_lr", options.schedule.min_lr);
+  read(json, "lr_decay", options.schedule.decay);
+  read(json, "lr_patience", options.schedule.patience);
+  read(json, "on_nonfinite", options.on_nonfinite, parse_on_nonfinite);
+  read(json, "valid_every", options.valid_every);
+  read(json, "patience", options.patience);
+  read(json, "every", options.every);
+  read(json, "predict", options.predict);
+  read(json, "prompt", options.prompts);
+  check(options);
+  return options;
+}
+
+}  // namespace unroll

@@ -1,0 +1,133 @@
+#include "unroll/train_log.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "unroll/error.h"
+#include "unroll/report.h"
+
+namespace unroll {
+namespace {
+
+// The epoch of a log's line, 0 of anything else.
+int64_t epoch_of(std::string_view line) {
+  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("epoch") || !json["epoch"].is_number_integer()) {
+    return 0;
+  }
+  return json["epoch"].get<int64_t>();
+}
+
+// Whether a line that does not end is one that a killed training began.
+bool is_begun(std::string_view line) {
+  constexpr std::string_view kBegin = R"({"epoch":)";
+  return line.starts_with(kBegin.substr(0, line.size()));
+}
+
+// Bytes of the lines of epochs 1 to `most` in order, and how many these are.
+struct Kept {
+  std::size_t bytes = 0;
+  int64_t epochs = 0;
+};
+
+Kept kept_lines(const std::string& path, std::string_view content, int64_t most) {
+  Kept kept;
+  while (kept.bytes < content.size()) {
+    const auto rest = content.substr(kept.bytes);
+    const auto end = rest.find('\n');
+    const auto line = rest.substr(0, end);
+    const bool whole = end != std::string_view::npos;
+    if (whole ? epoch_of(line) == 0 : !is_begun(line)) {
+      throw Error(fmt::format("{}: line {} is no line of a training's log, so nothing is written",
+                              path, kept.epochs + 1));
+    }
+    if (!whole || epoch_of(line) != kept.epochs + 1 || kept.epochs == most) {
+      break;
+    }
+    kept.bytes += end + 1;
+    ++kept.epochs;
+  }
+  return kept;
+}
+
+}  // namespace
+
+TrainLog::TrainLog(const std::filesystem::path& path, const std::vector<EpochStats>& history)
+    : path_(path.string()) {
+  descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) {
+    fail("cannot be written");
+  }
+  try {
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw Error(fmt::format("{}: another training writes there", path_));
+    }
+    const auto kept = history.empty()
+                          ? Kept{}
+                          : kept_lines(path_, content(), static_cast<int64_t>(history.size()));
+    // A device such as /dev/stderr has no length.
+    if (ftruncate(descriptor_, static_cast<off_t>(kept.bytes)) != 0 && errno != EINVAL) {
+      fail("cannot be cut");
+    }
+    for (auto e = static_cast<std::size_t>(kept.epochs); e < history.size(); ++e) {
+      write(history[e]);
+    }
+  } catch (...) {
+    close(descriptor_);
+    throw;
+  }
+}
+
+TrainLog::~TrainLog() { close(descriptor_); }
+
+void TrainLog::write(const EpochStats& stats) { append(log_line(stats) + "\n"); }
+
+void TrainLog::sync() {
+  if (fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) {
+    fail("cannot be synced");
+  }
+}
+
+std::string TrainLog::content() const {
+  std::string text;
+  std::array<char, 1 << 16> block{};
+  while (true) {
+    const auto size =
+        pread(descriptor_, block.data(), block.size(), static_cast<off_t>(text.size()));
+    if (size < 0 && errno != ESPIPE) {
+      fail("cannot be read");
+    }
+    if (size <= 0) {
+      return text;
+    }
+    text.append(block.data(), static_cast<std::size_t>(size));
+  }
+}
+
+void TrainLog::append(const std::string& text) {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const auto written = ::write(descriptor_, rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written < 0) {
+      fail("cannot be written");
+    }
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void TrainLog::fail(const char* what) const {
+  throw Error(fmt::format("{}: {}: {}", path_, what, std::strerror(errno)));
+}
+
+}  // namespace unroll

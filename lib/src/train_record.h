@@ -1,0 +1,19 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "unroll/checkpoint.h"
+
+namespace unroll {
+
+/// A record's part of a checkpoint's JSON, everything but tensors.
+nlohmann::ordered_json to_json(const TrainRecord& record);
+
+/// And its tensors: `updater.*`, `sums.*`, `carry.*`, `rng.*`, `history`.
+NamedTensors tensors_of(const TrainRecord& record);
+
+/// Both together again, from all tensors of a file. Throws Json::exception or Error for what is
+/// damaged; tensors that must fit a model are left to Training::load_state.
+TrainRecord train_record_from(const nlohmann::ordered_json& json, const NamedTensors& tensors);
+
+}  // namespace unroll

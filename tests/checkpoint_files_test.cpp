@@ -1,0 +1,156 @@
+#include "unroll/checkpoint_files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "model_configs.h"
+#include "temp_folder.h"
+#include "thrown.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Checkpoint after(int64_t epochs) {
+  const auto corpus = make_corpus("some text");
+  const auto config = config_of(ModelKind::kScratch, Cell::kRnn, 2);
+  const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
+  Checkpoint checkpoint{.config = config, .vocab = corpus.vocab, .text = corpus.text};
+  checkpoint.weights = net->weights();
+  checkpoint.epochs = epochs;
+  return checkpoint;
+}
+
+std::vector<std::string> names_in(const TempFolder& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(SaveInterval, IsInEpochsOrMinutes) {
+  for (const char* text : {"10", "10 epochs", "10epochs", "10 epoch"}) {
+    EXPECT_EQ(parse_save_interval(text).epochs, 10) << text;
+    EXPECT_EQ(parse_save_interval(text).minutes, 0) << text;
+  }
+  for (const char* text : {"2.5m", "2.5 minutes", "2.5 minute"}) {
+    EXPECT_EQ(parse_save_interval(text).minutes, 2.5) << text;
+    EXPECT_EQ(parse_save_interval(text).epochs, 0) << text;
+  }
+  for (const SaveInterval& interval :
+       {SaveInterval{.epochs = 7, .minutes = 0}, SaveInterval{.epochs = 0, .minutes = 0.1}}) {
+    const auto again = parse_save_interval(to_string(interval));
+    EXPECT_EQ(again.epochs, interval.epochs);
+    EXPECT_EQ(again.minutes, interval.minutes);
+  }
+}
+
+TEST(SaveInterval, AnythingElseIsWrongUsage) {
+  for (const char* text : {"", "0", "-1", "1.5", "m", "0m", "-2m", "5 hours", "5 m 2", "nan",
+                           "infm", "1e300", "often"}) {
+    EXPECT_THAT(thrown<UsageError>([&] { parse_save_interval(text); }),
+                HasSubstr(fmt::format("got '{}'", text)));
+  }
+}
+
+TEST(CheckpointFiles, KeepsTheNewestAndTheBest) {
+  const TempFolder folder;
+  {
+    CheckpointFiles files(folder / "model.safetensors", 3);
+    EXPECT_FALSE(files.has_saved());
+    for (int64_t epochs = 1; epochs <= 5; ++epochs) {
+      files.save(after(epochs));
+      EXPECT_EQ(files.saved_epochs(), epochs);
+    }
+    files.save_best(after(2));
+    EXPECT_EQ(files.best_path(), folder / "model.best.safetensors");
+  }
+  EXPECT_THAT(names_in(folder), ElementsAre("model.1.safetensors", "model.2.safetensors",
+                                            "model.best.safetensors", "model.safetensors"));
+  EXPECT_EQ(load_checkpoint(folder / "model.safetensors").epochs, 5);
+  EXPECT_EQ(load_checkpoint(folder / "model.1.safetensors").epochs, 4);
+  EXPECT_EQ(load_checkpoint(folder / "model.2.safetensors").epochs, 3);
+  EXPECT_EQ(load_checkpoint(folder / "model.best.safetensors").epochs, 2);
+}
+
+TEST(CheckpointFiles, WithoutMoreToKeepThereIsOneFile) {
+  const TempFolder folder;
+  {
+    CheckpointFiles files(folder / "model");
+    files.save(after(1));
+    files.save(after(2));
+  }
+  EXPECT_THAT(names_in(folder), ElementsAre("model"));
+}
+
+TEST(CheckpointFiles, ASecondTrainingIsRefused) {
+  const TempFolder folder;
+  std::filesystem::create_symlink(folder / "model", folder / "link");
+  {
+    const CheckpointFiles first(folder / "model");
+    for (const char* name : {"model", "link"}) {
+      EXPECT_THAT(
+          thrown<Error>([&] { CheckpointFiles(folder / name); }),
+          AllOf(HasSubstr("another training"), HasSubstr(fmt::format("process {}", getpid()))));
+    }
+    CheckpointFiles(folder / "other");
+  }
+  CheckpointFiles(folder / "model");
+}
+
+TEST(CheckpointFiles, AKilledTrainingsLockIsFree) {
+  const TempFolder folder;
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const auto child = fork();
+  if (child == 0) {
+    const CheckpointFiles files(folder / "model");
+    static_cast<void>(write(ready[1], "x", 1));
+    pause();
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  thrown<Error>([&] { CheckpointFiles(folder / "model"); });
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "model.lock"));
+  CheckpointFiles(folder / "model");
+  EXPECT_EQ(folder.size(), 0);
+}
+
+TEST(CheckpointFiles, WhatAKilledTrainingLeftUnfinishedIsRemoved) {
+  const TempFolder folder;
+  folder.write("model.1234.tmp", "half");
+  for (const char* name : {"model.tmp", "model.12a.tmp", "other.1234.tmp", "model.1234.tmp.txt"}) {
+    folder.write(name, "not ours");
+  }
+  CheckpointFiles(folder / "model");
+  EXPECT_THAT(names_in(folder),
+              ElementsAre("model.1234.tmp.txt", "model.12a.tmp", "model.tmp", "other.1234.tmp"));
+}
+
+TEST(CheckpointFiles, WhereNothingCanBeWrittenIsKnownAtOnce) {
+  const TempFolder folder;
+  std::filesystem::create_directory(folder / "folder");
+  for (const char* name : {"missing/model", "folder"}) {
+    EXPECT_THAT(thrown<Error>([&] { CheckpointFiles(folder / name); }), HasSubstr(name));
+  }
+  EXPECT_EQ(folder.size(), 1);
+  EXPECT_THAT(thrown<UsageError>([&] { CheckpointFiles(folder / "model", 0); }),
+              HasSubstr("got 0"));
+}
+
+}  // namespace
+}  // namespace unroll
