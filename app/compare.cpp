@@ -48,13 +48,10 @@ void compare(int argc, const char* const* argv) {
   const auto text = read_corpus_options(options);
   const auto data = read_data_options(options);
   check_machine_options(options);
-  if (options.given("text")) {
-    options.path("text");
-  }
   if (options.given("plot")) {
     check_plot_path(options.path("plot"));
   }
-  check_distinct_files(options, {"text", "plot"});
+  check_distinct_files(options, {"text", "plot", "index"});
 
   const auto device = set_up_machine(options);
   if (options.given("plot")) {

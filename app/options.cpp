@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <system_error>
 
+#include "progress.h"
+#include "unroll/corpus_index.h"
 #include "unroll/error.h"
 #include "unroll/predict.h"
 #include "unroll/sample.h"
@@ -58,6 +61,7 @@ Options& Options::value(const std::string& name, const std::string& help,
 
 Options& Options::list(const std::string& name, const std::string& help,
                        const std::string& placeholder) {
+  lists_.insert(name);
   options_.add_options(group_)(name, help, cxxopts::value<std::vector<std::string>>(), placeholder);
   return *this;
 }
@@ -93,6 +97,17 @@ std::string Options::path(const std::string& name) const {
   return value;
 }
 
+std::vector<std::filesystem::path> Options::paths(const std::string& name) const {
+  if (!lists_.contains(name)) {
+    return {path(name)};
+  }
+  const auto values = texts(name);
+  if (std::find(values.begin(), values.end(), "") != values.end()) {
+    throw UsageError(fmt::format("--{} must name a file, got ''", name));
+  }
+  return {values.begin(), values.end()};
+}
+
 std::vector<std::string> Options::texts(const std::string& name) const {
   return given(name) ? result_[name].as<std::vector<std::string>>() : std::vector<std::string>{};
 }
@@ -112,30 +127,76 @@ std::optional<int64_t> Options::optional_integer(const std::string& name) const 
 void add_corpus_options(Options& options) {
   const CorpusOptions defaults;
   options.group("Text")
-      .value("text", "text to learn from (default: the bundled sample)", "FILE")
+      .list(
+          "text",
+          "text to learn from, - for the standard input; repeatable: one after the other (default: "
+          "the bundled sample)",
+          "FILE")
       .value("max-tokens", "cut the corpus to N tokens; 0 keeps all", "N",
              fmt::to_string(defaults.max_tokens))
       .value("tokens", "what a token is: char, word or byte", "KIND",
              std::string(to_string(defaults.text.tokens)))
       .value("normalize", "letters: only a-z and single spaces; none: the text as it is", "HOW",
-             std::string(to_string(defaults.text.normalize)));
+             std::string(to_string(defaults.text.normalize)))
+      .value("invalid-utf8", "stop with an error, or replace by U+FFFD", "HOW",
+             std::string(to_string(defaults.text.invalid_utf8)))
+      .value("min-freq", "rarer tokens become <unk>", "N", fmt::to_string(defaults.min_freq))
+      .value("vocab-size", "entries at most, the most frequent; 0 is all", "N",
+             fmt::to_string(defaults.vocab_size))
+      .value("index", "keep the indexed text in a file for the next time; auto: beside the text",
+             "auto|FILE");
 }
 
 CorpusOptions read_corpus_options(const Options& options) {
   CorpusOptions corpus;
   corpus.max_tokens = options.integer("max-tokens");
+  corpus.min_freq = options.integer("min-freq");
+  corpus.vocab_size = options.integer("vocab-size");
   corpus.text.tokens = parse_token_kind(options.text("tokens"));
   corpus.text.normalize = parse_normalize(options.text("normalize"));
+  corpus.text.invalid_utf8 = parse_invalid_utf8(options.text("invalid-utf8"));
   if (corpus.max_tokens < 0) {
     throw UsageError(
         fmt::format("--max-tokens must be >= 0 (0 keeps all), got {}", corpus.max_tokens));
   }
+  check(corpus);
+  const auto texts = options.paths("text");
+  if (std::count(texts.begin(), texts.end(), kStandardInput) > 1) {
+    throw UsageError("--text - can be given once: the standard input is read once");
+  }
+  read_index_path(options);
   return corpus;
 }
 
+std::optional<std::filesystem::path> read_index_path(const Options& options) {
+  if (!options.given("index")) {
+    return std::nullopt;
+  }
+  const auto texts = options.paths("text");
+  if (texts.empty()) {
+    throw UsageError("--index needs --text: the bundled sample is not worth an index");
+  }
+  const auto index = options.path("index");
+  if (index != "auto") {
+    return index;
+  }
+  if (texts.size() > 1 || texts.front() == kStandardInput) {
+    throw UsageError(fmt::format(
+        "--index auto lies beside one file, got {}; name a file",
+        texts.size() > 1 ? fmt::format("{} texts", texts.size()) : text_name(texts.front())));
+  }
+  return index_beside(texts.front());
+}
+
 Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
-  return options.given("text") ? read_corpus(options.path("text"), corpus)
-                               : make_corpus(sample_text(), corpus);
+  const auto texts = options.paths("text");
+  if (texts.empty()) {
+    return make_corpus(sample_text(), corpus);
+  }
+  Progress progress(options.given("quiet"), 0);
+  const auto show = [&](const ReadProgress& read) { progress.show(read); };
+  const auto index = read_index_path(options);
+  return index ? read_kept_corpus(texts, *index, corpus, show) : read_corpus(texts, corpus, show);
 }
 
 SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,
@@ -143,8 +204,9 @@ SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const Da
   try {
     return {corpus.indices, data, device};
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", options.given("text") ? options.text("text") : "bundled text",
-                            error.what()));
+    const auto texts = options.paths("text");
+    throw Error(
+        fmt::format("{}: {}", texts.empty() ? "bundled text" : text_name(texts), error.what()));
   }
 }
 
@@ -207,12 +269,22 @@ std::vector<std::string> fit_prompts(const Options& options, std::vector<std::st
 }
 
 void check_distinct_files(const Options& options, const std::vector<std::string>& names) {
+  const auto files_of = [&](const std::string& name) -> std::vector<std::filesystem::path> {
+    if (name == "index" && options.given(name)) {
+      return {*read_index_path(options)};
+    }
+    return options.given(name) ? options.paths(name) : std::vector<std::filesystem::path>{};
+  };
   for (std::size_t i = 0; i < names.size(); ++i) {
     for (std::size_t j = i + 1; j < names.size(); ++j) {
-      if (options.given(names[i]) && options.given(names[j]) &&
-          same_file(options.path(names[i]), options.path(names[j]))) {
-        throw UsageError(fmt::format("--{} and --{} must name two files, got '{}' for both",
-                                     names[i], names[j], options.path(names[j])));
+      for (const auto& one : files_of(names[i])) {
+        for (const auto& other : files_of(names[j])) {
+          const bool is_stream = names[i] == "text" && one == kStandardInput;
+          if (!is_stream && same_file(one, other)) {
+            throw UsageError(fmt::format("--{} and --{} must name two files, got '{}' for both",
+                                         names[i], names[j], other.string()));
+          }
+        }
       }
     }
   }

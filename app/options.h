@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,8 @@ class Options {
   std::string text(const std::string& name) const { return result_[name].as<std::string>(); }
   /// A file's path: not empty.
   std::string path(const std::string& name) const;
+  /// The files that an option names, once or repeated: none of them empty.
+  std::vector<std::filesystem::path> paths(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
   int64_t integer(const std::string& name) const;
   double number(const std::string& name) const;
@@ -53,6 +57,7 @@ class Options {
   cxxopts::ParseResult result_;
   std::string command_;
   std::string group_;
+  std::set<std::string> lists_;          // the options that may be repeated
   std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
 };
 
@@ -61,7 +66,11 @@ class Options {
 void add_corpus_options(Options& options);
 CorpusOptions read_corpus_options(const Options& options);
 
-/// The text that the options name, the bundled one by default.
+/// Where --index keeps the indexed text, if it does.
+std::optional<std::filesystem::path> read_index_path(const Options& options);
+
+/// The text that the options name, the bundled one by default; shows on stderr how far a long one
+/// has been read, unless --quiet.
 Corpus load_corpus(const Options& options, const CorpusOptions& corpus);
 
 /// The batches of a corpus. Throws Error, naming the text, when it is too short for one.

@@ -29,6 +29,20 @@ void Progress::restart(const std::string& label) {
   seconds_ = 0;
 }
 
+void Progress::show(const ReadProgress& read) {
+  constexpr double kLongSeconds = 1;
+  const double seconds = since_epoch_.stop();
+  if (seconds < kLongSeconds || !is_due()) {
+    return;
+  }
+  const auto megabytes = static_cast<double>(read.bytes) / 1e6;
+  const auto how_far = read.total_bytes > 0
+                           ? fmt::format("{:.0f}%", 100.0 * static_cast<double>(read.bytes) /
+                                                        static_cast<double>(read.total_bytes))
+                           : fmt::format("{:.0f} MB", megabytes);
+  print(fmt::format("reading {}  {}  {:.0f} MB/s", read.name, how_far, megabytes / seconds));
+}
+
 void Progress::show(const EpochStats& stats) {
   seconds_ += stats.seconds;
   since_epoch_.start();

@@ -3,19 +3,23 @@
 #include <cstdint>
 #include <string>
 
+#include "unroll/text.h"
 #include "unroll/timer.h"
 #include "unroll/train.h"
 
 namespace unroll::app {
 
-/// How far a training is, on stderr: one line that is rewritten on a terminal, else a plain line
-/// every ten seconds. Silent when quiet.
+/// How far a text is read or a training is, on stderr: one line that is rewritten on a terminal,
+/// else a plain line every ten seconds. Silent when quiet.
 class Progress {
  public:
   Progress(bool quiet, int64_t epochs);
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
+
+  /// Shows how far a text has been read, if that takes longer than a second.
+  void show(const ReadProgress& read);
 
   /// Shows the figures of the epoch that ended.
   void show(const EpochStats& stats);

@@ -118,7 +118,7 @@ Request read_request(const Options& options) {
 
 // What the paths and flags of the output show to be wrong by themselves.
 void check_output_options(const Options& options) {
-  for (const char* name : {"text", "save", "log"}) {
+  for (const char* name : {"save", "log"}) {
     if (options.given(name)) {
       options.path(name);
     }
@@ -128,7 +128,7 @@ void check_output_options(const Options& options) {
   } else if (options.given("plot") && (options.is_set("json") || options.is_set("quiet"))) {
     throw UsageError("--plot - draws on the standard output, which --json and --quiet keep clear");
   }
-  check_distinct_files(options, {"text", "save", "log", "plot"});
+  check_distinct_files(options, {"text", "save", "log", "plot", "index"});
 }
 
 // As in the notebook a point every `every` epochs, from the first of them; a short run shows all.

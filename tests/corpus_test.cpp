@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <memory>
 #include <random>
 
 #include "temp_folder.h"
@@ -85,9 +88,9 @@ TEST(Corpus, CharactersMayStraddleBlocks) {
 
 TEST(Corpus, NormalizeNoneKeepsEveryCharacter) {
   const auto corpus =
-      make_corpus("B\r\nb\xc3\xa9\n", options_of(TokenKind::kChar, Normalize::kNone));
-  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "\n", "B", "\r", "b", "\xc3\xa9"));
-  EXPECT_THAT(indices_of(corpus), ElementsAre(2, 3, 1, 4, 5, 1));
+      make_corpus("B\r\nb\re\xcc\x81\n", options_of(TokenKind::kChar, Normalize::kNone));
+  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "\n", "B", "b", "\r", "\xc3\xa9"));
+  EXPECT_THAT(indices_of(corpus), ElementsAre(2, 1, 3, 4, 5, 1));
 }
 
 TEST(Corpus, BytesAreBytes) {
@@ -150,6 +153,122 @@ TEST(Corpus, IsCutButTheVocabularyIsWhole) {
 TEST(Corpus, NothingStandsBetweenLines) {
   const auto corpus = make_corpus("ab\n\n a");
   EXPECT_THAT(indices_of(corpus), ElementsAre(1, 2, 1));
+}
+
+// Characters of many kinds and frequencies, in UTF-8.
+std::string random_text(std::mt19937& random, int64_t size, int different) {
+  std::string text;
+  std::geometric_distribution<int> draw(10.0 / different);
+  for (int64_t i = 0; i < size; ++i) {
+    const int c = std::min(draw(random), different - 1) * (random() % 2 == 0 ? 1 : 7) + 0x4E00;
+    text += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
+             static_cast<char>(0x80 | (c & 0x3F))};
+    if (random() % 4 == 0) {
+      text += static_cast<char>('a' + random() % 26);
+    }
+  }
+  return text;
+}
+
+// However indices are kept while a text is read, they are the vocabulary's.
+TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
+  for (unsigned seed = 0; seed < 40; ++seed) {
+    std::mt19937 random(seed);
+    const int different = std::array{5, 200, 300, 3000}[seed % 4];
+    auto options = options_of(TokenKind::kChar, Normalize::kNone);
+    options.vocab_size = std::array<int64_t, 3>{0, 20, 256}[random() % 3];
+    options.max_tokens = std::array<int64_t, 3>{0, 1, 700}[random() % 3];
+    SCOPED_TRACE(fmt::format("seed {}: {} characters, vocabulary {}, cut at {}", seed, different,
+                             options.vocab_size, options.max_tokens));
+    const auto text = random_text(random, 1 + static_cast<int64_t>(random() % 3000), different);
+    const auto corpus = make_corpus(text, options);
+
+    const auto tokens = tokenize({text}, TokenKind::kChar);
+    auto expected = corpus.vocab[tokens[0]];
+    if (options.max_tokens > 0) {
+      expected.resize(std::min<std::size_t>(expected.size(), options.max_tokens));
+    }
+    EXPECT_EQ(indices_of(corpus), expected);
+    EXPECT_EQ(corpus.indices.scalar_type(),
+              corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
+    EXPECT_EQ(corpus.vocab.token_freqs(), Vocab(tokens).token_freqs());
+    EXPECT_EQ(corpus.unknown, std::count(expected.begin(), expected.end(), 0));
+    EXPECT_EQ(corpus.characters, corpus.size());
+  }
+}
+
+TEST(Corpus, AVocabularyOfSoManyEntriesKeepsTheMostFrequent) {
+  auto options = options_of(TokenKind::kChar, Normalize::kLetters);
+  options.vocab_size = 3;
+  const auto corpus = make_corpus("abbbcc", options);
+  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "b", "c"));
+  EXPECT_THAT(indices_of(corpus), ElementsAre(0, 1, 1, 1, 2, 2));
+  EXPECT_EQ(corpus.unknown, 1);
+}
+
+TEST(Corpus, AnotherTextsVocabularyNamesTheTokens) {
+  const auto training = make_corpus("abbbcc");
+  CorpusOptions options;
+  options.vocab = std::make_shared<const Vocab>(training.vocab);
+  const auto corpus = make_corpus("dcba d", options);
+  EXPECT_EQ(corpus.vocab.tokens(), training.vocab.tokens());
+  EXPECT_THAT(indices_of(corpus), ElementsAre(0, 2, 1, 3, 0, 0));
+  EXPECT_EQ(corpus.unknown, 3);
+  EXPECT_EQ(corpus.characters, 6);
+  options.text.tokens = TokenKind::kWord;
+  EXPECT_THAT(thrown<UsageError>([&] { make_corpus("a", options); }),
+              AllOf(HasSubstr("char"), HasSubstr("word")));
+}
+
+TEST(Corpus, CharactersAreThoseOfTheTokensThatAreKept) {
+  const auto characters = [](std::string_view text, TokenKind kind, int64_t max_tokens = 0) {
+    return make_corpus(text, options_of(kind, Normalize::kNone, max_tokens)).characters;
+  };
+  EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", TokenKind::kChar), 5);
+  EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", TokenKind::kByte), 5);
+  EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9  \xf0\x9f\x98\x80\n", TokenKind::kWord), 4 + 2 + 1);
+  EXPECT_EQ(characters("one three five", TokenKind::kWord, 2), 4 + 6);
+  EXPECT_EQ(characters("abcd", TokenKind::kChar, 3), 3);
+}
+
+TEST(Corpus, FilesAreOneTextAndOneFingerprint) {
+  const TempFolder folder;
+  const std::vector paths{folder.write("one", "The time\nma"), folder.write("two", "chine, by")};
+  int64_t reports = 0;
+  const auto corpus = read_corpus(paths, options_of(TokenKind::kWord, Normalize::kLetters),
+                                  [&](const ReadProgress& progress) {
+                                    ++reports;
+                                    EXPECT_EQ(progress.total_bytes, 20);
+                                  });
+  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "the", "time", "machine", "by"));
+  EXPECT_EQ(corpus.fingerprint, fingerprint_of("The time\nmachine, by"));
+  EXPECT_EQ(reports, 2);
+}
+
+TEST(Corpus, ErrorsNameTheFileAmongSeveral) {
+  const TempFolder folder;
+  const auto read = [&](const std::vector<std::filesystem::path>& paths, Normalize normalize) {
+    return thrown<Error>([&] { read_corpus(paths, options_of(TokenKind::kChar, normalize)); });
+  };
+  const auto good = folder.write("good", "caf\xc3\xa9\n");
+  const auto bad = folder.write("bad", "one\ncaf\xe9\n");
+  const auto cut = folder.write("cut", "caf\xc3");
+  EXPECT_THAT(read({good, bad, good}, Normalize::kNone),
+              AllOf(HasSubstr("bad: byte 7 "), ::testing::Not(HasSubstr("good"))));
+  EXPECT_THAT(read({good, cut, good}, Normalize::kNone), HasSubstr("cut: byte 3 "));
+  EXPECT_THAT(read({good, cut}, Normalize::kNone), HasSubstr("cut: byte 3 "));
+  EXPECT_THAT(read({good, folder / "missing"}, Normalize::kNone), HasSubstr("missing"));
+  const auto digits = folder.write("digits", "12");
+  EXPECT_THAT(read({digits, digits}, Normalize::kLetters), HasSubstr("digits, "));
+}
+
+TEST(Corpus, OptionsOutOfRangeAreWrongUsage) {
+  EXPECT_THAT(thrown<UsageError>([] { check(CorpusOptions{.min_freq = -1}); }),
+              AllOf(HasSubstr("min-freq"), HasSubstr("got -1")));
+  EXPECT_THAT(thrown<UsageError>([] { check(CorpusOptions{.vocab_size = -2}); }),
+              AllOf(HasSubstr("vocab-size"), HasSubstr("got -2")));
+  EXPECT_THAT(thrown<UsageError>([] { check(CorpusOptions{.vocab_size = 1}); }),
+              HasSubstr("got 1"));
 }
 
 TEST(Corpus, TextsThatCannotBeReadAreErrorsThatNameTheFile) {

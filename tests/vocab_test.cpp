@@ -31,6 +31,16 @@ TEST(Vocab, LeavesOutRareTokens) {
   EXPECT_FALSE(vocab.contains("c"));
 }
 
+TEST(Vocab, HasNoMoreEntriesThanAskedFor) {
+  const auto tokens = [](int64_t most) {
+    return Vocab::from_counts({{"c", 1}, {"b", 2}, {"a", 2}}, 0, {"<pad>"}, TokenKind::kChar, most)
+        .tokens();
+  };
+  EXPECT_THAT(tokens(4), ElementsAre("<unk>", "<pad>", "b", "a"));
+  EXPECT_THAT(tokens(3), ElementsAre("<unk>", "<pad>", "b"));
+  EXPECT_EQ(tokens(9), tokens(0));
+}
+
 TEST(Vocab, ReservedTokensComeFirstAndOnce) {
   const Vocab vocab(kLines, 0, {"<pad>", "a", "<pad>"});
   EXPECT_THAT(vocab.tokens(), ElementsAre("<unk>", "<pad>", "a", "b", "c", "d"));

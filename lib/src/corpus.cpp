@@ -7,166 +7,292 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "index_buffer.h"
+#include "normalizer.h"
+#include "require_in.h"
+#include "token_cutter.h"
 #include "unroll/error.h"
+#include "utf8.h"
 
 namespace unroll {
 namespace {
 
-// A tensor that owns the vector's memory.
-template <typename T>
-torch::Tensor to_tensor(std::vector<T> values, torch::Dtype dtype) {
-  auto owner = std::make_shared<std::vector<T>>(std::move(values));
-  auto* data = owner->data();
-  const auto size = static_cast<int64_t>(owner->size());
-  return torch::from_blob(
-      data, {size}, [owner](void*) {}, torch::TensorOptions().dtype(dtype));
-}
-
-// Gives tokens provisional indices by order of first appearance and keeps those of the corpus, in
-// one byte each while they fit. The vocabulary's order is known at the end; then one table turns
-// provisional indices into final ones in place.
-class Indexer {
+// Gives tokens provisional indices by order of first appearance: by tables where they are
+// characters or bytes, since a look-up by hash for each would be most of the time.
+class TokenTable {
  public:
-  Indexer(const CorpusOptions& options, int64_t size_hint) : options_(options) {
-    single_byte_.fill(kNone);
-    narrow_.reserve(static_cast<std::size_t>(
-        options.max_tokens > 0 ? std::min(options.max_tokens, size_hint) : size_hint));
+  static constexpr int32_t kNone = -1;
+
+  TokenTable() { common_.fill(kNone); }
+
+  // Of a token that is one character or byte of this value; kNone when it is new.
+  int32_t find(int32_t value) const {
+    if (value < kCommon) {
+      return common_[value];
+    }
+    const auto& page = pages_[value / kPageSize];
+    return page ? (*page)[value % kPageSize] : kNone;
   }
 
-  void feed(std::string_view block) { tokenizer_.feed(block); }
+  int32_t index_of(std::string_view token) {
+    const auto size = token.size() == 1 ? 1 : utf8_size(token[0]);
+    if (token.size() == size) {
+      auto& known = entry(code_point_at(token.data(), size));
+      return known != kNone ? known : add(token, known);
+    }
+    const auto found = longer_.find(token);
+    return found != longer_.end() ? found->second : add(token, longer_[std::string(token)]);
+  }
+
+  const std::vector<std::string>& tokens() const { return tokens_; }
+
+ private:
+  static constexpr int32_t kCommon = 0x800;  // what takes one or two bytes in UTF-8
+  static constexpr int32_t kPageSize = 256;
+  using Page = std::array<int32_t, kPageSize>;
+
+  int32_t& entry(int32_t value) {
+    if (value < kCommon) {
+      return common_[value];
+    }
+    auto& page = pages_[value / kPageSize];
+    if (!page) {
+      page = std::make_unique<Page>();
+      page->fill(kNone);
+    }
+    return (*page)[value % kPageSize];
+  }
+
+  int32_t add(std::string_view token, int32_t& index) {
+    if (tokens_.size() > static_cast<std::size_t>(std::numeric_limits<int32_t>::max())) {
+      throw Error(fmt::format("has more than {} different tokens", tokens_.size() - 1));
+    }
+    index = static_cast<int32_t>(tokens_.size());
+    tokens_.emplace_back(token);
+    return index;
+  }
+
+  std::vector<std::string> tokens_;
+  std::array<int32_t, kCommon> common_{};
+  std::array<std::unique_ptr<Page>, 0x110000 / kPageSize> pages_;
+  std::unordered_map<std::string, int32_t, TokenHash, std::equal_to<>> longer_;
+};
+
+// What Corpus::characters counts of one token.
+int64_t characters_of(const std::string& token, TokenKind kind) {
+  const bool has_space = kind == TokenKind::kWord && token != "\n";
+  return count_code_points(token) + (has_space ? 1 : 0);
+}
+
+// Turns a text into a corpus as it streams by. The vocabulary's order is known at the end; then one
+// table turns provisional indices into final ones in place.
+class Indexer {
+ public:
+  explicit Indexer(const CorpusOptions& options)
+      : options_(options),
+        most_tokens_(options.max_tokens > 0 ? options.max_tokens
+                                            : std::numeric_limits<int64_t>::max()),
+        normalizer_(options.text),
+        cutter_(options.text.tokens) {
+    check(options);
+  }
+
+  void feed(std::string_view block) {
+    fingerprinter_.feed(block);
+    cut(normalizer_.feed(block));
+  }
+
+  void end_file() { cut(normalizer_.end_file()); }
 
   Corpus finish() {
-    tokenizer_.finish();
-    if (counts_.empty()) {
+    cut(normalizer_.finish());
+    cutter_.finish([this](std::string_view token) { add(token); });
+    if (indices_.size() == 0) {
       throw Error(options_.text.normalize == Normalize::kLetters
                       ? "has no letter A-Z, expected a text (normalize none keeps all characters)"
                       : "has no token, expected a text");
     }
     Corpus corpus;
     corpus.text = options_.text;
-    corpus.vocab = Vocab::from_counts(counts_, options_.min_freq, {}, options_.text.tokens);
-    std::vector<int32_t> final_index;
-    final_index.reserve(counts_.size());
-    for (const auto& [token, count] : counts_) {
-      final_index.push_back(static_cast<int32_t>(corpus.vocab[token]));
+    corpus.fingerprint = fingerprinter_.fingerprint();
+    corpus.vocab = make_vocab();
+    const auto& kept_counts = kept_counts_ ? *kept_counts_ : counts_;
+    std::vector<int32_t> final_index(counts_.size());
+    for (std::size_t i = 0; i < final_index.size(); ++i) {
+      const auto& token = tokens_.tokens()[i];
+      const int64_t kept = i < kept_counts.size() ? kept_counts[i] : 0;
+      final_index[i] = static_cast<int32_t>(corpus.vocab[token]);
+      corpus.unknown += final_index[i] == Vocab::unk() ? kept : 0;
+      corpus.characters += kept * characters_of(token, options_.text.tokens);
     }
-    const auto remap = [&](auto& indices) {
-      using Index = typename std::decay_t<decltype(indices)>::value_type;
-      for (auto& index : indices) {
-        index = static_cast<Index>(final_index[index]);
-      }
-    };
-    if (corpus.vocab.size() > kNarrowSize) {
-      widen();
-      remap(wide_);
-      corpus.indices = to_tensor(std::move(wide_), torch::kInt32);
-    } else if (wide_.empty()) {
-      remap(narrow_);
-      corpus.indices = to_tensor(std::move(narrow_), torch::kUInt8);
-    } else {
-      remap(wide_);
-      corpus.indices = to_tensor(std::move(wide_), torch::kInt32).to(torch::kUInt8);
-    }
+    corpus.indices =
+        indices_.release(final_index, corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
     return corpus;
   }
 
  private:
-  static constexpr int32_t kNone = -1;
-  static constexpr int64_t kNarrowSize = 256;
-
-  void add(std::string_view token) {
-    int32_t index = kNone;
-    if (token.size() == 1) {
-      auto& known = single_byte_[static_cast<unsigned char>(token[0])];
-      if (known == kNone) {
-        known = add_new(token);
-      }
-      index = known;
-    } else {
-      const auto found = longer_.find(token);
-      index = found != longer_.end() ? found->second : add_longer(token);
-    }
-    ++counts_[static_cast<std::size_t>(index)].second;
-    if (options_.max_tokens > 0 && size_ >= options_.max_tokens) {
+  void cut(std::string_view text) {
+    if (options_.text.tokens == TokenKind::kWord) {
+      cutter_.feed(text, [this](std::string_view token) { add(token); });
       return;
     }
-    ++size_;
-    if (index >= kNarrowSize && wide_.empty()) {
-      widen();
-    }
-    if (wide_.empty()) {
-      narrow_.push_back(static_cast<uint8_t>(index));
-    } else {
-      wide_.push_back(index);
+    while (!text.empty()) {
+      text.remove_prefix(options_.text.tokens == TokenKind::kByte ? add_known<1>(text)
+                                                                  : add_known<0>(text));
+      if (!text.empty()) {
+        const auto size = size_of_token(text);
+        add(text.substr(0, size));
+        text.remove_prefix(size);
+      }
     }
   }
 
-  int32_t add_new(std::string_view token) {
-    if (counts_.size() > static_cast<std::size_t>(std::numeric_limits<int32_t>::max())) {
-      throw Error(fmt::format("has more than {} different tokens", counts_.size() - 1));
-    }
-    counts_.emplace_back(std::string(token), 0);
-    return static_cast<int32_t>(counts_.size() - 1);
+  std::size_t size_of_token(std::string_view text) const {
+    return options_.text.tokens == TokenKind::kByte ? 1 : utf8_size(text[0]);
   }
 
-  int32_t add_longer(std::string_view token) {
-    const int32_t index = add_new(token);
-    longer_.emplace(std::string(token), index);
-    return index;
+  // Adds the tokens at the text's front that are known and take one byte each, as nearly all do;
+  // returns how many bytes of text they are. The loop holds all it needs in registers: through
+  // `add` a token would take three times as long (scripts/bench_corpus).
+  template <std::size_t kTokenSize>  // 0: that of the code point
+  std::size_t add_known(std::string_view text) {
+    const auto left = most_tokens_ - indices_.size();
+    const bool kept = left > 0;
+    const auto most = kept ? std::min(text.size(), static_cast<std::size_t>(left)) : text.size();
+    if (!kept) {
+      cut_off_.resize(std::max(cut_off_.size(), most));
+    }
+    const auto room = kept ? indices_.room(most) : std::span(cut_off_).first(most);
+    auto* const counts = counts_.data();
+    std::size_t at = 0;
+    std::size_t added = 0;
+    while (added < room.size() && at < text.size()) {
+      const auto size = kTokenSize != 0 ? kTokenSize : utf8_size(text[at]);
+      const auto index = tokens_.find(code_point_at(text.data() + at, size));
+      if (index == TokenTable::kNone || index >= IndexBuffer::kOneByte) {
+        break;
+      }
+      ++counts[index];
+      room[added++] = static_cast<uint8_t>(index);
+      at += size;
+    }
+    if (kept) {
+      indices_.take(added);
+      if (indices_.size() == most_tokens_) {
+        kept_counts_ = counts_;
+      }
+    }
+    return at;
   }
 
-  void widen() {
-    if (wide_.empty()) {
-      wide_.reserve(narrow_.capacity());
-      wide_.assign(narrow_.begin(), narrow_.end());
-      narrow_ = {};
+  void add(std::string_view token) {
+    const auto index = tokens_.index_of(token);
+    if (static_cast<std::size_t>(index) == counts_.size()) {
+      counts_.push_back(0);
     }
+    ++counts_[static_cast<std::size_t>(index)];
+    if (indices_.size() < most_tokens_) {
+      indices_.push_back(index);
+      if (indices_.size() == most_tokens_) {
+        kept_counts_ = counts_;
+      }
+    }
+  }
+
+  Vocab make_vocab() const {
+    if (options_.vocab) {
+      return *options_.vocab;
+    }
+    Vocab::TokenCounts counts;
+    counts.reserve(counts_.size());
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      counts.emplace_back(tokens_.tokens()[i], counts_[i]);
+    }
+    return Vocab::from_counts(std::move(counts), options_.min_freq, {}, options_.text.tokens,
+                              options_.vocab_size);
   }
 
   CorpusOptions options_;
-  Vocab::TokenCounts counts_;
-  std::array<int32_t, 256> single_byte_{};
-  std::unordered_map<std::string, int32_t, TokenHash, std::equal_to<>> longer_;
-  std::vector<uint8_t> narrow_;
-  std::vector<int32_t> wide_;
-  int64_t size_ = 0;
-  Tokenizer tokenizer_{options_.text, [this](std::string_view token) { add(token); }};
+  int64_t most_tokens_;
+  Fingerprinter fingerprinter_;
+  Normalizer normalizer_;
+  TokenCutter cutter_;
+  TokenTable tokens_;
+  std::vector<int64_t> counts_;                      // of each provisional index
+  std::optional<std::vector<int64_t>> kept_counts_;  // where the corpus is cut
+  std::vector<uint8_t> cut_off_;                     // where what is counted alone is put
+  IndexBuffer indices_;
 };
+
+template <typename Work>
+auto naming(const std::string& name, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", name, error.what()));
+  }
+}
 
 }  // namespace
 
-Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& options) {
-  std::error_code unknown_size;
-  const auto bytes = std::filesystem::file_size(path, unknown_size);
-  Indexer indexer(options, unknown_size ? 0 : static_cast<int64_t>(bytes));
+void check(const CorpusOptions& options) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  require_in("min-freq", options.min_freq, 0, kMost);
+  require_in("vocab-size", options.vocab_size, 0, kMost);
+  if (options.vocab_size == 1) {
+    throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
+  }
+  if (options.vocab && options.vocab->kind() != options.text.tokens) {
+    throw UsageError(fmt::format("the vocabulary is of tokens by {}, but the text is cut by {}",
+                                 to_string(options.vocab->kind()), to_string(options.text.tokens)));
+  }
+}
+
+Corpus read_corpus(const std::vector<std::filesystem::path>& paths, const CorpusOptions& options,
+                   const ReadCallback& on_read) {
+  Indexer indexer(options);
   // Only bytes kept as they are can be those of a binary file.
   const bool bytes_as_they_are =
       options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
-  const auto naming_the_file = [&](const auto& work) {
-    try {
-      return work();
-    } catch (const Error& error) {
-      throw Error(fmt::format("{}: {}", path.string(), error.what()));
-    }
-  };
-  read_blocks(path, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse,
-              [&](std::string_view block) { naming_the_file([&] { indexer.feed(block); }); });
-  return naming_the_file([&] { return indexer.finish(); });
+  std::size_t current = 0;
+  const auto end_file = [&] { naming(text_name(paths[current]), [&] { indexer.end_file(); }); };
+  read_blocks(
+      paths, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse,
+      [&](std::size_t file, std::string_view block) {
+        if (file != current) {
+          end_file();
+          current = file;
+        }
+        naming(text_name(paths[file]), [&] { indexer.feed(block); });
+      },
+      on_read);
+  if (!paths.empty()) {
+    end_file();
+  }
+  return naming(text_name(paths), [&] { return indexer.finish(); });
+}
+
+Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& options,
+                   const ReadCallback& on_read) {
+  return read_corpus(std::vector{path}, options, on_read);
 }
 
 Corpus make_corpus(std::string_view text, const CorpusOptions& options) {
-  Indexer indexer(options, static_cast<int64_t>(text.size()));
+  Indexer indexer(options);
   indexer.feed(text);
+  indexer.end_file();
   return indexer.finish();
 }
 
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens) {
-  return read_corpus(path, {.text = {}, .max_tokens = max_tokens, .min_freq = 0});
+  return read_corpus(path, {.text = {}, .max_tokens = max_tokens});
 }
 
 }  // namespace unroll

@@ -121,15 +121,12 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
       std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(most, 0))(random));
 
   if (options_.sampling == Sampling::kRandom) {
-    std::vector<int64_t> starts((N - epoch.offset_ - 1) / T);
-    for (std::size_t i = 0; i < starts.size(); ++i) {
-      starts[i] = static_cast<int64_t>(i) * T;
-    }
-    std::shuffle(starts.begin(), starts.end(), random);
-    epoch.size_ = static_cast<int64_t>(starts.size()) / B;
-    starts.resize(epoch.size_ * B);
-    epoch.starts_ = torch::tensor(starts).view({epoch.size_, B}).to(device());
     const int64_t kept = N - epoch.offset_ - 1;
+    const auto starts = torch::arange(kept / T, torch::kInt64).mul_(T);
+    auto* first = starts.data_ptr<int64_t>();
+    std::shuffle(first, first + starts.numel(), random);
+    epoch.size_ = starts.numel() / B;
+    epoch.starts_ = starts.narrow(0, 0, epoch.size_ * B).view({epoch.size_, B}).to(device());
     epoch.inputs_ = corpus_.narrow(0, epoch.offset_, kept);
     epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, kept);
     return epoch;

@@ -1,49 +1,109 @@
 #include "unroll/text.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <utf8proc.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
+#include "normalizer.h"
 #include "parse_enum.h"
+#include "token_cutter.h"
 #include "unroll/error.h"
 
 namespace unroll {
 namespace {
 
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::size_t kBlockBytes = std::size_t{1} << 18;  // half of what a core's cache holds
 
-// Lower-case letter of each byte, 0 for a byte that is no letter.
-constexpr std::array<char, 256> kLetterOf = [] {
-  std::array<char, 256> table{};
-  for (int c = 'a'; c <= 'z'; ++c) {
-    table[c] = static_cast<char>(c);
-    table[c - 'a' + 'A'] = static_cast<char>(c);
-  }
-  return table;
-}();
-
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
-
-// Throws Error unless `bytes`, which stand at `offset` in the text, are valid UTF-8.
-void check_utf8(std::string_view bytes, int64_t offset) {
-  const auto* data = reinterpret_cast<const utf8proc_uint8_t*>(bytes.data());
-  std::size_t at = 0;
-  while (at < bytes.size()) {
-    utf8proc_int32_t code_point = 0;
-    const auto size =
-        utf8proc_iterate(data + at, static_cast<utf8proc_ssize_t>(bytes.size() - at), &code_point);
-    if (size <= 0) {
-      throw Error(fmt::format("byte {} (0x{:02x}) is not valid UTF-8",
-                              offset + static_cast<int64_t>(at), data[at]));
+// A file, or the standard input, that is read from its start to its end.
+class Input {
+ public:
+  explicit Input(const std::filesystem::path& path) : name_(text_name(path)) {
+    if (path == kStandardInput) {
+      return;
     }
-    at += static_cast<std::size_t>(size);
+    descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0) {
+      throw Error(fmt::format("{}: cannot be opened: {}", name_, std::strerror(errno)));
+    }
+    struct stat status {};
+    if (fstat(descriptor_, &status) == 0 && S_ISDIR(status.st_mode)) {
+      close(descriptor_);
+      throw Error(fmt::format("{}: is a directory, expected a text file", name_));
+    }
   }
+  ~Input() {
+    if (descriptor_ != STDIN_FILENO) {
+      close(descriptor_);
+    }
+  }
+  Input(const Input&) = delete;
+  Input& operator=(const Input&) = delete;
+
+  const std::string& name() const { return name_; }
+
+  // Fills the buffer; less only at the end.
+  std::size_t read(std::string& buffer) const {
+    std::size_t size = 0;
+    while (size < buffer.size()) {
+      const auto got = ::read(descriptor_, buffer.data() + size, buffer.size() - size);
+      if (got == 0) {
+        break;
+      }
+      if (got < 0 && errno != EINTR) {
+        throw Error(fmt::format("{}: cannot be read: {}", name_, std::strerror(errno)));
+      }
+      size += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
+    }
+    return size;
+  }
+
+ private:
+  std::string name_;
+  int descriptor_ = STDIN_FILENO;
+};
+
+// The encoding whose byte-order mark the text begins with, unless it is UTF-8.
+const char* foreign_encoding(std::string_view start) {
+  using namespace std::string_view_literals;
+  if (start.starts_with("\xFF\xFE\0\0"sv) || start.starts_with("\0\0\xFE\xFF"sv)) {
+    return "UTF-32";
+  }
+  if (start.starts_with("\xFF\xFE"sv) || start.starts_with("\xFE\xFF"sv)) {
+    return "UTF-16";
+  }
+  return nullptr;
+}
+
+void check_text(const std::string& name, std::string_view block, int64_t offset) {
+  if (const char* encoding = offset == 0 ? foreign_encoding(block) : nullptr) {
+    throw Error(
+        fmt::format("{}: begins with the byte-order mark of {}, expected UTF-8", name, encoding));
+  }
+  if (const auto nul = block.find('\0'); nul != std::string_view::npos) {
+    throw Error(fmt::format("{}: has a NUL byte at offset {}, expected a text file", name,
+                            offset + static_cast<int64_t>(nul)));
+  }
+}
+
+// Together; 0 where one is no regular file.
+int64_t size_of(const std::vector<std::filesystem::path>& paths) {
+  int64_t total = 0;
+  for (const auto& path : paths) {
+    std::error_code unknown;
+    const auto bytes = std::filesystem::file_size(path, unknown);
+    if (unknown || path == kStandardInput || !std::filesystem::is_regular_file(path, unknown)) {
+      return 0;
+    }
+    total += static_cast<int64_t>(bytes);
+  }
+  return total;
 }
 
 }  // namespace
@@ -64,6 +124,10 @@ std::string_view to_string(TokenKind kind) {
   return "char";
 }
 
+std::string_view to_string(InvalidUtf8 invalid_utf8) {
+  return invalid_utf8 == InvalidUtf8::kRefuse ? "stop" : "replace";
+}
+
 Normalize parse_normalize(std::string_view name) {
   return parse_enum("normalize", name, std::array{Normalize::kLetters, Normalize::kNone});
 }
@@ -73,128 +137,81 @@ TokenKind parse_token_kind(std::string_view name) {
                     std::array{TokenKind::kChar, TokenKind::kWord, TokenKind::kByte});
 }
 
+InvalidUtf8 parse_invalid_utf8(std::string_view name) {
+  return parse_enum("invalid-utf8", name, std::array{InvalidUtf8::kRefuse, InvalidUtf8::kReplace});
+}
+
+std::string text_name(const std::filesystem::path& path) {
+  return path == kStandardInput ? "standard input" : path.string();
+}
+
+std::string text_name(const std::vector<std::filesystem::path>& paths) {
+  std::string names;
+  for (const auto& path : paths) {
+    names += (names.empty() ? "" : ", ") + text_name(path);
+  }
+  return names;
+}
+
+void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,
+                 const std::function<void(std::size_t file, std::string_view)>& sink,
+                 const ReadCallback& on_read) {
+  std::string buffer(kBlockBytes, '\0');
+  ReadProgress progress{.name = {}, .bytes = 0, .total_bytes = size_of(paths)};
+  for (std::size_t file = 0; file < paths.size(); ++file) {
+    const Input input(paths[file]);
+    progress.name = input.name();
+    int64_t offset = 0;
+    while (const auto size = input.read(buffer)) {
+      const std::string_view block(buffer.data(), size);
+      if (nul_bytes == NulBytes::kRefuse) {
+        check_text(input.name(), block, offset);
+      }
+      sink(file, block);
+      offset += static_cast<int64_t>(size);
+      progress.bytes += static_cast<int64_t>(size);
+      if (on_read) {
+        on_read(progress);
+      }
+    }
+    if (offset == 0) {
+      throw Error(fmt::format("{}: is empty, expected a text", input.name()));
+    }
+  }
+}
+
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink) {
-  const std::string name = path.string();
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    throw Error(fmt::format("{}: is a directory, expected a text file", name));
-  }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    throw Error(fmt::format("{}: cannot be opened: {}", name, std::strerror(errno)));
-  }
-  std::string buffer(kBlockBytes, '\0');
-  int64_t offset = 0;
-  while (file) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    const auto size = static_cast<std::size_t>(file.gcount());
-    const std::string_view block(buffer.data(), size);
-    if (const auto nul = block.find('\0');
-        nul_bytes == NulBytes::kRefuse && nul != std::string_view::npos) {
-      throw Error(fmt::format("{}: has a NUL byte at offset {}, expected a text file", name,
-                              offset + static_cast<int64_t>(nul)));
-    }
-    sink(block);
-    offset += static_cast<int64_t>(size);
-  }
-  if (file.bad()) {
-    throw Error(fmt::format("{}: cannot be read: {}", name, std::strerror(errno)));
-  }
-  if (offset == 0) {
-    throw Error(fmt::format("{}: is empty, expected a text", name));
-  }
+  read_blocks(std::vector{path}, nul_bytes,
+              [&](std::size_t, std::string_view block) { sink(block); });
 }
 
-Tokenizer::Tokenizer(TextOptions options, std::function<void(std::string_view)> sink)
-    : options_(options), sink_(std::move(sink)) {}
+struct Tokenizer::State {
+  State(const TextOptions& options, std::function<void(std::string_view)> sink)
+      : normalizer(options), cutter(options.tokens), sink(std::move(sink)) {}
+
+  Normalizer normalizer;
+  TokenCutter cutter;
+  std::function<void(std::string_view)> sink;
+};
+
+Tokenizer::Tokenizer(const TextOptions& options, std::function<void(std::string_view)> sink)
+    : state_(std::make_unique<State>(options, std::move(sink))) {}
+
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 void Tokenizer::feed(std::string_view block) {
-  for (const char c : block) {
-    if (options_.normalize == Normalize::kNone) {
-      keep(c);
-    } else if (const char letter = kLetterOf[static_cast<unsigned char>(c)]; letter != 0) {
-      put_letter(letter);
-    } else if (c == '\n') {
-      end_word();
-      line_began_ = false;
-      gap_ = false;
-    } else {
-      gap_ = true;
-    }
-    ++offset_;
-  }
+  state_->cutter.feed(state_->normalizer.feed(block), state_->sink);
 }
+
+void Tokenizer::end_file() { state_->cutter.feed(state_->normalizer.end_file(), state_->sink); }
 
 void Tokenizer::finish() {
-  if (options_.tokens == TokenKind::kChar && !pending_.empty()) {
-    end_code_point();
-  }
-  end_word();
-}
-
-void Tokenizer::put_letter(char letter) {
-  const bool space = gap_ && line_began_;
-  gap_ = false;
-  line_began_ = true;
-  if (options_.tokens == TokenKind::kWord) {
-    if (space) {
-      end_word();
-    }
-    pending_ += letter;
-    return;
-  }
-  if (space) {
-    sink_(" ");
-  }
-  sink_({&letter, 1});
-}
-
-void Tokenizer::keep(char c) {
-  if (options_.tokens == TokenKind::kByte) {
-    sink_({&c, 1});
-    return;
-  }
-  if (options_.tokens == TokenKind::kWord) {
-    if (c == '\n') {
-      end_word();
-      sink_("\n");
-    } else if (is_space(c)) {
-      end_word();
-    } else {
-      pending_ += c;
-    }
-    return;
-  }
-  if (pending_.empty()) {
-    const auto byte = static_cast<unsigned char>(c);
-    expected_ = byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-    if (expected_ == 1) {
-      sink_({&c, 1});
-      return;
-    }
-  }
-  pending_ += c;
-  if (pending_.size() == expected_) {
-    ++offset_;
-    end_code_point();
-    --offset_;
-  }
-}
-
-void Tokenizer::end_code_point() {
-  check_utf8(pending_, offset_ - static_cast<int64_t>(pending_.size()));
-  sink_(pending_);
-  pending_.clear();
-}
-
-void Tokenizer::end_word() {
-  if (options_.tokens == TokenKind::kWord && !pending_.empty()) {
-    check_utf8(pending_, offset_ - static_cast<int64_t>(pending_.size()));
-    sink_(pending_);
-    pending_.clear();
-  }
+  end_file();
+  state_->cutter.feed(state_->normalizer.finish(), state_->sink);
+  state_->cutter.finish(state_->sink);
 }
 
 std::string normalize_letters(std::string_view line) {

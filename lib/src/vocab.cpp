@@ -29,21 +29,22 @@ Vocab::Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_fre
       ++counts[at->second].second;
     }
   }
-  *this = from_counts(counts, min_freq, reserved, kind);
+  *this = from_counts(std::move(counts), min_freq, reserved, kind);
 }
 
-Vocab Vocab::from_counts(const TokenCounts& counts, int64_t min_freq,
-                         const std::vector<std::string>& reserved, TokenKind kind) {
+Vocab Vocab::from_counts(TokenCounts counts, int64_t min_freq,
+                         const std::vector<std::string>& reserved, TokenKind kind,
+                         int64_t most_entries) {
   Vocab vocab;
   vocab.kind_ = kind;
   for (const auto& token : reserved) {
     vocab.add(token);
   }
-  vocab.token_freqs_ = counts;
+  vocab.token_freqs_ = std::move(counts);
   std::stable_sort(vocab.token_freqs_.begin(), vocab.token_freqs_.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   for (const auto& [token, count] : vocab.token_freqs_) {
-    if (count < min_freq) {
+    if (count < min_freq || (most_entries > 0 && vocab.size() >= most_entries)) {
       break;
     }
     if (!vocab.contains(token)) {

@@ -4,8 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string_view>
+#include <vector>
 
+#include "unroll/fingerprint.h"
 #include "unroll/text.h"
 #include "unroll/vocab.h"
 
@@ -16,23 +19,42 @@ struct CorpusOptions {
   TextOptions text;            ///< normalisation and kind of token
   int64_t max_tokens = 10000;  ///< the corpus is cut to so many tokens; 0 or less keeps all
   int64_t min_freq = 0;        ///< rarer tokens become `<unk>`
+  int64_t vocab_size = 0;  ///< entries at most, `<unk>` among them; the most frequent stay; 0: all
+  /// Names the tokens in place of the text's own vocabulary, so that a model sees the indices it
+  /// was trained on; other tokens become `<unk>`. The two above then have nothing to choose from.
+  std::shared_ptr<const Vocab> vocab;
 };
+
+/// Throws UsageError unless every option is in range and the vocabulary, if given, is of the kind
+/// of token that the text is cut into.
+void check(const CorpusOptions& options);
 
 /// A text as one row of token indices, with the vocabulary that names them.
 struct Corpus {
   torch::Tensor indices;  ///< (N) uint8 while the vocabulary has at most 256 entries, else int32
   Vocab vocab;            ///< of the whole text, even when the corpus is cut
   TextOptions text;       ///< how the text was read
+  TextFingerprint fingerprint;  ///< of the whole text
+  int64_t unknown = 0;          ///< how many of the indices are `<unk>`
+  /// Code points of the N tokens, `<unk>` counting as what it stands for. A word has one more for
+  /// the space behind it, a line's end has not; bytes count where they do not continue a code
+  /// point.
+  int64_t characters = 0;
 
   int64_t size() const { return indices.size(0); }
 };
 
-/// Reads, normalises, counts and indexes a file in one pass; nothing stands between two lines'
-/// tokens but the line ends that Normalize::kNone keeps.
+/// Reads, normalises, counts and indexes files in one pass, as if they were one text: nothing
+/// stands between two files or two lines but the line ends that Normalize::kNone keeps.
 ///
-/// Holds the indices and one block of the file at a time. Throws Error, naming the file, when it
-/// cannot be read or no token is left.
-Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& options = {});
+/// Holds little more than the indices and the vocabulary. Throws UsageError as check does, Error,
+/// naming the file, when one cannot be read (read_blocks, Tokenizer) or no token is left.
+Corpus read_corpus(const std::vector<std::filesystem::path>& paths,
+                   const CorpusOptions& options = {}, const ReadCallback& on_read = {});
+
+/// The same for one file.
+Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& options = {},
+                   const ReadCallback& on_read = {});
 
 /// The same for a text in memory.
 Corpus make_corpus(std::string_view text, const CorpusOptions& options = {});

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,25 +14,37 @@ namespace unroll {
 enum class Normalize {
   kLetters,  ///< every run outside A-Z a-z becomes one space; ends stripped; lower case; no line
              ///< ends
-  kNone,     ///< the text as it is, line ends included
+  kNone,     ///< the text as it is, line ends included; bytes not changed at all, else in Unicode's
+             ///< Normalization Form C, without a byte-order mark at a file's start, CR LF as LF
 };
 
 /// What one token is.
 enum class TokenKind {
   kChar,  ///< a Unicode code point
-  kWord,  ///< a run of characters without white space; a kept line end is a token of its own
+  kWord,  ///< a run without ASCII white space; a kept line end is a token of its own
   kByte,  ///< a byte
+};
+
+/// What becomes of bytes that are not valid UTF-8 where characters are kept.
+enum class InvalidUtf8 {
+  kRefuse,   ///< an error that names the first one's offset
+  kReplace,  ///< U+FFFD, one for each maximal subpart of an ill-formed sequence (the Unicode
+             ///< Standard, section 3.9)
 };
 
 /// How a text is read.
 struct TextOptions {
-  Normalize normalize = Normalize::kLetters;  ///< what is kept of the characters
-  TokenKind tokens = TokenKind::kChar;        ///< what one token is
+  Normalize normalize = Normalize::kLetters;        ///< what is kept of the characters
+  TokenKind tokens = TokenKind::kChar;              ///< what one token is
+  InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;  ///< matters where normalize is kNone
+
+  bool operator==(const TextOptions&) const = default;
 };
 
 /// The names that the parsers below read.
 std::string_view to_string(Normalize normalize);
 std::string_view to_string(TokenKind kind);
+std::string_view to_string(InvalidUtf8 invalid_utf8);
 
 /// `letters` or `none`; throws UsageError otherwise.
 Normalize parse_normalize(std::string_view name);
@@ -39,17 +52,47 @@ Normalize parse_normalize(std::string_view name);
 /// `char`, `word` or `byte`; throws UsageError otherwise.
 TokenKind parse_token_kind(std::string_view name);
 
+/// `stop` or `replace`; throws UsageError otherwise.
+InvalidUtf8 parse_invalid_utf8(std::string_view name);
+
 /// Whether a NUL byte, the mark of a binary file, may stand in a text.
 enum class NulBytes { kRefuse, kAllow };
 
-/// Calls `sink` with the file's content, block by block.
-/// Throws Error, naming the file, when it is missing, a directory, unreadable or empty, and when it
-/// holds a NUL byte that is refused.
+/// The path that stands for the standard input, which is read once; a file of that name is `./-`.
+inline constexpr std::string_view kStandardInput = "-";
+
+/// How messages name a text: its path, or `standard input`.
+std::string text_name(const std::filesystem::path& path);
+
+/// The same for several: `a.txt, b.txt`.
+std::string text_name(const std::vector<std::filesystem::path>& paths);
+
+/// How far a text has been read.
+struct ReadProgress {
+  std::string name;         ///< of the file at hand, as text_name has it
+  int64_t bytes = 0;        ///< read, of all files
+  int64_t total_bytes = 0;  ///< of all files; 0 where one does not tell its size
+};
+
+/// Called after each block that was read; may be empty.
+using ReadCallback = std::function<void(const ReadProgress&)>;
+
+/// Calls `sink` with the content of a file, or of the standard input, block by block.
+/// Throws Error, naming the file, when it is missing, a directory, unreadable or empty, and, where
+/// NUL bytes are refused, when it holds one or begins with the mark of UTF-16 or UTF-32.
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink);
 
-/// Normalises a text and cuts it into tokens as it streams by, in memory that does not depend on
-/// the text or its lines.
+/// The same for several files, one after the other: `sink` is told which one a block is of.
+void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,
+                 const std::function<void(std::size_t file, std::string_view)>& sink,
+                 const ReadCallback& on_read = {});
+
+/// Normalises a text and cuts it into tokens as it streams by, in memory that depends on its
+/// longest word alone.
+///
+/// More than 30 combining marks in a row are brought to Form C thirty at a time, as Unicode's
+/// Stream-Safe Text Format cuts them.
 ///
 ///     Tokenizer tokenizer({}, [](std::string_view token) { ... });
 ///     read_blocks(path, NulBytes::kRefuse, [&](auto block) { tokenizer.feed(block); });
@@ -57,28 +100,25 @@ void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
 class Tokenizer {
  public:
   /// Calls `sink` with each token, in order.
-  Tokenizer(TextOptions options, std::function<void(std::string_view)> sink);
+  Tokenizer(const TextOptions& options, std::function<void(std::string_view)> sink);
+  ~Tokenizer();
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
 
   /// Takes the next piece of the text, cut anywhere.
-  /// Throws Error at invalid UTF-8 that is kept, naming the byte's offset in the text.
+  /// Throws Error at invalid UTF-8 that is kept, naming the byte's offset in the file.
   void feed(std::string_view block);
+
+  /// Ends a file and leaves the text open: the next piece is another file's start, which may have a
+  /// byte-order mark and counts offsets anew. A word or a line goes on across. Throws as feed does.
+  void end_file();
 
   /// Ends the text. Throws as feed does.
   void finish();
 
  private:
-  void put_letter(char letter);
-  void keep(char c);
-  void end_code_point();
-  void end_word();
-
-  TextOptions options_;
-  std::function<void(std::string_view)> sink_;
-  std::string pending_;       // a word, or the bytes of a code point that are here
-  bool line_began_ = false;   // letters: whether the line has one yet
-  bool gap_ = false;          // letters: whether something was dropped since
-  std::size_t expected_ = 0;  // bytes of the pending code point
-  int64_t offset_ = 0;        // of the next byte in the text
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 /// Normalize::kLetters on one line: `"  Don't -- stop "` becomes `"don t stop"`.
@@ -88,8 +128,9 @@ std::string normalize_letters(std::string_view line);
 /// The notebook's `read_time_machine`, for any file. Throws as read_blocks does.
 std::vector<std::string> read_time_machine(const std::filesystem::path& path);
 
-/// Calls `sink` with each token of one line that is already normalised.
-/// Throws Error at invalid UTF-8 (TokenKind::kChar), naming the byte's offset within the line.
+/// Calls `sink` with each token of one line, as Normalize::kNone reads it: a prompt finds the
+/// tokens of a text however both are composed. Throws Error at invalid UTF-8 unless by byte, naming
+/// the byte's offset within the line.
 void tokenize_line(std::string_view line, TokenKind kind,
                    const std::function<void(std::string_view)>& sink);
 

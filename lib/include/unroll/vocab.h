@@ -36,10 +36,11 @@ class Vocab {
   explicit Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_freq = 0,
                  const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar);
 
-  /// From tokens already counted, in order of first appearance.
-  static Vocab from_counts(const TokenCounts& counts, int64_t min_freq = 0,
+  /// From tokens already counted, in order of first appearance. Of more than `most_entries`,
+  /// `<unk>` and the reserved ones among them, the most frequent stay; 0 is no bound.
+  static Vocab from_counts(TokenCounts counts, int64_t min_freq = 0,
                            const std::vector<std::string>& reserved = {},
-                           TokenKind kind = TokenKind::kChar);
+                           TokenKind kind = TokenKind::kChar, int64_t most_entries = 0);
 
   /// From all tokens in order of their indices, `<unk>` first: a vocabulary read from a file.
   /// Throws Error when a token stands twice or the first is not `<unk>`.

@@ -1,0 +1,209 @@
+#include "unroll/corpus_index.h"
+
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "unroll/error.h"
+#include "unroll/safetensors.h"
+
+namespace unroll {
+namespace {
+
+using Metadata = std::map<std::string, std::string>;
+
+constexpr std::string_view kFormat = "unroll-index";
+
+std::string_view bytes_of(const torch::Tensor& tensor) {
+  return {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()};
+}
+
+std::string hash_of(const Vocab& vocab) {
+  Fingerprinter fingerprinter;
+  for (const auto& token : vocab.tokens()) {
+    fingerprinter.feed(token);
+    fingerprinter.feed(std::string_view("\xFF", 1));  // so that where tokens end counts, too
+  }
+  return fingerprinter.fingerprint().hash;
+}
+
+// All that decides how a text is indexed, beside the text itself.
+Metadata describe(const CorpusOptions& options) {
+  return {{"format", std::string(kFormat)},
+          {"version", "1"},
+          {"unicode", utf8proc_unicode_version()},
+          {"normalize", std::string(to_string(options.text.normalize))},
+          {"tokens", std::string(to_string(options.text.tokens))},
+          {"invalid_utf8", std::string(to_string(options.text.invalid_utf8))},
+          {"max_tokens", fmt::to_string(std::max<int64_t>(options.max_tokens, 0))},
+          {"min_freq", fmt::to_string(options.min_freq)},
+          {"vocab_size", fmt::to_string(options.vocab_size)},
+          {"vocab", options.vocab ? hash_of(*options.vocab) : "own"}};
+}
+
+// Tokens one behind the other, where each ends, and its count.
+NamedTensors to_tensors(const Vocab::TokenCounts& counts) {
+  std::string text;
+  const auto size = static_cast<int64_t>(counts.size());
+  auto ends = torch::empty({size}, torch::kInt64);
+  auto numbers = torch::empty({size}, torch::kInt64);
+  for (int64_t i = 0; i < size; ++i) {
+    const auto& [token, count] = counts[static_cast<std::size_t>(i)];
+    text += token;
+    ends.data_ptr<int64_t>()[i] = static_cast<int64_t>(text.size());
+    numbers.data_ptr<int64_t>()[i] = count;
+  }
+  auto bytes = torch::empty({static_cast<int64_t>(text.size())}, torch::kUInt8);
+  std::copy(text.begin(), text.end(), static_cast<char*>(bytes.data_ptr()));
+  return {{"token_ends", ends}, {"token_counts", numbers}, {"tokens", bytes}};
+}
+
+// A file's content, taken apart with a look at each part.
+class IndexFile {
+ public:
+  explicit IndexFile(const std::filesystem::path& path)
+      : name_(path.string()), content_(load_safetensors(path)) {
+    if (text("format") != kFormat) {
+      throw Error(fmt::format("{}: is no index of a text: its format is '{}', expected '{}'", name_,
+                              text("format"), kFormat));
+    }
+  }
+
+  bool is_of(const Metadata& options) const {
+    return std::all_of(options.begin(), options.end(),
+                       [&](const auto& option) { return text(option.first) == option.second; });
+  }
+
+  Corpus corpus(const CorpusOptions& options) {
+    Corpus corpus;
+    corpus.text = options.text;
+    corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
+    corpus.unknown = number("unknown");
+    corpus.characters = number("characters");
+    corpus.vocab = options.vocab ? *options.vocab
+                                 : Vocab::from_counts(token_counts(), options.min_freq, {},
+                                                      options.text.tokens, options.vocab_size);
+    corpus.indices = tensor("indices", corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
+    if (fingerprint_of(bytes_of(corpus.indices)).hash != text("indices_hash")) {
+      fail("its indices are not those that were kept");
+    }
+    return corpus;
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view what) const {
+    throw Error(fmt::format("{}: is a damaged index: {}", name_, what));
+  }
+
+  std::string text(const std::string& key) const {
+    const auto found = content_.metadata.find(key);
+    return found == content_.metadata.end() ? std::string() : found->second;
+  }
+
+  int64_t number(const std::string& key) const {
+    const auto digits = text(key);
+    int64_t value = 0;
+    const auto* end = digits.data() + digits.size();
+    const auto [at, error] = std::from_chars(digits.data(), end, value);
+    if (error != std::errc{} || at != end || value < 0) {
+      fail(fmt::format("its {} is '{}', expected a number", key, digits));
+    }
+    return value;
+  }
+
+  torch::Tensor tensor(const std::string& name, torch::Dtype dtype) const {
+    for (const auto& [key, value] : content_.tensors) {
+      if (key == name && value.scalar_type() == dtype && value.dim() == 1) {
+        return value;
+      }
+    }
+    fail(fmt::format("it has no row '{}' of {}", name, torch::toString(dtype)));
+  }
+
+  Vocab::TokenCounts token_counts() const {
+    const auto ends = tensor("token_ends", torch::kInt64);
+    const auto numbers = tensor("token_counts", torch::kInt64);
+    const auto bytes = tensor("tokens", torch::kUInt8);
+    if (ends.size(0) != numbers.size(0)) {
+      fail("its tokens and their counts differ in number");
+    }
+    Vocab::TokenCounts counts;
+    int64_t begin = 0;
+    for (int64_t i = 0; i < ends.size(0); ++i) {
+      const auto end = ends.data_ptr<int64_t>()[i];
+      if (end < begin || end > bytes.size(0)) {
+        fail("its tokens end outside");
+      }
+      counts.emplace_back(bytes_of(bytes).substr(begin, end - begin),
+                          numbers.data_ptr<int64_t>()[i]);
+      begin = end;
+    }
+    return counts;
+  }
+
+  std::string name_;
+  SafeTensors content_;
+};
+
+bool can_be_read_twice(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return path != kStandardInput && std::filesystem::is_regular_file(path, unknown);
+}
+
+}  // namespace
+
+std::filesystem::path index_beside(const std::filesystem::path& text) {
+  auto path = text;
+  path += ".unroll-index";
+  return path;
+}
+
+void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
+                       const CorpusOptions& options) {
+  SafeTensors content{.tensors = {{"indices", corpus.indices}}, .metadata = describe(options)};
+  auto& metadata = content.metadata;
+  metadata["bytes"] = fmt::to_string(corpus.fingerprint.bytes);
+  metadata["hash"] = corpus.fingerprint.hash;
+  metadata["unknown"] = fmt::to_string(corpus.unknown);
+  metadata["characters"] = fmt::to_string(corpus.characters);
+  metadata["indices_hash"] = fingerprint_of(bytes_of(corpus.indices)).hash;
+  if (!options.vocab) {
+    for (auto& tensor : to_tensors(corpus.vocab.token_freqs())) {
+      content.tensors.push_back(std::move(tensor));
+    }
+  }
+  save_safetensors(path, content);
+}
+
+std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
+                                        const CorpusOptions& options) {
+  check(options);
+  IndexFile file(path);
+  return file.is_of(describe(options)) ? std::optional(file.corpus(options)) : std::nullopt;
+}
+
+Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
+                        const std::filesystem::path& index, const CorpusOptions& options,
+                        const ReadCallback& on_read) {
+  check_writable(index);
+  if (std::filesystem::exists(index)) {
+    auto kept = load_corpus_index(index, options);
+    if (kept && std::all_of(paths.begin(), paths.end(), can_be_read_twice) &&
+        fingerprint_of_files(paths, on_read) == kept->fingerprint) {
+      return *std::move(kept);
+    }
+  }
+  auto corpus = read_corpus(paths, options, on_read);
+  save_corpus_index(index, corpus, options);
+  return corpus;
+}
+
+}  // namespace unroll

@@ -1,0 +1,48 @@
+#include "unroll/fingerprint.h"
+
+#include <fmt/format.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace unroll {
+
+struct Fingerprinter::State {
+  XXH3_state_t hash;
+  int64_t bytes = 0;
+};
+
+Fingerprinter::Fingerprinter() : state_(std::make_unique<State>()) {
+  XXH3_128bits_reset(&state_->hash);
+}
+
+Fingerprinter::~Fingerprinter() = default;
+Fingerprinter::Fingerprinter(Fingerprinter&&) noexcept = default;
+Fingerprinter& Fingerprinter::operator=(Fingerprinter&&) noexcept = default;
+
+void Fingerprinter::feed(std::string_view bytes) {
+  XXH3_128bits_update(&state_->hash, bytes.data(), bytes.size());
+  state_->bytes += static_cast<int64_t>(bytes.size());
+}
+
+TextFingerprint Fingerprinter::fingerprint() const {
+  const auto hash = XXH3_128bits_digest(&state_->hash);
+  return {.bytes = state_->bytes, .hash = fmt::format("{:016x}{:016x}", hash.high64, hash.low64)};
+}
+
+TextFingerprint fingerprint_of(std::string_view bytes) {
+  Fingerprinter fingerprinter;
+  fingerprinter.feed(bytes);
+  return fingerprinter.fingerprint();
+}
+
+TextFingerprint fingerprint_of_files(const std::vector<std::filesystem::path>& paths,
+                                     const ReadCallback& on_read) {
+  Fingerprinter fingerprinter;
+  read_blocks(
+      paths, NulBytes::kAllow,
+      [&](std::size_t, std::string_view block) { fingerprinter.feed(block); }, on_read);
+  return fingerprinter.fingerprint();
+}
+
+}  // namespace unroll

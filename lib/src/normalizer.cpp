@@ -1,0 +1,155 @@
+#include "normalizer.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "unroll/error.h"
+#include "utf8.h"
+
+namespace unroll {
+namespace {
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+// Lower-case letter of each byte, 0 for a byte that is no letter.
+constexpr std::array<char, 256> kLetterOf = [] {
+  std::array<char, 256> table{};
+  for (int c = 'a'; c <= 'z'; ++c) {
+    table[c] = static_cast<char>(c);
+    table[c - 'a' + 'A'] = static_cast<char>(c);
+  }
+  return table;
+}();
+
+}  // namespace
+
+std::string_view Normalizer::feed(std::string_view block) {
+  if (options_.normalize == Normalize::kLetters) {
+    put_letters(block);
+    return letters_;
+  }
+  if (options_.tokens == TokenKind::kByte) {
+    return block;
+  }
+  characters_.drop_ready();
+  if (!held_.empty()) {
+    // No code point is longer than what is added here, so a held one ends or the block does.
+    const auto held = held_.size();
+    held_.append(block.substr(0, 4));
+    const auto taken = put_characters(held_, held);
+    if (taken < held) {
+      return characters_.ready();
+    }
+    held_.clear();
+    block.remove_prefix(taken - held);
+  }
+  held_ = block.substr(put_characters(block, block.size()));
+  return characters_.ready();
+}
+
+std::string_view Normalizer::end_file() {
+  if (options_.normalize == Normalize::kLetters || options_.tokens == TokenKind::kByte) {
+    return {};
+  }
+  characters_.drop_ready();
+  if (held_ == "\r") {
+    characters_.append_staying(held_, 0);
+  } else if (!held_.empty()) {
+    put_invalid(held_, offset_);
+  }
+  held_.clear();
+  offset_ = 0;
+  return characters_.ready();
+}
+
+std::string_view Normalizer::finish() {
+  characters_.drop_ready();
+  characters_.finish();
+  return characters_.ready();
+}
+
+void Normalizer::put_letters(std::string_view block) {
+  letters_.resize(block.size() + 1);  // a space may come first, for what an earlier block dropped
+  auto* at = letters_.data();
+  for (const char c : block) {
+    if (const char letter = kLetterOf[static_cast<unsigned char>(c)]; letter != 0) {
+      if (gap_ && line_began_) {
+        *at++ = ' ';
+      }
+      *at++ = letter;
+      gap_ = false;
+      line_began_ = true;
+    } else if (c == '\n' && options_.tokens != TokenKind::kWord) {
+      gap_ = false;
+      line_began_ = false;
+    } else {
+      gap_ = true;  // a line's end is one more gap between words
+    }
+  }
+  letters_.resize(static_cast<std::size_t>(at - letters_.data()));
+}
+
+// Takes the text up to `end`, or to the first unit before it that may not stay as it is; returns
+// how many bytes. All at once: a call for each character would cost more than all the rest.
+std::size_t Normalizer::put_staying(std::string_view text, std::size_t end) {
+  std::size_t at = 0;
+  std::size_t last = 0;
+  while (at < end && text[at] != '\r') {
+    const auto unit = first_unit(text.substr(at));
+    if (unit.state != Utf8Unit::State::kWhole || !characters_.stays(unit.code_point)) {
+      break;
+    }
+    last = at;
+    at += unit.size;
+  }
+  if (at > 0) {
+    characters_.append_staying(text.substr(0, at), last);
+  }
+  return at;
+}
+
+// Takes the units that begin before `end` and are whole; returns how many bytes they are.
+std::size_t Normalizer::put_characters(std::string_view text, std::size_t end) {
+  std::size_t at = offset_ == 0 && text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  while (at < end) {
+    at += put_staying(text.substr(at), end - at);
+    if (at >= end) {
+      break;
+    }
+    if (text[at] == '\r') {
+      if (at + 1 == text.size()) {
+        break;
+      }
+      if (text[at + 1] != '\n') {
+        characters_.append_staying("\r", 0);
+      }
+      ++at;
+      continue;
+    }
+    const auto unit = first_unit(text.substr(at));
+    if (unit.state == Utf8Unit::State::kIncomplete) {
+      break;
+    }
+    const auto bytes = text.substr(at, unit.size);
+    if (unit.state == Utf8Unit::State::kWhole) {
+      characters_.append(unit.code_point, bytes);
+    } else {
+      put_invalid(bytes, offset_ + static_cast<int64_t>(at));
+    }
+    at += unit.size;
+  }
+  offset_ += static_cast<int64_t>(at);
+  return at;
+}
+
+void Normalizer::put_invalid(std::string_view bytes, int64_t offset) {
+  if (options_.invalid_utf8 == InvalidUtf8::kRefuse) {
+    throw Error(fmt::format(
+        "byte {} (0x{:02x}) is not valid UTF-8 (invalid-utf8 replace puts U+FFFD there)", offset,
+        static_cast<unsigned char>(bytes.front())));
+  }
+  characters_.append(kReplacement, kReplacementUtf8);
+}
+
+}  // namespace unroll

@@ -1,0 +1,170 @@
+#include "unroll/corpus_index.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "temp_folder.h"
+#include "thrown.h"
+#include "unroll/error.h"
+#include "unroll/safetensors.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+void expect_equal(const Corpus& a, const Corpus& b) {
+  EXPECT_EQ(a.indices.scalar_type(), b.indices.scalar_type());
+  EXPECT_TRUE(torch::equal(a.indices, b.indices));
+  EXPECT_EQ(a.vocab.tokens(), b.vocab.tokens());
+  EXPECT_EQ(a.vocab.token_freqs(), b.vocab.token_freqs());
+  EXPECT_EQ(a.vocab.kind(), b.vocab.kind());
+  EXPECT_EQ(a.text, b.text);
+  EXPECT_EQ(a.fingerprint, b.fingerprint);
+  EXPECT_EQ(a.unknown, b.unknown);
+  EXPECT_EQ(a.characters, b.characters);
+}
+
+// Options of each kind, and texts that differ by them.
+std::vector<CorpusOptions> different_options() {
+  std::vector<CorpusOptions> all(9);
+  all[1].text.tokens = TokenKind::kWord;
+  all[2].text.tokens = TokenKind::kByte;
+  all[3].text.normalize = Normalize::kNone;
+  all[4].text = {.normalize = Normalize::kNone, .invalid_utf8 = InvalidUtf8::kReplace};
+  all[5].max_tokens = 5;
+  all[6].min_freq = 2;
+  all[7].vocab_size = 4;
+  all[8].vocab = std::make_shared<const Vocab>(make_corpus("a cat").vocab);
+  return all;
+}
+
+TEST(CorpusIndex, ACorpusComesBackWithTheOptionsItWasReadWithAlone) {
+  const TempFolder folder;
+  const auto file = folder / "index";
+  const auto all = different_options();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(i);
+    const auto corpus = make_corpus("The cat sat on a \xc3\xa9 mat,\n9 lives.\n", all[i]);
+    save_corpus_index(file, corpus, all[i]);
+    for (std::size_t j = 0; j < all.size(); ++j) {
+      const auto kept = load_corpus_index(file, all[j]);
+      ASSERT_EQ(kept.has_value(), i == j) << "read with options " << j;
+      if (kept) {
+        expect_equal(*kept, corpus);
+      }
+    }
+  }
+  auto other_vocab = all[8];
+  other_vocab.vocab = std::make_shared<const Vocab>(make_corpus("a dog").vocab);
+  EXPECT_FALSE(load_corpus_index(file, other_vocab));
+}
+
+TEST(CorpusIndex, LargeVocabulariesTakeWideIndices) {
+  const TempFolder folder;
+  std::string text;
+  for (int i = 0; i < 1000; ++i) {
+    text += fmt::format("w{} ", i);
+  }
+  CorpusOptions options;
+  options.text = {.normalize = Normalize::kNone, .tokens = TokenKind::kWord};
+  const auto corpus = make_corpus(text, options);
+  save_corpus_index(folder / "index", corpus, options);
+  expect_equal(*load_corpus_index(folder / "index", options), corpus);
+}
+
+TEST(CorpusIndex, IsTakenForTheSameTextAndMadeAnewForAnother) {
+  const TempFolder folder;
+  const auto index = index_beside(folder / "text.txt");
+  EXPECT_EQ(index.filename(), "text.txt.unroll-index");
+  const std::vector paths{folder.write("text.txt", "the time machine"),
+                          folder.write("more.txt", " and more")};
+  const auto read = [&](const CorpusOptions& options = {}) {
+    return read_kept_corpus(paths, index, options);
+  };
+  expect_equal(read(), read_corpus(paths));
+  ASSERT_TRUE(std::filesystem::exists(index));
+
+  // Taken: a corpus that only the file can have.
+  auto kept = *load_corpus_index(index, {});
+  kept.indices.zero_();
+  save_corpus_index(index, kept, {});
+  expect_equal(read(), kept);
+
+  // As long as before, and in another file than the first.
+  folder.write("more.txt", " and less");
+  expect_equal(read(), read_corpus(paths));
+  expect_equal(*load_corpus_index(index, {}), read_corpus(paths));
+
+  CorpusOptions words;
+  words.text.tokens = TokenKind::kWord;
+  expect_equal(read(words), read_corpus(paths, words));
+  EXPECT_TRUE(load_corpus_index(index, words));
+  EXPECT_FALSE(load_corpus_index(index, {}));
+}
+
+TEST(CorpusIndex, DamagedAndForeignFilesAreErrorsAndStay) {
+  const TempFolder folder;
+  const auto text = folder.write("text.txt", "the time machine");
+  const auto index = folder / "index";
+  const auto whole = read_kept_corpus({text}, index);
+  const auto bytes = content_of(index);
+  const auto expect_refused = [&](const std::string& content, const std::string& what) {
+    folder.write("index", content);
+    EXPECT_THAT(thrown<Error>([&] { read_kept_corpus({text}, index); }),
+                AllOf(HasSubstr(index.string()), HasSubstr(what)));
+    EXPECT_EQ(content_of(index), content);
+  };
+  expect_refused("my diary", "safetensors");
+  expect_refused("", "safetensors");
+  expect_refused(bytes.substr(0, bytes.size() - 1), "safetensors");
+  save_safetensors(index,
+                   {.tensors = {{"W", torch::zeros(3)}}, .metadata = {{"format", "unroll"}}});
+  expect_refused(content_of(index), "its format is 'unroll'");
+
+  // Each part by itself.
+  folder.write("index", bytes);
+  const auto content = load_safetensors(index);
+  const auto expect_damaged = [&](const auto& damage, const std::string& what) {
+    auto damaged = content;
+    damage(damaged);
+    save_safetensors(index, damaged);
+    expect_refused(content_of(index), what);
+  };
+  for (std::size_t i = 0; i < content.tensors.size(); ++i) {
+    expect_damaged([&](SafeTensors& part) { part.tensors.erase(part.tensors.begin() + i); },
+                   content.tensors[i].name);
+  }
+  expect_damaged([](SafeTensors& part) { part.metadata["characters"] = "x"; }, "'x'");
+  expect_damaged(
+      [](SafeTensors& part) {
+        for (auto& [name, tensor] : part.tensors) {
+          tensor = name == "indices" ? tensor + 1 : tensor;
+        }
+      },
+      "indices");
+  expect_damaged(
+      [](SafeTensors& part) {
+        for (auto& [name, tensor] : part.tensors) {
+          tensor = name == "token_ends" ? tensor + 1 : tensor;
+        }
+      },
+      "end outside");
+}
+
+TEST(CorpusIndex, IsTriedBeforeTheTextIsRead) {
+  const TempFolder folder;
+  EXPECT_THAT(
+      thrown<Error>([&] { read_kept_corpus({folder / "missing.txt"}, folder / "no" / "index"); }),
+      HasSubstr("index"));
+  EXPECT_THAT(thrown<Error>([&] { read_kept_corpus({folder / "missing.txt"}, folder / "index"); }),
+              HasSubstr("missing.txt"));
+  EXPECT_EQ(folder.size(), 0);
+}
+
+}  // namespace
+}  // namespace unroll
