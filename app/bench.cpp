@@ -102,7 +102,7 @@ void bench(int argc, const char* const* argv) {
     require_supported(model.precision, device);
   }
   const auto corpus = load_corpus(options, text);
-  const auto train_iter = make_loader(options, corpus, data, device);
+  const auto train_iter = make_loader(options, corpus.indices, data, device);
   at::manual_seed(data.seed);
   TrainCallbacks callbacks;
   callbacks.on_batch = [](const TrainProgress& at, int64_t) { check_interrupt(at); };

@@ -60,7 +60,7 @@ void compare(int argc, const char* const* argv) {
   const auto corpus = load_corpus(options, text);
   request.train.prompts =
       fit_prompts(options, request.train.prompts, corpus.text.normalize, corpus.vocab);
-  const auto train_iter = make_loader(options, corpus, data, device);
+  const auto train_iter = make_loader(options, corpus.indices, data, device);
   at::manual_seed(data.seed);
 
   Progress progress(options.is_set("quiet"), request.train.epochs);

@@ -19,10 +19,15 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+bool is_interrupted() { return interrupted != 0; }
+
+std::string interruption(const TrainProgress& progress) {
+  return fmt::format("interrupted in epoch {}, after batch {}", progress.epoch + 1, progress.batch);
+}
+
 void check_interrupt(const TrainProgress& progress) {
-  if (interrupted != 0) {
-    throw Interrupted(
-        fmt::format("interrupted in epoch {}, after batch {}", progress.epoch + 1, progress.batch));
+  if (is_interrupted()) {
+    throw Interrupted(interruption(progress));
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdexcept>
+#include <string>
 
 #include "unroll/train.h"
 
@@ -14,6 +15,12 @@ class Interrupted : public std::runtime_error {
 
 /// From here on the first SIGINT or SIGTERM only sets a flag; a second one ends the program.
 void catch_interrupts();
+
+/// Whether the flag is set.
+bool is_interrupted();
+
+/// `interrupted in epoch 3, after batch 5`
+std::string interruption(const TrainProgress& progress);
 
 /// Throws Interrupted, saying where training stands, when the flag is set.
 void check_interrupt(const TrainProgress& progress);

@@ -89,6 +89,16 @@ bool Options::parse(int argc, const char* const* argv) {
   return true;
 }
 
+void Options::restore(std::map<std::string, std::vector<std::string>> values) {
+  restored_ = std::move(values);
+}
+
+std::string Options::text(const std::string& name) const {
+  const auto restored = restored_.find(name);
+  return given(name) || restored == restored_.end() ? result_[name].as<std::string>()
+                                                    : restored->second.front();
+}
+
 std::string Options::path(const std::string& name) const {
   auto value = text(name);
   if (value.empty()) {
@@ -109,7 +119,11 @@ std::vector<std::filesystem::path> Options::paths(const std::string& name) const
 }
 
 std::vector<std::string> Options::texts(const std::string& name) const {
-  return given(name) ? result_[name].as<std::vector<std::string>>() : std::vector<std::string>{};
+  if (given(name)) {
+    return result_[name].as<std::vector<std::string>>();
+  }
+  const auto restored = restored_.find(name);
+  return restored == restored_.end() ? std::vector<std::string>{} : restored->second;
 }
 
 int64_t Options::integer(const std::string& name) const {
@@ -121,7 +135,11 @@ double Options::number(const std::string& name) const {
 }
 
 std::optional<int64_t> Options::optional_integer(const std::string& name) const {
-  return given(name) ? std::optional(integer(name)) : std::nullopt;
+  return has(name) ? std::optional(integer(name)) : std::nullopt;
+}
+
+std::optional<double> Options::optional_number(const std::string& name) const {
+  return has(name) ? std::optional(number(name)) : std::nullopt;
 }
 
 void add_corpus_options(Options& options) {
@@ -169,7 +187,7 @@ CorpusOptions read_corpus_options(const Options& options) {
 }
 
 std::optional<std::filesystem::path> read_index_path(const Options& options) {
-  if (!options.given("index")) {
+  if (!options.has("index")) {
     return std::nullopt;
   }
   const auto texts = options.paths("text");
@@ -199,15 +217,18 @@ Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
   return index ? read_kept_corpus(texts, *index, corpus, show) : read_corpus(texts, corpus, show);
 }
 
-SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,
-                          torch::Device device) {
+SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
+                          const DataOptions& data, torch::Device device) {
   try {
-    return {corpus.indices, data, device};
+    return {corpus, data, device};
   } catch (const Error& error) {
-    const auto texts = options.paths("text");
-    throw Error(
-        fmt::format("{}: {}", texts.empty() ? "bundled text" : text_name(texts), error.what()));
+    throw Error(fmt::format("{}: {}", name_of_text(options), error.what()));
   }
+}
+
+std::string name_of_text(const Options& options) {
+  const auto texts = options.paths("text");
+  return texts.empty() ? "bundled text" : text_name(texts);
 }
 
 void add_data_options(Options& options) {
@@ -237,6 +258,21 @@ void add_train_options(Options& options, const TrainOptions& defaults) {
       .value("lr", "learning rate", "X", fmt::to_string(defaults.lr))
       .value("clip", "bound on the gradient norm; 0 is off", "X", fmt::to_string(defaults.clip))
       .value("optimizer", "sgd, adam or adamw", "NAME", std::string(to_string(defaults.optimizer)))
+      .value("momentum", "of sgd", "X", fmt::to_string(defaults.momentum))
+      .value("weight-decay", "share of the weights taken off (default: 0.01 for adamw, else 0)",
+             "X")
+      .value("schedule", "of the learning rate: constant, cosine, or plateau", "NAME",
+             std::string(to_string(defaults.schedule.schedule)))
+      .value("warmup", "epochs over which the learning rate rises from 0", "X",
+             fmt::to_string(defaults.schedule.warmup))
+      .value("min-lr", "where cosine ends and plateau stops", "X",
+             fmt::to_string(defaults.schedule.min_lr))
+      .value("lr-decay", "factor of the learning rate on a plateau", "X",
+             fmt::to_string(defaults.schedule.decay))
+      .value("lr-patience", "epochs (validations) without a better one that make a plateau", "N",
+             fmt::to_string(defaults.schedule.patience))
+      .value("on-nonfinite", "a loss or gradient that is not finite: stop, or skip the step", "HOW",
+             std::string(to_string(defaults.on_nonfinite)))
       .value("seed", "of the weights and the batches", "N", fmt::to_string(DataOptions{}.seed))
       .list("prompt", "text to continue; repeatable (default: 'time traveller', 'traveller')",
             "TEXT")
@@ -249,8 +285,16 @@ TrainOptions read_train_options(const Options& options) {
   train.lr = options.number("lr");
   train.clip = options.number("clip");
   train.optimizer = parse_optimizer(options.text("optimizer"));
+  train.momentum = options.number("momentum");
+  train.weight_decay = options.optional_number("weight-decay");
+  train.schedule = {.schedule = parse_schedule(options.text("schedule")),
+                    .warmup = options.number("warmup"),
+                    .min_lr = options.number("min-lr"),
+                    .decay = options.number("lr-decay"),
+                    .patience = options.integer("lr-patience")};
+  train.on_nonfinite = parse_on_nonfinite(options.text("on-nonfinite"));
   train.predict = options.integer("predict");
-  if (options.given("prompt")) {
+  if (options.has("prompt")) {
     train.prompts = options.texts("prompt");
   }
   check(train);
@@ -270,10 +314,10 @@ std::vector<std::string> fit_prompts(const Options& options, std::vector<std::st
 
 void check_distinct_files(const Options& options, const std::vector<std::string>& names) {
   const auto files_of = [&](const std::string& name) -> std::vector<std::filesystem::path> {
-    if (name == "index" && options.given(name)) {
+    if (name == "index" && options.has(name)) {
       return {*read_index_path(options)};
     }
-    return options.given(name) ? options.paths(name) : std::vector<std::filesystem::path>{};
+    return options.has(name) ? options.paths(name) : std::vector<std::filesystem::path>{};
   };
   for (std::size_t i = 0; i < names.size(); ++i) {
     for (std::size_t j = i + 1; j < names.size(); ++j) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,10 +40,15 @@ class Options {
   /// Reads the arguments. False after --help, which it prints.
   bool parse(int argc, const char* const* argv);
 
+  /// Values for options that are not given: those of the training to go on with.
+  void restore(std::map<std::string, std::vector<std::string>> values);
+
   /// Whether the option was given, and not left to its default.
   bool given(const std::string& name) const { return result_.count(name) > 0; }
+  /// Whether the option was given or restored.
+  bool has(const std::string& name) const { return given(name) || restored_.contains(name); }
   bool is_set(const std::string& name) const { return result_[name].as<bool>(); }
-  std::string text(const std::string& name) const { return result_[name].as<std::string>(); }
+  std::string text(const std::string& name) const;
   /// A file's path: not empty.
   std::string path(const std::string& name) const;
   /// The files that an option names, once or repeated: none of them empty.
@@ -51,11 +57,13 @@ class Options {
   int64_t integer(const std::string& name) const;
   double number(const std::string& name) const;
   std::optional<int64_t> optional_integer(const std::string& name) const;
+  std::optional<double> optional_number(const std::string& name) const;
 
  private:
   cxxopts::Options options_;
   cxxopts::ParseResult result_;
   std::string command_;
+  std::map<std::string, std::vector<std::string>> restored_;
   std::string group_;
   std::set<std::string> lists_;          // the options that may be repeated
   std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
@@ -74,8 +82,11 @@ std::optional<std::filesystem::path> read_index_path(const Options& options);
 Corpus load_corpus(const Options& options, const CorpusOptions& corpus);
 
 /// The batches of a corpus. Throws Error, naming the text, when it is too short for one.
-SeqDataLoader make_loader(const Options& options, const Corpus& corpus, const DataOptions& data,
-                          torch::Device device);
+SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
+                          const DataOptions& data, torch::Device device);
+
+/// What messages call the text.
+std::string name_of_text(const Options& options);
 
 void add_data_options(Options& options);
 DataOptions read_data_options(const Options& options);

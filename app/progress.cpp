@@ -27,6 +27,7 @@ void Progress::restart(const std::string& label) {
   clear();
   label_ = label + "  ";
   seconds_ = 0;
+  shown_epochs_ = 0;
 }
 
 void Progress::show(const ReadProgress& read) {
@@ -45,14 +46,19 @@ void Progress::show(const ReadProgress& read) {
 
 void Progress::show(const EpochStats& stats) {
   seconds_ += stats.seconds;
+  ++shown_epochs_;
   since_epoch_.start();
   if (!is_due()) {
     return;
   }
   const double left =
-      seconds_ / static_cast<double>(stats.epoch) * static_cast<double>(epochs_ - stats.epoch);
-  print(fmt::format("{}epoch {}/{}  perplexity {:.2f}  {:.0f} tokens/s  {} left", label_,
-                    stats.epoch, epochs_, stats.perplexity, stats.tokens_per_second, clock(left)));
+      seconds_ / static_cast<double>(shown_epochs_) * static_cast<double>(epochs_ - stats.epoch);
+  const auto valid = stats.valid_perplexity
+                         ? fmt::format("  validation {:.2f}", *stats.valid_perplexity)
+                         : std::string();
+  print(fmt::format("{}epoch {}/{}  perplexity {:.2f}{}  {:.0f} tokens/s  {} left", label_,
+                    stats.epoch, epochs_, stats.perplexity, valid, stats.tokens_per_second,
+                    clock(left)));
 }
 
 void Progress::show(const TrainProgress& progress, int64_t batches) {

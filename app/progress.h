@@ -41,8 +41,9 @@ class Progress {
   bool terminal_;
   int64_t epochs_;
   std::string label_;
-  double seconds_ = 0;  // of the epochs shown since restart
-  Timer since_epoch_;   // since the last one ended
+  double seconds_ = 0;        // of the epochs shown since restart
+  int64_t shown_epochs_ = 0;  // and their number
+  Timer since_epoch_;         // since the last one ended
   Timer since_shown_;
   bool shown_ = false;
   bool on_screen_ = false;

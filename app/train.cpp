@@ -2,12 +2,16 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
+#include <charconv>
+#include <exception>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "interrupt.h"
@@ -15,12 +19,15 @@
 #include "options.h"
 #include "plot.h"
 #include "progress.h"
+#include "saver.h"
 #include "unroll/animator.h"
 #include "unroll/checkpoint.h"
+#include "unroll/checkpoint_files.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
 #include "unroll/report.h"
 #include "unroll/safetensors.h"
+#include "unroll/train_log.h"
 
 namespace unroll::app {
 namespace {
@@ -38,6 +45,8 @@ Options declare() {
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
       .value("layers", "layers; more than one needs --model concise or fused", "L",
              fmt::to_string(defaults.layers))
+      .value("dropout", "share of a layer's outputs that the next does not get; needs concise", "P",
+             fmt::to_string(defaults.dropout))
       .value("gru-reset",
              "reset gate before or after the product (default: after for concise or several "
              "layers, else before)",
@@ -48,9 +57,22 @@ Options declare() {
   add_train_options(options, {});
   options.value("every", "epochs between two predictions and points; 0 is never", "N",
                 fmt::to_string(TrainOptions{}.every));
+  options.group("Validation")
+      .value("valid", "text that is not trained on: a share of the corpus, its end, or a file",
+             "SHARE|FILE")
+      .value("valid-every", "epochs between two validations", "N",
+             fmt::to_string(TrainOptions{}.valid_every))
+      .value("patience", "stop after so many validations without a better one; 0 is never", "N",
+             fmt::to_string(TrainOptions{}.patience));
   add_machine_options(options);
+  options.group("Checkpoints")
+      .value("save", "write the training as a checkpoint; with --valid the best one beside it",
+             "FILE")
+      .value("save-every", "also while training: 10 (epochs) or 5m (minutes)", "N")
+      .value("keep", "checkpoints to keep, FILE.1 being the one before", "N", "1")
+      .value("resume", "go on with a checkpoint's training; options not given are as they were",
+             "FILE");
   options.group("Output")
-      .value("save", "write the trained model as a checkpoint", "FILE")
       .value("plot", "draw the perplexity while training; - draws text at the end",
              "FILE.svg|.png|-")
       .value("log", "write one JSON object an epoch", "FILE.jsonl")
@@ -59,17 +81,25 @@ Options declare() {
   return options;
 }
 
+// A path that holds in any folder.
+std::string absolute(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
 ModelConfig read_model_config(const Options& options) {
   ModelConfig config;
   config.cell = parse_cell(options.text("cell"));
-  if (options.given("model")) {
+  config.dropout = options.number("dropout");
+  if (options.has("model")) {
     config.model = parse_model_kind(options.text("model"));
   } else if (config.cell == Cell::kMlp) {
     config.model = ModelKind::kScratch;
+  } else if (config.dropout > 0) {
+    config.model = ModelKind::kConcise;
   }
   config.hidden = options.integer("hidden");
   config.layers = options.integer("layers");
-  if (options.given("gru-reset")) {
+  if (options.has("gru-reset")) {
     config.gru_reset = parse_gru_reset(options.text("gru-reset"));
   }
   config.precision = parse_precision(options.text("precision"));
@@ -77,28 +107,7 @@ ModelConfig read_model_config(const Options& options) {
   return config;
 }
 
-// One line an epoch, whole on disk when the epoch has been reported.
-class Log {
- public:
-  explicit Log(std::string path) : path_(std::move(path)), file_(path_) { check(); }
-
-  void write(const EpochStats& stats) {
-    file_ << log_line(stats) << std::endl;
-    check();
-  }
-
- private:
-  void check() {
-    if (!file_) {
-      throw Error(fmt::format("{}: cannot be written: {}", path_, std::strerror(errno)));
-    }
-  }
-
-  std::string path_;
-  std::ofstream file_;
-};
-
-// What the options ask for, beside files and the machine.
+// What a training is, beside files and the machine.
 struct Request {
   ModelConfig config;
   CorpusOptions text;
@@ -112,23 +121,59 @@ Request read_request(const Options& options) {
                   .data = read_data_options(options),
                   .training = read_train_options(options)};
   request.training.every = options.integer("every");
+  request.training.valid_every = options.integer("valid-every");
+  request.training.patience = options.integer("patience");
   check(request.training);
+  if (request.training.patience > 0 && !options.has("valid")) {
+    throw UsageError("--patience waits for a better validation: give --valid");
+  }
   return request;
+}
+
+// The share of the corpus that --valid holds out, if it is no file.
+std::optional<double> valid_share(const Options& options) {
+  const auto text = options.path("valid");
+  double share = 0;
+  const auto* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, share);
+  if (error != std::errc{} || at != end) {
+    return std::nullopt;
+  }
+  if (!(share > 0 && share < 1)) {
+    throw UsageError(
+        fmt::format("--valid must be a share between 0 and 1 or a file, got {}", text));
+  }
+  return share;
+}
+
+// As it is stored, and shown: a path that holds in any folder.
+std::string valid_of(const Options& options) {
+  if (!options.has("valid")) {
+    return {};
+  }
+  return valid_share(options) ? options.text("valid") : absolute(options.path("valid"));
 }
 
 // What the paths and flags of the output show to be wrong by themselves.
 void check_output_options(const Options& options) {
-  for (const char* name : {"save", "log"}) {
+  for (const char* name : {"save", "log", "resume"}) {
     if (options.given(name)) {
       options.path(name);
     }
   }
-  if (options.given("plot") && options.path("plot") != "-") {
+  if (options.has("save-every")) {
+    parse_save_interval(options.text("save-every"));
+    if (!options.has("save") && !options.has("resume")) {
+      throw UsageError("--save-every saves nothing without --save");
+    }
+  }
+  if (options.has("plot") && options.path("plot") != "-") {
     check_plot_path(options.path("plot"));
-  } else if (options.given("plot") && (options.is_set("json") || options.is_set("quiet"))) {
+  } else if (options.has("plot") && (options.is_set("json") || options.is_set("quiet"))) {
     throw UsageError("--plot - draws on the standard output, which --json and --quiet keep clear");
   }
-  check_distinct_files(options, {"text", "save", "log", "plot", "index"});
+  check_distinct_files(options, {"text", "valid", "save", "log", "plot", "index"});
+  check_distinct_files(options, {"text", "valid", "resume", "log", "plot", "index"});
 }
 
 // As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
@@ -139,13 +184,184 @@ int64_t plot_stride_of(const TrainOptions& training) {
 
 std::optional<Plot> make_plot(const Options& options, const TrainOptions& training,
                               Progress& progress) {
-  if (!options.given("plot")) {
+  if (!options.has("plot")) {
     return std::nullopt;
   }
   PlotOptions plot_options;
   plot_options.xmin = static_cast<double>(plot_stride_of(training));
   plot_options.xmax = static_cast<double>(training.epochs);
   return Plot(options.path("plot"), plot_options, progress);
+}
+
+// The training to go on with; its options stand in for those that are not given.
+std::optional<Checkpoint> load_resumed(Options& options) {
+  if (!options.given("resume")) {
+    return std::nullopt;
+  }
+  auto checkpoint = load_checkpoint(options.path("resume"));
+  if (!checkpoint.training) {
+    throw Error(
+        fmt::format("{}: holds a model alone, no training to go on with", options.path("resume")));
+  }
+  options.restore(option_values(checkpoint));
+  return checkpoint;
+}
+
+// Throws Error unless the text is the one that the checkpoint was trained on.
+void require_same_text(const Corpus& corpus, const Checkpoint& resumed, const std::string& name) {
+  const auto& expected = resumed.training->fingerprint;
+  if (corpus.fingerprint != expected || corpus.vocab.tokens() != resumed.vocab.tokens()) {
+    throw Error(fmt::format(
+        "{}: is not the text of the checkpoint: {} bytes with hash {}, expected {} with {}", name,
+        corpus.fingerprint.bytes, corpus.fingerprint.hash, expected.bytes, expected.hash));
+  }
+}
+
+// What is learned from, and what is looked at beside.
+struct Texts {
+  Corpus corpus;
+  torch::Tensor train;
+  torch::Tensor valid;  // undefined without --valid
+};
+
+Texts load_texts(const Options& options, const CorpusOptions& request) {
+  Texts texts;
+  texts.corpus = load_corpus(options, request);
+  texts.train = texts.corpus.indices;
+  if (!options.has("valid")) {
+    return texts;
+  }
+  if (const auto share = valid_share(options)) {
+    std::tie(texts.train, texts.valid) = hold_out(texts.corpus.indices, *share);
+  } else {
+    CorpusOptions as_trained = request;
+    as_trained.max_tokens = 0;
+    as_trained.vocab = std::make_shared<Vocab>(texts.corpus.vocab);
+    texts.valid = read_corpus(options.path("valid"), as_trained).indices;
+  }
+  return texts;
+}
+
+TrainRecord make_record(const Options& options, const Request& request) {
+  TrainRecord record;
+  for (const auto& text : options.texts("text")) {
+    record.texts.push_back(text == kStandardInput ? text : absolute(text));
+  }
+  record.valid = valid_of(options);
+  record.corpus = request.text;
+  record.data = request.data;
+  record.options = request.training;
+  record.precision = request.config.precision;
+  for (const char* name : {"device", "threads", "save-every", "keep"}) {
+    if (options.has(name)) {
+      record.settings[name] = options.text(name);
+    }
+  }
+  for (const char* name : {"log", "plot", "index"}) {
+    if (options.has(name)) {
+      const auto path = options.text(name);
+      record.settings[name] = path == "-" || path == "auto" ? path : absolute(path);
+    }
+  }
+  return record;
+}
+
+// What the program prints, and shows, while it trains.
+class Display {
+ public:
+  Display(const Options& options, const TrainOptions& training)
+      : quiet_(options.is_set("quiet")),
+        json_(options.is_set("json")),
+        epochs_(training.epochs),
+        plot_stride_(plot_stride_of(training)),
+        progress_(quiet_, training.epochs),
+        plot_(make_plot(options, training, progress_)) {}
+
+  Progress& progress() { return progress_; }
+
+  // A resumed training's epochs, which are over.
+  void show(const std::vector<EpochStats>& history) {
+    for (const auto& stats : history) {
+      add_point(stats);
+    }
+  }
+  void show(const TrainProgress& at, int64_t batches) { progress_.show(at, batches); }
+  void show(const EpochStats& stats) {
+    add_point(stats);
+    progress_.show(stats);
+  }
+  void show(const std::string& prediction) {
+    if (!quiet_ && !json_) {
+      progress_.clear();
+      fmt::print("{}\n", prediction);
+      std::fflush(stdout);
+    }
+  }
+  void show(const TrainReport& report) {
+    progress_.clear();
+    if (json_) {
+      fmt::print("{}\n", to_json(report));
+    } else {
+      fmt::print("{}\n", summary(report));
+      for (const auto& prediction : report.result.predictions) {
+        fmt::print("{}\n", prediction);
+      }
+    }
+    std::fflush(stdout);
+    if (plot_) {
+      plot_->finish();
+    }
+  }
+
+ private:
+  void add_point(const EpochStats& stats) {
+    if (plot_ && (stats.epoch % plot_stride_ == 0 || stats.epoch == epochs_)) {
+      plot_->add(stats);
+    }
+  }
+
+  bool quiet_;
+  bool json_;
+  int64_t epochs_;
+  int64_t plot_stride_;
+  Progress progress_;
+  std::optional<Plot> plot_;
+};
+
+// Calls whatever is to be done as training goes on.
+TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display,
+                              std::optional<TrainLog>& log, std::optional<Saver>& saver) {
+  TrainCallbacks callbacks;
+  callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
+    if (is_interrupted()) {
+      auto message = interruption(at);
+      if (saver) {
+        saver->save();
+        message += fmt::format("; unroll train --resume {} goes on", saver->path());
+      }
+      throw Interrupted(message);
+    }
+    if (saver) {
+      saver->after_batch();
+    }
+    display.show(at, batches);
+  };
+  callbacks.on_epoch = [&](const EpochStats& stats) {
+    if (log) {
+      log->write(stats);
+    }
+    display.show(stats);
+  };
+  callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
+  if (saver) {
+    callbacks.on_epoch_end = [&, validates](const EpochStats& stats) {
+      if (validates && training.best().epoch == stats.epoch) {
+        saver->save_best();
+      }
+      saver->after_epoch(stats);
+    };
+  }
+  return callbacks;
 }
 
 }  // namespace
@@ -155,85 +371,94 @@ void train(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  // What the request alone shows to be wrong, before any file or device is touched.
-  const auto request = read_request(options);
-  const auto& config = request.config;
-  auto training = request.training;
+  auto resumed = load_resumed(options);
+  // What the request alone shows to be wrong, before any other file or device is touched.
+  auto request = read_request(options);
+  auto record = make_record(options, request);
   check_machine_options(options);
-  const bool quiet = options.is_set("quiet");
-  const bool json = options.is_set("json");
   check_output_options(options);
+  if (resumed) {
+    check_resumable(*resumed, request.config, record);
+  }
 
   const auto device = set_up_machine(options);
-  require_supported(config.precision, device);
-  if (options.given("save")) {
-    check_writable(options.path("save"));
+  require_supported(request.config.precision, device);
+  Display display(options, request.training);
+  std::optional<Saver> saver;
+  if (options.given("save") || resumed) {
+    saver.emplace(options.path(options.given("save") ? "save" : "resume"), options.integer("keep"),
+                  options.has("save-every") ? parse_save_interval(options.text("save-every"))
+                                            : SaveInterval{},
+                  display.progress());
   }
-  if (options.given("plot") && options.path("plot") != "-") {
+  if (options.has("plot") && options.path("plot") != "-") {
     check_writable(options.path("plot"));
   }
-  const auto corpus = load_corpus(options, request.text);
-  training.prompts = fit_prompts(options, training.prompts, corpus.text.normalize, corpus.vocab);
-  const auto train_iter = make_loader(options, corpus, request.data, device);
-  at::manual_seed(request.data.seed);
-  const auto net = make_model(config, corpus.vocab.size(), device);
-  std::optional<Log> log;
-  if (options.given("log")) {
-    log.emplace(options.path("log"));  // empties the file: the last thing that can fail
+  const auto texts = load_texts(options, request.text);
+  const auto& corpus = texts.corpus;
+  record.fingerprint = corpus.fingerprint;
+  if (resumed) {
+    require_same_text(corpus, *resumed, name_of_text(options));
   }
-
-  Progress progress(quiet, training.epochs);
-  const int64_t plot_stride = plot_stride_of(training);
-  auto plot = make_plot(options, training, progress);
-  TrainCallbacks callbacks;
-  callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
-    check_interrupt(at);
-    progress.show(at, batches);
-  };
-  callbacks.on_epoch = [&](const EpochStats& stats) {
-    if (log) {
-      log->write(stats);
-    }
-    if (plot && (stats.epoch % plot_stride == 0 || stats.epoch == training.epochs)) {
-      plot->add(stats);
-    }
-    progress.show(stats);
-  };
-  if (!quiet && !json) {
-    callbacks.on_prediction = [&](const EpochStats&, const std::string& prediction) {
-      progress.clear();
-      fmt::print("{}\n", prediction);
-      std::fflush(stdout);
-    };
+  request.training.prompts =
+      fit_prompts(options, request.training.prompts, corpus.text.normalize, corpus.vocab);
+  record.options.prompts = request.training.prompts;
+  const auto train_iter = make_loader(options, texts.train, request.data, device);
+  at::manual_seed(request.data.seed);
+  const auto net = make_model(request.config, corpus.vocab.size(), device);
+  Training training(*net, train_iter, corpus.vocab, request.training, texts.valid);
+  if (resumed) {
+    load_weights(*net, resumed->weights);
+    training.load_state(resumed->training->state);
+    display.show(resumed->training->state.history);
+  }
+  std::optional<TrainLog> log;
+  if (options.has("log")) {  // a new training empties the file: the last thing that can fail
+    log.emplace(options.path("log"), training.history());
+  }
+  resumed.reset();
+  if (saver) {
+    saver->set_source([&] {
+      if (log) {
+        log->sync();
+      }
+      record.state = training.state();
+      return Checkpoint{
+          .config = request.config,
+          .vocab = corpus.vocab,
+          .text = corpus.text,
+          .weights = net->weights(),
+          .epochs = record.state.progress.epoch,
+          .perplexity = training.history().empty() ? 0 : training.history().back().perplexity,
+          .training = record};
+    });
   }
 
   catch_interrupts();
-  const TrainReport report{.result = train_ch8(*net, train_iter, corpus.vocab, training, callbacks),
-                           .config = config,
-                           .device = describe(device),
-                           .vocab_size = corpus.vocab.size(),
-                           .tokens = corpus.size(),
-                           .threads = at::get_num_threads()};
-  progress.clear();
-  if (json) {
-    fmt::print("{}\n", to_json(report));
-  } else {
-    fmt::print("{}\n", summary(report));
-    for (const auto& prediction : report.result.predictions) {
-      fmt::print("{}\n", prediction);
+  TrainReport report{.result = {},
+                     .config = request.config,
+                     .device = describe(device),
+                     .vocab_size = corpus.vocab.size(),
+                     .tokens = corpus.size(),
+                     .threads = at::get_num_threads()};
+  try {
+    report.result =
+        training.run(make_callbacks(training, texts.valid.defined(), display, log, saver));
+  } catch (const Diverged& error) {
+    throw Error(saver ? fmt::format("{}; {}", error.what(), saver->last()) : error.what());
+  }
+  // Saved first, as nobody may be there to read; told in any case.
+  std::exception_ptr unsaved;
+  try {
+    if (saver) {
+      saver->save();
     }
+  } catch (const Error&) {
+    unsaved = std::current_exception();
   }
-  std::fflush(stdout);
-  if (options.given("save")) {
-    save_checkpoint(options.path("save"), {.config = config,
-                                           .vocab = corpus.vocab,
-                                           .text = corpus.text,
-                                           .weights = net->weights(),
-                                           .epochs = training.epochs,
-                                           .perplexity = report.result.perplexity()});
-  }
-  if (plot) {
-    plot->finish();
+  display.show(report);
+  if (unsaved) {
+    std::rethrow_exception(unsaved);
   }
 }
 

@@ -41,6 +41,15 @@ TEST(Report, SummaryIsTheNotebooksLine) {
   EXPECT_EQ(summary(report_of(result_of({3, 1.04}))), "perplexity 1.0, 2000.0 tokens/s on cpu");
 }
 
+TEST(Report, SummaryTellsOfTheValidation) {
+  auto result = result_of({3, 2});
+  result.epochs[0].valid_perplexity = 5.5;
+  result.best = {.perplexity = 5.25, .epoch = 1};
+  result.stopped_early = true;
+  EXPECT_THAT(summary(report_of(result)),
+              HasSubstr("\nvalidation perplexity 5.50, at best 5.25 after epoch 1; stopped early"));
+}
+
 TEST(Report, JsonHasEveryKeyInFullPrecision) {
   const double perplexity = 1.0 / 3 + 1;
   const auto json = Json::parse(to_json(report_of(result_of({3, 2, perplexity}))));

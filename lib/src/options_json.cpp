@@ -64,8 +64,10 @@ ModelConfig model_config_from(const Json& json) {
 Json to_json(const CorpusOptions& options) {
   return {{"tokens", to_string(options.text.tokens)},
           {"normalize", to_string(options.text.normalize)},
+          {"invalid_utf8", to_string(options.text.invalid_utf8)},
           {"max_tokens", options.max_tokens},
-          {"min_freq", options.min_freq}};
+          {"min_freq", options.min_freq},
+          {"vocab_size", options.vocab_size}};
 }
 
 CorpusOptions corpus_options_from(const Json& json) {
@@ -73,7 +75,10 @@ CorpusOptions corpus_options_from(const Json& json) {
   read(json, "tokens", options.text.tokens, parse_token_kind);
   read(json, "normalize", options.text.normalize, parse_normalize);
   read(json, "max_tokens", options.max_tokens);
+  read(json, "invalid_utf8", options.text.invalid_utf8, parse_invalid_utf8);
   read(json, "min_freq", options.min_freq);
+  read(json, "vocab_size", options.vocab_size);
+  check(options);
   return options;
 }
 

@@ -34,8 +34,15 @@ Json to_json_object(const Differences& differences) {
 
 std::string summary(const TrainReport& report) {
   const auto last = report.result.epochs.empty() ? EpochStats{} : report.result.epochs.back();
-  return fmt::format("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
-                     last.tokens_per_second, report.device);
+  auto text = fmt::format("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
+                          last.tokens_per_second, report.device);
+  if (const auto valid = report.result.valid_perplexity()) {
+    const auto& best = report.result.best;
+    text += fmt::format("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}", *valid,
+                        best.perplexity, best.epoch,
+                        report.result.stopped_early ? "; stopped early" : "");
+  }
+  return text;
 }
 
 std::string to_json(const TrainReport& report) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <random>
 #include <string>
@@ -136,6 +137,19 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
   epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, n).view({B, n / B});
   epoch.size_ = n / B / T;
   return epoch;
+}
+
+std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share) {
+  if (!(share > 0 && share < 1)) {
+    throw UsageError(fmt::format("the share to hold out must be between 0 and 1, got {}", share));
+  }
+  const int64_t N = corpus.size(0);
+  const auto held = static_cast<int64_t>(std::llround(static_cast<double>(N) * share));
+  if (held < 2 || held >= N) {
+    throw Error(fmt::format("{} of {} tokens are {}, too few to hold out at least 2 and keep 1",
+                            share, N, held));
+  }
+  return {corpus.narrow(0, 0, N - held), corpus.narrow(0, N - held, held)};
 }
 
 std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,

@@ -126,6 +126,11 @@ class SeqDataLoader {
   DataOptions options_;
 };
 
+/// A corpus (N) without its end, and that end, `share` of it: text to look at that is not trained
+/// on. Both are views. Throws UsageError unless 0 < share < 1, Error when the end has fewer than
+/// the two tokens that can be looked at, or nothing is left.
+std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share);
+
 /// Throws UsageError unless every option is in range: what the request alone shows.
 void check(const DataOptions& options);
 

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "progress.h"
+#include "unroll/checkpoint_files.h"
+#include "unroll/timer.h"
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// Saves a training while it goes on: every so often, when it is interrupted, and its best.
+class Saver {
+ public:
+  /// `checkpoint` makes one of where training stands.
+  Saver(std::filesystem::path path, int64_t keep, SaveInterval interval, Progress& progress)
+      : files_(std::move(path), keep), interval_(interval), progress_(progress) {}
+
+  void set_source(std::function<Checkpoint()> checkpoint) { checkpoint_ = std::move(checkpoint); }
+
+  /// Saves when it is time. A disk that does not take it costs a line on stderr: what was there is
+  /// whole, and the training is worth more than the end of it.
+  void after_batch();
+  void after_epoch(const EpochStats& stats);
+
+  /// Saves the best beside it, likewise.
+  void save_best();
+
+  std::string path() const { return files_.path().string(); }
+
+  /// Saves in any case. Throws Error when that fails.
+  void save();
+
+  /// ` (the last checkpoint is FILE, after 7 epochs)`, or why there is none.
+  std::string last() const;
+
+ private:
+  template <typename Save>
+  void attempt(const Save& save);
+
+  CheckpointFiles files_;
+  SaveInterval interval_;
+  Progress& progress_;
+  std::function<Checkpoint()> checkpoint_;
+  Timer since_saved_;
+};
+
+}  // namespace unroll::app
