@@ -140,13 +140,21 @@ TEST(CorpusIndex, DamagedAndForeignFilesAreErrorsAndStay) {
                    content.tensors[i].name);
   }
   expect_damaged([](SafeTensors& part) { part.metadata["characters"] = "x"; }, "'x'");
+  expect_damaged([](SafeTensors& part) { part.metadata["characters"] = "7"; }, "not what was");
   expect_damaged(
       [](SafeTensors& part) {
         for (auto& [name, tensor] : part.tensors) {
           tensor = name == "indices" ? tensor + 1 : tensor;
         }
       },
-      "indices");
+      "not what was written");
+  expect_damaged(
+      [](SafeTensors& part) {
+        for (auto& [name, tensor] : part.tensors) {
+          tensor = name == "tokens" ? tensor + 1 : tensor;
+        }
+      },
+      "not what was written");
   expect_damaged(
       [](SafeTensors& part) {
         for (auto& [name, tensor] : part.tensors) {

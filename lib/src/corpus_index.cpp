@@ -21,6 +21,7 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 constexpr std::string_view kFormat = "unroll-index";
+constexpr const char* kContentHash = "content_hash";
 
 std::string_view bytes_of(const torch::Tensor& tensor) {
   return {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()};
@@ -66,6 +67,21 @@ NamedTensors to_tensors(const Vocab::TokenCounts& counts) {
   return {{"token_ends", ends}, {"token_counts", numbers}, {"tokens", bytes}};
 }
 
+// Of all that a file holds but this hash itself.
+std::string hash_of(const SafeTensors& content) {
+  Fingerprinter fingerprinter;
+  for (const auto& [key, value] : content.metadata) {
+    if (key != kContentHash) {
+      fingerprinter.feed(value);
+      fingerprinter.feed("\n");
+    }
+  }
+  for (const auto& [name, tensor] : content.tensors) {
+    fingerprinter.feed(bytes_of(tensor));
+  }
+  return fingerprinter.fingerprint().hash;
+}
+
 // A file's content, taken apart with a look at each part.
 class IndexFile {
  public:
@@ -92,8 +108,8 @@ class IndexFile {
                                  : Vocab::from_counts(token_counts(), options.min_freq, {},
                                                       options.text.tokens, options.vocab_size);
     corpus.indices = tensor("indices", corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
-    if (fingerprint_of(bytes_of(corpus.indices)).hash != text("indices_hash")) {
-      fail("its indices are not those that were kept");
+    if (hash_of(content_) != text(kContentHash)) {
+      fail("its content is not what was written");
     }
     return corpus;
   }
@@ -174,12 +190,12 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
   metadata["hash"] = corpus.fingerprint.hash;
   metadata["unknown"] = fmt::to_string(corpus.unknown);
   metadata["characters"] = fmt::to_string(corpus.characters);
-  metadata["indices_hash"] = fingerprint_of(bytes_of(corpus.indices)).hash;
   if (!options.vocab) {
     for (auto& tensor : to_tensors(corpus.vocab.token_freqs())) {
       content.tensors.push_back(std::move(tensor));
     }
   }
+  metadata[kContentHash] = hash_of(content);
   save_safetensors(path, content);
 }
 

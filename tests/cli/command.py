@@ -43,10 +43,11 @@ class CommandTest(unittest.TestCase):
         path.write_bytes(content)
         return path
 
-    def run_unroll(self, *args: object, env: dict[str, str] | None = None, prefix: tuple[str, ...] = ()):
+    def run_unroll(self, *args: object, env: dict[str, str] | None = None, prefix: tuple[str, ...] = (), source: bytes = b""):
+        """`source` is what the command finds on its standard input."""
         command = [*prefix, str(UNROLL), *map(str, args)]
         return subprocess.run(
-            command, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), cwd=self.folder, check=False, timeout=300
+            command, input=source, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"} | (env or {}), cwd=self.folder, check=False, timeout=300
         )
 
     def succeed(self, *args: object, **kwargs) -> str:
