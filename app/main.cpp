@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "interrupt.h"
+#include "message.h"
 #include "unroll/error.h"
 
 namespace {
@@ -55,19 +56,6 @@ std::string gist(std::string_view message) {
   return std::string(message);
 }
 
-// A message as one line: control characters that a file's name or a prompt brought are escaped.
-std::string one_line(std::string_view message) {
-  std::string line;
-  for (const char c : message) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      line += c;
-    }
-  }
-  return line;
-}
-
 std::string command_names() {
   std::string names;
   for (const auto& command : kCommands) {
@@ -102,7 +90,7 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   const auto fail = [](int code, const std::string& message) {
-    fmt::print(stderr, "unroll: {}\n", one_line(message));
+    unroll::app::print_error(message);
     return code;
   };
   try {

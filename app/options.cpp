@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "unroll/error.h"
-#include "unroll/predict.h"
+#include "unroll/prompt.h"
 #include "unroll/sample.h"
 
 namespace unroll::app {
