@@ -27,6 +27,8 @@ struct Command {
 constexpr std::array kCommands{
     Command{"train", unroll::app::train, "trains a model on a text and continues two prompts"},
     Command{"generate", unroll::app::generate, "continues a prompt from a checkpoint"},
+    Command{"evaluate", unroll::app::evaluate,
+            "measures how well a checkpoint predicts a text, token by token"},
     Command{"compare", unroll::app::compare,
             "puts the scratch, the concise and the fused model side by side"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},
