@@ -6,6 +6,7 @@ namespace unroll::app {
 
 void train(int argc, const char* const* argv);
 void generate(int argc, const char* const* argv);
+void evaluate(int argc, const char* const* argv);
 void compare(int argc, const char* const* argv);
 void bench(int argc, const char* const* argv);
 void info(int argc, const char* const* argv);

@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "interrupt.h"
+#include "message.h"
 #include "unroll/error.h"
 
 namespace {
@@ -26,6 +27,8 @@ struct Command {
 constexpr std::array kCommands{
     Command{"train", unroll::app::train, "trains a model on a text and continues two prompts"},
     Command{"generate", unroll::app::generate, "continues a prompt from a checkpoint"},
+    Command{"evaluate", unroll::app::evaluate,
+            "measures how well a checkpoint predicts a text, token by token"},
     Command{"compare", unroll::app::compare,
             "puts the scratch, the concise and the fused model side by side"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},
@@ -53,19 +56,6 @@ std::string gist(std::string_view message) {
     return fmt::format("out of memory: {}", message.substr(at + kAllocator.size()));
   }
   return std::string(message);
-}
-
-// A message as one line: control characters that a file's name or a prompt brought are escaped.
-std::string one_line(std::string_view message) {
-  std::string line;
-  for (const char c : message) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      line += c;
-    }
-  }
-  return line;
 }
 
 std::string command_names() {
@@ -102,7 +92,7 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   const auto fail = [](int code, const std::string& message) {
-    fmt::print(stderr, "unroll: {}\n", one_line(message));
+    unroll::app::print_error(message);
     return code;
   };
   try {

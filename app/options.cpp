@@ -10,7 +10,7 @@
 #include "progress.h"
 #include "unroll/corpus_index.h"
 #include "unroll/error.h"
-#include "unroll/predict.h"
+#include "unroll/prompt.h"
 #include "unroll/sample.h"
 
 namespace unroll::app {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 namespace unroll {
 namespace {
@@ -151,6 +152,65 @@ TEST(Report, ComparisonAsJsonHasAllModels) {
       EXPECT_TRUE(model.contains(key)) << key;
     }
   }
+}
+
+EvaluateReport evaluation_of(TokenKind tokens) {
+  return {.result = {.nats = 8 * std::numbers::ln2, .tokens = 4},
+          .text = "new.txt",
+          .characters = 16,
+          .unknown = 1,
+          .tokens = tokens,
+          .batch_size = 2,
+          .copied = {}};
+}
+
+TEST(Report, AnEvaluationsSummaryHasItsUnits) {
+  EXPECT_EQ(summary(evaluation_of(TokenKind::kChar)),
+            "perplexity 4.0000\n1.3863 nats, 2.0000 bits a token\n0.5000 bits a character\n"
+            "4 tokens predicted in 2 rows, 1 of the text unknown\n");
+  EXPECT_THAT(summary(evaluation_of(TokenKind::kByte)), HasSubstr("0.5000 bits a byte\n"));
+}
+
+TEST(Report, ASummarySaysWhatIsCopiedAndWhence) {
+  auto report = evaluation_of(TokenKind::kChar);
+  report.copied = {.span = {}, .source = "book.txt", .text = ""};
+  EXPECT_THAT(summary(report), HasSubstr("nothing is copied from book.txt\n"));
+  report.copied = {.span = {.length = 3, .sample_start = 7, .source_start = 9},
+                   .source = "book.txt",
+                   .text = "e\nt"};
+  EXPECT_THAT(summary(report),
+              HasSubstr("copied span: 3 tokens, at token 7 here and 9 in book.txt: \"e\\nt\"\n"));
+}
+
+TEST(Report, AnEvaluationsJsonHasEveryKey) {
+  auto report = evaluation_of(TokenKind::kByte);
+  Json expected{{"perplexity", report.result.perplexity()},
+                {"nats_per_token", report.result.nats_per_token()},
+                {"bits_per_token", report.result.bits_per_token()},
+                {"bits_per_character", 0.5},
+                {"tokens", 4},
+                {"characters", 16},
+                {"unknown", 1},
+                {"batch_size", 2},
+                {"text", "new.txt"}};
+  EXPECT_EQ(Json::parse(to_json(report)), expected);
+  report.copied = {.span = {.length = 3, .sample_start = 7, .source_start = 9},
+                   .source = "book.txt",
+                   .text = "\xc3"};  // half a character
+  expected["copied"] = {{"length", 3},
+                        {"text_start", 7},
+                        {"source_start", 9},
+                        {"source", "book.txt"},
+                        {"span", "\xef\xbf\xbd"}};
+  EXPECT_EQ(Json::parse(to_json(report)), expected);
+}
+
+TEST(Report, ASurpriseIsAJsonObjectWhateverTheToken) {
+  EXPECT_EQ(Json::parse(surprise_line(3, "\"\n", 5, 0.5F, TokenKind::kWord)),
+            Json({{"position", 3}, {"token", "\"\n"}, {"index", 5}, {"nats", 0.5}}));
+  EXPECT_EQ(Json::parse(surprise_line(1, "\xc3", 5, 0.5F, TokenKind::kByte)),
+            Json({{"position", 1}, {"token", 0xc3}, {"index", 5}, {"nats", 0.5}}));
+  EXPECT_EQ(Json::parse(surprise_line(1, "<unk>", 0, 0.5F, TokenKind::kByte))["token"], "<unk>");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 namespace unroll {
 namespace {
@@ -78,6 +79,60 @@ std::string log_line(const EpochStats& stats) {
     json["skipped"] = stats.skipped;
   }
   return dump(json);
+}
+
+double EvaluateReport::bits_per_character() const {
+  return result.nats / std::numbers::ln2 / static_cast<double>(characters);
+}
+
+std::string summary(const EvaluateReport& report) {
+  const auto& result = report.result;
+  auto text = fmt::format(
+      "perplexity {:.4f}\n"
+      "{:.4f} nats, {:.4f} bits a token\n"
+      "{:.4f} bits a {}\n"
+      "{} tokens predicted in {} row{}, {} of the text unknown\n",
+      result.perplexity(), result.nats_per_token(), result.bits_per_token(),
+      report.bits_per_character(), report.tokens == TokenKind::kByte ? "byte" : "character",
+      result.tokens, report.batch_size, report.batch_size == 1 ? "" : "s", report.unknown);
+  if (const auto& copied = report.copied; copied && copied->span.length == 0) {
+    text += fmt::format("nothing is copied from {}\n", copied->source);
+  } else if (copied) {
+    text += fmt::format("longest copied span: {} tokens, at token {} here and {} in {}: {}\n",
+                        copied->span.length, copied->span.sample_start, copied->span.source_start,
+                        copied->source, dump(copied->text));
+  }
+  return text;
+}
+
+std::string to_json(const EvaluateReport& report) {
+  const auto& result = report.result;
+  Json json{{"perplexity", result.perplexity()},
+            {"nats_per_token", result.nats_per_token()},
+            {"bits_per_token", result.bits_per_token()},
+            {"bits_per_character", report.bits_per_character()},
+            {"tokens", result.tokens},
+            {"characters", report.characters},
+            {"unknown", report.unknown},
+            {"batch_size", report.batch_size},
+            {"text", report.text}};
+  if (const auto& copied = report.copied) {
+    json["copied"] = {{"length", copied->span.length},
+                      {"text_start", copied->span.sample_start},
+                      {"source_start", copied->span.source_start},
+                      {"source", copied->source},
+                      {"span", copied->text}};
+  }
+  return dump(json);
+}
+
+std::string surprise_line(int64_t position, std::string_view token, int64_t index, float nats,
+                          TokenKind kind) {
+  const bool byte = kind == TokenKind::kByte && token.size() == 1;
+  return dump({{"position", position},
+               {"token", byte ? Json(static_cast<unsigned char>(token[0])) : Json(token)},
+               {"index", index},
+               {"nats", nats}});
 }
 
 std::string table(const Comparison& comparison) {

@@ -13,6 +13,7 @@
 #include "median.h"
 #include "unroll/error.h"
 #include "unroll/evaluate.h"
+#include "unroll/perplexity.h"
 #include "unroll/predict.h"
 #include "unroll/timer.h"
 
@@ -120,10 +121,9 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const auto skipped = sums.nonfinite.item<int64_t>();
   const double seconds = timer.stop();
   // All batches are of one size.
-  const auto finite_steps = static_cast<double>(sums.steps - skipped);
-  const auto tokens =
-      static_cast<double>(sums.tokens) * finite_steps / static_cast<double>(sums.steps);
-  const double perplexity = std::exp(sums.loss.item<double>() / tokens);
+  const int64_t finite_steps = sums.steps - skipped;
+  const double perplexity =
+      unroll::perplexity(sums.loss.item<double>(), sums.tokens / sums.steps * finite_steps);
   if (!std::isfinite(perplexity)) {
     throw Diverged(fmt::format(
         "training diverged in epoch {}: {} of {} steps were not finite, perplexity {:.3g}; try a "
@@ -134,7 +134,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
           .tokens_per_second = trained / seconds,
-          .grad_norm = sums.grad_norm.item<double>() / finite_steps,
+          .grad_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps),
           .seconds = seconds,
           .lr = 0,
           .skipped = skipped,

@@ -1,12 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "unroll/bench.h"
 #include "unroll/compare.h"
+#include "unroll/copied_span.h"
+#include "unroll/evaluate.h"
 #include "unroll/model_config.h"
+#include "unroll/text.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -33,6 +38,40 @@ std::string to_json(const TrainReport& report);
 /// One JSON object: epoch, perplexity, tokens_per_second, grad_norm, seconds, lr; where there are
 /// such, valid_perplexity and skipped (steps). Full precision.
 std::string log_line(const EpochStats& stats);
+
+/// The longest span that an evaluated text has from another.
+struct CopyReport {
+  CopiedSpan span;
+  std::string source;  ///< the other text's file
+  std::string text;    ///< of the span
+};
+
+/// An evaluation and its surroundings.
+struct EvaluateReport {
+  Evaluation result;                    ///< what the evaluation came to
+  std::string text;                     ///< the file
+  int64_t characters = 0;               ///< of the predicted tokens, as IndexedText counts them
+  int64_t unknown = 0;                  ///< tokens of the text that the vocabulary lacks
+  TokenKind tokens = TokenKind::kChar;  ///< what one token is
+  int64_t batch_size = 0;               ///< rows read side by side
+  std::optional<CopyReport> copied;     ///< if it was looked for
+
+  double bits_per_character() const;
+};
+
+/// A few lines: perplexity, nats and bits a token, bits a character (a byte where tokens are
+/// bytes), tokens, unknown tokens, the copied span.
+std::string summary(const EvaluateReport& report);
+
+/// One JSON object: perplexity, nats_per_token, bits_per_token, bits_per_character, tokens (those
+/// predicted), characters, unknown, batch_size, text, and copied {length, text_start, source_start,
+/// source, span} if it was looked for. Full precision.
+std::string to_json(const EvaluateReport& report);
+
+/// One token's surprise as a JSON object: position in the text (from 0), token (an integer where
+/// tokens are bytes), index in the vocabulary, nats.
+std::string surprise_line(int64_t position, std::string_view token, int64_t index, float nats,
+                          TokenKind kind);
 
 /// A comparison as a table with the predictions below it.
 std::string table(const Comparison& comparison);

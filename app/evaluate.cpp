@@ -1,0 +1,248 @@
+#include "unroll/evaluate.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "machine.h"
+#include "options.h"
+#include "unroll/checkpoint.h"
+#include "unroll/error.h"
+#include "unroll/heat_map.h"
+#include "unroll/indexed_text.h"
+#include "unroll/report.h"
+
+namespace unroll::app {
+namespace {
+
+bool stdout_is_taken_by_tokens(const Options& options) {
+  return options.given("per-token") && options.text("per-token") == "-";
+}
+
+void check_outputs(const Options& options) {
+  const auto color = options.text("color");
+  if (color != "auto" && color != "always" && color != "never") {
+    throw UsageError(fmt::format("--color must be auto, always or never, got '{}'", color));
+  }
+  const bool heat_map = options.is_set("heat-map");
+  if (heat_map && color == "never") {
+    throw UsageError(
+        "--heat-map is made of colours, got --color never; --per-token has the figures");
+  }
+  if (heat_map && color == "auto" && isatty(STDOUT_FILENO) == 0) {
+    throw UsageError(
+        "--heat-map needs a terminal; --color always writes its colours into a file or a pipe");
+  }
+  if (heat_map && options.is_set("json")) {
+    throw UsageError("--heat-map and --json must not both be written to stdout");
+  }
+  if (stdout_is_taken_by_tokens(options) && (heat_map || options.is_set("json"))) {
+    throw UsageError(fmt::format("--per-token - and --{} must not both be written to stdout",
+                                 heat_map ? "heat-map" : "json"));
+  }
+  if (!options.given("per-token")) {
+    return;
+  }
+  options.path("per-token");
+  for (const char* read : {"checkpoint", "text", "copied-from"}) {
+    check_distinct_files(options, {read, "per-token"});
+  }
+}
+
+EvaluateOptions read_evaluate_options(const Options& options) {
+  EvaluateOptions evaluate;
+  evaluate.num_steps = options.integer("num-steps");
+  if (const auto batch_size = options.optional_integer("batch-size")) {
+    evaluate.batch_size = *batch_size;
+  }
+  check(evaluate);
+  return evaluate;
+}
+
+// JSON lines into a file or to stdout.
+class TokenLines {
+ public:
+  explicit TokenLines(const std::string& path) : path_(path) {
+    if (path_ == "-") {
+      return;
+    }
+    file_.open(path_, std::ios::binary);
+    check();
+  }
+
+  void write(const std::string& line) {
+    if (path_ == "-") {
+      fmt::print("{}\n", line);
+    } else {
+      file_ << line << '\n';
+    }
+  }
+
+  void finish() {
+    file_.flush();
+    check();
+  }
+
+ private:
+  void check() const {
+    if (!file_) {
+      throw Error(fmt::format("{}: cannot be written", path_));
+    }
+  }
+
+  std::string path_;
+  std::ofstream file_;
+};
+
+// A text as the model reads it, token by token; a surprise for all but the first.
+class Tokens {
+ public:
+  Tokens(const torch::Tensor& indices, const Vocab& vocab)
+      : indices_(indices.const_data_ptr<int32_t>()), size_(indices.numel()), vocab_(vocab) {}
+
+  int64_t size() const { return size_; }
+  int64_t index(int64_t i) const { return indices_[i]; }
+  const std::string& text(int64_t i) const { return vocab_.to_token(indices_[i]); }
+
+  // What stands between token i and the one before it.
+  std::string_view gap(int64_t i) const {
+    const bool words = vocab_.kind() == TokenKind::kWord;
+    return words && i > 0 && text(i) != "\n" && text(i - 1) != "\n" ? " " : "";
+  }
+
+  std::string span(int64_t start, int64_t length) const {
+    std::string joined;
+    for (int64_t i = start; i < start + length; ++i) {
+      joined += i == start ? "" : gap(i);
+      joined += text(i);
+    }
+    return joined;
+  }
+
+ private:
+  const int32_t* indices_;
+  int64_t size_;
+  const Vocab& vocab_;
+};
+
+void print_heat_map(const Tokens& tokens, const std::vector<float>& nats) {
+  for (int64_t i = 0; i < tokens.size(); ++i) {
+    // The replacement character stands for whatever the vocabulary lacks.
+    const std::string token = tokens.index(i) == Vocab::unk() ? "\xef\xbf\xbd" : tokens.text(i);
+    fmt::print("{}{}", tokens.gap(i),
+               i == 0 ? heat_map(token) : heat_map(token, nats[static_cast<std::size_t>(i)]));
+  }
+  fmt::print("{}{}\n\n", tokens.text(tokens.size() - 1) == "\n" ? "\n" : "\n\n", heat_map_legend());
+}
+
+CopyReport find_copy(const std::string& source, const IndexedText& text, const Tokens& tokens,
+                     const Checkpoint& checkpoint) {
+  const auto sample = text.indices.to(torch::kInt64);
+  CopiedSpanFinder finder(
+      {sample.const_data_ptr<int64_t>(), static_cast<std::size_t>(sample.numel())});
+  stream_indices(source, checkpoint.text, checkpoint.vocab,
+                 [&](std::span<const int64_t> block) { finder.feed(block); });
+  const auto& span = finder.longest();
+  return {.span = span, .source = source, .text = tokens.span(span.sample_start, span.length)};
+}
+
+}  // namespace
+
+void evaluate(int argc, const char* const* argv) {
+  Options options("evaluate", "Measures how well a checkpoint predicts a text.");
+  options.value("checkpoint", "what train --save wrote (required)", "FILE")
+      .value("text", "text to predict, read as the training text was (required)", "FILE")
+      .value("copied-from", "find the longest span that the text has from this one", "FILE");
+  options.group("Rows")
+      .value("batch-size",
+             "rows read side by side, each from a state of zeros on (default: one for each 4096 "
+             "tokens, at most 32)",
+             "B")
+      .value("num-steps", "tokens of a row in one pass; the result is the same", "T",
+             fmt::to_string(EvaluateOptions{}.num_steps));
+  options.group("Output")
+      .value("per-token",
+             "write each token's surprise as a JSON object; -: to stdout, and the "
+             "result to stderr",
+             "FILE.jsonl")
+      .flag("heat-map", "print the text coloured by surprise, before the result")
+      .value("color", "auto: the heat-map needs a terminal; always or never", "WHEN", "auto")
+      .flag("json", "print the result as one JSON object");
+  add_machine_options(options);
+  if (!options.parse(argc, argv)) {
+    return;
+  }
+  for (const char* required : {"checkpoint", "text"}) {
+    if (!options.given(required)) {
+      throw UsageError(fmt::format("evaluate: --{} is missing (unroll evaluate --help)", required));
+    }
+  }
+  auto request = read_evaluate_options(options);
+  const auto path = options.path("text");
+  if (options.given("copied-from")) {
+    options.path("copied-from");
+  }
+  check_outputs(options);
+  check_machine_options(options);
+
+  const auto checkpoint_path = options.path("checkpoint");
+  const auto device = set_up_machine(options);
+  const auto checkpoint = load_checkpoint(checkpoint_path);
+  const auto text = read_indexed_text(path, checkpoint.text, checkpoint.vocab);
+  const auto net = make_model(checkpoint, device);
+  const Tokens tokens(text.indices, checkpoint.vocab);
+  std::optional<TokenLines> lines;
+  if (options.given("per-token")) {
+    lines.emplace(options.text("per-token"));
+  }
+
+  if (!options.given("batch-size")) {
+    request.batch_size = honest_batch_size(tokens.size());
+  }
+  std::vector<float> nats;
+  SurpriseCallback keep;
+  if (lines || options.is_set("heat-map")) {
+    nats.resize(static_cast<std::size_t>(tokens.size()));
+    keep = [&](int64_t first, std::span<const float> surprise) {
+      std::copy(surprise.begin(), surprise.end(), nats.begin() + first);
+    };
+  }
+  EvaluateReport report{.text = path,
+                        .characters = text.characters,
+                        .unknown = text.unknown,
+                        .tokens = checkpoint.text.tokens};
+  try {
+    report.result = unroll::evaluate(*net, text.indices, request, keep);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: {}", path, error.what()));
+  }
+  report.batch_size = std::min(request.batch_size, report.result.tokens);
+  if (options.given("copied-from")) {
+    report.copied = find_copy(options.path("copied-from"), text, tokens, checkpoint);
+  }
+
+  if (lines) {
+    for (int64_t i = 1; i < tokens.size(); ++i) {
+      lines->write(surprise_line(i, tokens.text(i), tokens.index(i),
+                                 nats[static_cast<std::size_t>(i)], checkpoint.text.tokens));
+    }
+    lines->finish();
+  }
+  if (options.is_set("heat-map")) {
+    print_heat_map(tokens, nats);
+  }
+  if (options.is_set("json")) {
+    fmt::print("{}\n", to_json(report));
+  } else {
+    fmt::print(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
+  }
+}
+
+}  // namespace unroll::app

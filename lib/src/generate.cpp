@@ -1,0 +1,196 @@
+#include "unroll/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "sampler.h"
+#include "unroll/error.h"
+#include "unroll/prompt.h"
+
+namespace unroll {
+namespace {
+
+// The text of a continuation as it grows, up to the first stop string. What may be the beginning of
+// one is held back.
+class Continuation {
+ public:
+  explicit Continuation(const std::vector<std::string>& stop) : stop_(stop) {
+    for (const auto& s : stop_) {
+      longest_ = std::max(longest_, s.size());
+    }
+  }
+
+  // Adds a piece and returns what can be shown now.
+  std::string_view add(std::string_view piece) {
+    const std::size_t before = text_.size();
+    text_ += piece;
+    const std::size_t from =
+        before - std::min(before, longest_ - std::min<std::size_t>(longest_, 1));
+    std::size_t end = std::string::npos;
+    for (const auto& s : stop_) {
+      end = std::min(end, text_.find(s, from));
+    }
+    stopped_ = end != std::string::npos;
+    if (stopped_) {
+      text_.resize(end);
+    }
+    return show(stopped_ ? 0 : held_back());
+  }
+
+  // What was held back, at the end.
+  std::string_view finish() { return show(0); }
+
+  bool stopped() const { return stopped_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string_view show(std::size_t hidden) {
+    const std::size_t begin = shown_;
+    shown_ = text_.size() - hidden;
+    return std::string_view(text_).substr(begin, shown_ - begin);
+  }
+
+  // How many bytes at the end are the beginning of a stop string.
+  std::size_t held_back() const {
+    const std::string_view text(text_);
+    std::size_t held = 0;
+    for (const auto& s : stop_) {
+      for (std::size_t n = std::min(s.size() - 1, text.size()); n > held; --n) {
+        if (text.ends_with(std::string_view(s).substr(0, n))) {
+          held = n;
+        }
+      }
+    }
+    return held;
+  }
+
+  const std::vector<std::string>& stop_;
+  std::size_t longest_ = 0;  // stop string, in bytes
+  std::string text_;
+  std::size_t shown_ = 0;
+  bool stopped_ = false;
+};
+
+// One text of the batch.
+class Sequence {
+ public:
+  Sequence(std::size_t index, const std::string& prefix, int64_t num_preds, const Vocab& vocab,
+           const GenerateOptions& options)
+      : index_(index),
+        prefix_(prefix),
+        left_(num_preds),
+        vocab_(vocab),
+        tokens_(vocab[prompt_tokens(prefix, vocab.kind())]),
+        sampler_(options, index),
+        continuation_(options.stop) {}
+
+  bool done() const { return left_ == 0; }
+  // The token at step t, or a later one's stand-in for a sequence that is done.
+  int64_t fed(std::size_t t) const { return tokens_[std::min(t, tokens_.size() - 1)]; }
+  std::string text() const { return prefix_ + continuation_.text(); }
+
+  // Takes the token that follows step t, unless that is one of the prefix.
+  void advance(std::size_t t, std::span<const float> logits, const TextCallback& on_text) {
+    if (done() || t + 1 < tokens_.size()) {
+      return;
+    }
+    const auto token = sampler_(logits, tokens_);
+    if (token) {
+      tokens_.push_back(*token);
+      --left_;
+      show(continuation_.add(piece(*token)), on_text);
+    }
+    if (!token || continuation_.stopped()) {
+      left_ = 0;
+    }
+    if (done()) {
+      show(continuation_.finish(), on_text);
+    }
+  }
+
+ private:
+  std::string piece(int64_t token) const {
+    const auto& before = continuation_.text().empty() ? prefix_ : continuation_.text();
+    const bool apart = vocab_.kind() == TokenKind::kWord && !before.ends_with('\n');
+    return (apart ? " " : "") + vocab_.to_token(token);
+  }
+
+  void show(std::string_view text, const TextCallback& on_text) const {
+    if (on_text && !text.empty()) {
+      on_text(index_, text);
+    }
+  }
+
+  std::size_t index_;
+  const std::string& prefix_;
+  int64_t left_;  // tokens still to be taken
+  const Vocab& vocab_;
+  std::vector<int64_t> tokens_;
+  Sampler sampler_;
+  Continuation continuation_;
+};
+
+}  // namespace
+
+void check(const GenerateOptions& options) {
+  if (!std::isfinite(options.temperature) || options.temperature < 0) {
+    throw UsageError(fmt::format("temperature must be >= 0 (0 takes the most likely token), got {}",
+                                 options.temperature));
+  }
+  if (options.top_k < 0) {
+    throw UsageError(fmt::format("top-k must be >= 0 (0 is off), got {}", options.top_k));
+  }
+  if (!(options.top_p > 0 && options.top_p <= 1)) {
+    throw UsageError(fmt::format("top-p must be in (0, 1] (1 is off), got {}", options.top_p));
+  }
+  if (options.no_repeat_ngram < 0) {
+    throw UsageError(
+        fmt::format("no-repeat-ngram must be >= 0 (0 is off), got {}", options.no_repeat_ngram));
+  }
+  for (const auto& stop : options.stop) {
+    if (stop.empty()) {
+      throw UsageError("a stop string must have at least one character, got ''");
+    }
+  }
+}
+
+std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                  SequenceModel& net, const Vocab& vocab,
+                                  const GenerateOptions& options, const TextCallback& on_text) {
+  check(options);
+  if (num_preds < 0) {
+    throw UsageError(fmt::format("tokens to predict must be >= 0, got {}", num_preds));
+  }
+  std::vector<Sequence> sequences;
+  sequences.reserve(prefixes.size());
+  for (std::size_t i = 0; i < prefixes.size(); ++i) {
+    sequences.emplace_back(i, prefixes[i], num_preds, vocab, options);
+  }
+
+  // All go on together; whoever has been through its prefix begins to predict, and the shortest are
+  // done first.
+  const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
+  const auto all_done = [&] {
+    return std::all_of(sequences.begin(), sequences.end(), [](const auto& s) { return s.done(); });
+  };
+  std::vector<int64_t> fed(sequences.size());
+  for (std::size_t t = 0; !all_done(); ++t) {
+    std::transform(sequences.begin(), sequences.end(), fed.begin(),
+                   [&](const auto& sequence) { return sequence.fed(t); });
+    const auto logits = decoder->step(fed);
+    const std::size_t V = logits.size() / sequences.size();
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      sequences[i].advance(t, logits.subspan(i * V, V), on_text);
+    }
+  }
+
+  std::vector<std::string> texts(sequences.size());
+  std::transform(sequences.begin(), sequences.end(), texts.begin(),
+                 [](const auto& sequence) { return sequence.text(); });
+  return texts;
+}
+
+}  // namespace unroll

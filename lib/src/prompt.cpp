@@ -1,0 +1,97 @@
+#include "unroll/prompt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "parse_enum.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+// The prompt without its unknown tokens.
+std::string known_part(std::string_view prompt, const Vocab& vocab) {
+  std::string known;
+  for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
+    if (vocab.contains(token)) {
+      const bool apart = vocab.kind() == TokenKind::kWord && !known.empty();
+      known += (apart ? " " : "") + token;
+    }
+  }
+  if (known.empty()) {
+    throw Error(fmt::format("prompt '{}': none of its tokens is among the {} of the vocabulary",
+                            prompt, vocab.size()));
+  }
+  return known;
+}
+
+}  // namespace
+
+std::string_view to_string(UnknownTokens unknown) {
+  switch (unknown) {
+    case UnknownTokens::kSkip:
+      return "skip";
+    case UnknownTokens::kUnk:
+      return "unk";
+    case UnknownTokens::kError:
+      break;
+  }
+  return "error";
+}
+
+UnknownTokens parse_unknown_tokens(std::string_view name) {
+  return parse_enum("unknown", name,
+                    std::array{UnknownTokens::kError, UnknownTokens::kSkip, UnknownTokens::kUnk});
+}
+
+std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) {
+  std::vector<std::string> tokens;
+  try {
+    tokenize_line(prompt, kind, [&](std::string_view token) { tokens.emplace_back(token); });
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("prompt '{}': {}", prompt, error.what()));
+  }
+  if (tokens.empty()) {
+    throw UsageError(fmt::format("prompt must have at least one token, got '{}'", prompt));
+  }
+  return tokens;
+}
+
+std::string normalize_prompt(std::string_view prompt, Normalize normalize) {
+  std::string text(prompt);
+  if (normalize == Normalize::kLetters) {
+    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+      return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+  }
+  return text;
+}
+
+void check_prompt(std::string_view prompt, const Vocab& vocab) {
+  for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
+    if (!vocab.contains(token)) {
+      throw Error(fmt::format("prompt '{}': '{}' is not among the {} tokens of the vocabulary",
+                              prompt, token, vocab.size()));
+    }
+  }
+}
+
+std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab& vocab,
+                       UnknownTokens unknown) {
+  auto text = normalize_prompt(prompt, normalize);
+  switch (unknown) {
+    case UnknownTokens::kError:
+      check_prompt(text, vocab);
+      return text;
+    case UnknownTokens::kSkip:
+      return known_part(text, vocab);
+    case UnknownTokens::kUnk:
+      break;
+  }
+  prompt_tokens(text, vocab.kind());  // at least one, valid
+  return text;
+}
+
+}  // namespace unroll
