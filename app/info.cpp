@@ -1,6 +1,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <torch/version.h>
 
 #include <string>
@@ -34,6 +35,22 @@ void show_build() {
   show("device", describe(try_gpu()));
 }
 
+void show_training(const TrainRecord& record) {
+  const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
+  const auto& options = record.options;
+  show("goes on", fmt::format("after epoch {} of {}{}", progress.epoch, options.epochs,
+                              progress.batch > 0 ? fmt::format(", batch {}", progress.batch) : ""));
+  show("optimizer", fmt::format("{}, lr {}, {}", to_string(options.optimizer), options.lr,
+                                to_string(options.schedule.schedule)));
+  if (!history.empty() && !record.valid.empty()) {
+    show("validated", fmt::format("on {}, at best {:.3f} after epoch {}", record.valid,
+                                  best.perplexity, best.epoch));
+  }
+  show("text", record.texts.empty() ? "the bundled sample"
+                                    : fmt::format("{}", fmt::join(record.texts, ", ")));
+  show("saved by", record.build);
+}
+
 void show_checkpoint(const std::string& path) {
   const auto checkpoint = load_checkpoint(path);
   const auto& config = checkpoint.config;
@@ -54,6 +71,9 @@ void show_checkpoint(const std::string& path) {
                    to_string(checkpoint.text.tokens), to_string(checkpoint.text.normalize)));
   show("trained",
        fmt::format("{} epochs, perplexity {:.3f}", checkpoint.epochs, checkpoint.perplexity));
+  if (checkpoint.training) {
+    show_training(*checkpoint.training);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "train_record.h"
 
+#include <ATen/Version.h>
 #include <fmt/format.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <cmath>
@@ -109,7 +111,8 @@ Json to_json(const TrainRecord& record) {
           {"precision", to_string(record.precision)},
           {"progress", at},
           {"best", best_so_far},
-          {"settings", record.settings}};
+          {"settings", record.settings},
+          {"build", fmt::format("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability())}};
 }
 
 NamedTensors tensors_of(const TrainRecord& record) {
@@ -150,6 +153,7 @@ TrainRecord train_record_from(const Json& json, const NamedTensors& tensors) {
   record.options = train_options_from(json.at("options"));
   record.precision = parse_precision(json.at("precision").get<std::string>());
   record.settings = json.at("settings").get<std::map<std::string, std::string>>();
+  record.build = json.value("build", record.build);
 
   auto& progress = record.state.progress;
   const auto& at = json.at("progress");

@@ -32,7 +32,8 @@ struct TrainRecord {
   TrainOptions options;  ///< how it is trained on
   Precision precision = Precision::kFp32;       ///< of a fused model
   TrainState state;                             ///< where it stands
-  std::map<std::string, std::string> settings;  ///< further ones of the program that trains
+  std::map<std::string, std::string> settings;  ///< further options of the program that trains
+  std::string build;  ///< of the library that saved it: LibTorch's version, the CPU's instructions
 };
 
 /// A trained model as one file holds it: enough to go on using it without the text.
