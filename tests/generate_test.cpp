@@ -44,6 +44,12 @@ TEST(Generate, DrawsByTheSoftmaxOfLogitsOverTheTemperature) {
   }
 }
 
+TEST(Generate, DrawsAreTheSameOnEveryMachine) {
+  Constant net({-INFINITY, 0, 1, 0.5F, -1});
+  EXPECT_THAT(generate({"a", "a"}, 24, net, kLetters, {.temperature = 1, .seed = 7}),
+              ElementsAre("abbbbadcbbbababbbabcbbcaa", "abcacbbcbbbbcbcbbbcbaabcb"));
+}
+
 TEST(Generate, TemperatureZeroTakesTheMostLikely) {
   Successor net(kLetters.size());
   EXPECT_THAT(generate({"ca"}, 3, net, kLetters, {}), ElementsAre("cabcd"));

@@ -40,12 +40,12 @@ TEST_F(IndexedTextTest, HasTheVocabularysIndicesAndCountsWhatItLacks) {
   EXPECT_EQ(text.characters, 6);
 }
 
-TEST_F(IndexedTextTest, CharactersAreCodePointsWithASpaceBeforeEachWord) {
+TEST_F(IndexedTextTest, CharactersAreCodePointsWithASpaceBetweenWords) {
   const TextOptions words{.normalize = Normalize::kNone, .tokens = TokenKind::kWord};
   const auto text = read("the caf\xc3\xa9 of\nParis", words, {"the", "of", "\n"});
   EXPECT_THAT(values(text.indices), ElementsAre(1, 0, 2, 3, 0));
   EXPECT_EQ(text.unknown, 2);
-  EXPECT_EQ(text.characters, 5 + 3 + 2 + 6);
+  EXPECT_EQ(text.characters, 5 + 3 + 1 + 5);
 }
 
 TEST_F(IndexedTextTest, CodePointsAndBytesCountAsOne) {

@@ -17,21 +17,15 @@ namespace {
 // one is held back.
 class Continuation {
  public:
-  explicit Continuation(const std::vector<std::string>& stop) : stop_(stop) {
-    for (const auto& s : stop_) {
-      longest_ = std::max(longest_, s.size());
-    }
-  }
+  explicit Continuation(const std::vector<std::string>& stop) : stop_(stop) {}
 
   // Adds a piece and returns what can be shown now.
   std::string_view add(std::string_view piece) {
     const std::size_t before = text_.size();
     text_ += piece;
-    const std::size_t from =
-        before - std::min(before, longest_ - std::min<std::size_t>(longest_, 1));
     std::size_t end = std::string::npos;
     for (const auto& s : stop_) {
-      end = std::min(end, text_.find(s, from));
+      end = std::min(end, text_.find(s, before - std::min(before, s.size() - 1)));
     }
     stopped_ = end != std::string::npos;
     if (stopped_) {
@@ -68,7 +62,6 @@ class Continuation {
   }
 
   const std::vector<std::string>& stop_;
-  std::size_t longest_ = 0;  // stop string, in bytes
   std::string text_;
   std::size_t shown_ = 0;
   bool stopped_ = false;

@@ -41,12 +41,14 @@ void tokenize_file(
   }
 }
 
-int64_t characters_of(std::string_view token, TokenKind kind) {
+// Of a token and the space that stands between two words of a line.
+int64_t characters_of(std::string_view token, TokenKind kind, bool begins_line) {
   if (kind != TokenKind::kWord) {
     return 1;
   }
   constexpr auto kBegins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
-  return 1 + std::count_if(token.begin(), token.end(), kBegins);
+  const auto code_points = std::count_if(token.begin(), token.end(), kBegins);
+  return begins_line || token == "\n" ? code_points : code_points + 1;
 }
 
 }  // namespace
@@ -55,10 +57,12 @@ IndexedText read_indexed_text(const std::filesystem::path& path, const TextOptio
                               const Vocab& vocab) {
   IndexedText result;
   std::vector<int32_t> indices;
+  bool begins_line = true;
   tokenize_file(path, text, [&](std::string_view token) {
     if (!indices.empty()) {
-      result.characters += characters_of(token, text.tokens);
+      result.characters += characters_of(token, text.tokens, begins_line);
     }
+    begins_line = token == "\n";
     indices.push_back(static_cast<int32_t>(vocab[token]));
     result.unknown += indices.back() == Vocab::unk() ? 1 : 0;
   });

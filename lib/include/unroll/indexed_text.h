@@ -16,8 +16,8 @@ namespace unroll {
 struct IndexedText {
   torch::Tensor indices;   ///< (N) int32, in [0,V)
   int64_t unknown = 0;     ///< tokens that the vocabulary lacks; their index is that of `<unk>`
-  int64_t characters = 0;  ///< of all tokens but the first: code points, a space before each word;
-                           ///< bytes when a token is a byte
+  int64_t characters = 0;  ///< of all tokens but the first: code points, and a space between two
+                           ///< words of a line; bytes when a token is a byte
 };
 
 /// Reads a file as `text` says. Throws Error, naming the file, as read_corpus does.
