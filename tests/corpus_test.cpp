@@ -159,7 +159,7 @@ TEST(Corpus, NothingStandsBetweenLines) {
 // Characters of many kinds and frequencies, in UTF-8.
 std::string random_text(std::mt19937& random, int64_t size, int different) {
   std::string text;
-  std::geometric_distribution<int> draw(10.0 / different);
+  std::geometric_distribution<int> draw(std::min(0.5, 10.0 / different));
   for (int64_t i = 0; i < size; ++i) {
     const int c = std::min(draw(random), different - 1) * (random() % 2 == 0 ? 1 : 7) + 0x4E00;
     text += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
