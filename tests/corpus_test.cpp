@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <random>
+#include <tuple>
 
 #include "temp_folder.h"
 #include "thrown.h"
@@ -158,7 +159,7 @@ TEST(Corpus, NothingStandsBetweenLines) {
 // Characters of many kinds and frequencies, in UTF-8.
 std::string random_text(std::mt19937& random, int64_t size, int different) {
   std::string text;
-  std::geometric_distribution<int> draw(10.0 / different);
+  std::geometric_distribution<int> draw(std::min(0.5, 10.0 / different));
   for (int64_t i = 0; i < size; ++i) {
     const int c = std::min(draw(random), different - 1) * (random() % 2 == 0 ? 1 : 7) + 0x4E00;
     text += {static_cast<char>(0xE0 | c >> 12), static_cast<char>(0x80 | (c >> 6 & 0x3F)),
@@ -172,6 +173,7 @@ std::string random_text(std::mt19937& random, int64_t size, int different) {
 
 // However indices are kept while a text is read, they are the vocabulary's.
 TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
+  const TempFolder folder;
   for (unsigned seed = 0; seed < 40; ++seed) {
     std::mt19937 random(seed);
     const int different = std::array{5, 200, 300, 3000}[seed % 4];
@@ -182,6 +184,19 @@ TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
                              options.vocab_size, options.max_tokens));
     const auto text = random_text(random, 1 + static_cast<int64_t>(random() % 3000), different);
     const auto corpus = make_corpus(text, options);
+    // A file that is read twice, and another text's vocabulary, give the same.
+    const auto read = read_corpus(folder.write("random.txt", text), options);
+    EXPECT_TRUE(torch::equal(read.indices, corpus.indices));
+    EXPECT_EQ(read.vocab.tokens(), corpus.vocab.tokens());
+    EXPECT_EQ(read.vocab.token_freqs(), corpus.vocab.token_freqs());
+    EXPECT_EQ(std::tuple(read.unknown, read.characters, read.fingerprint.hash),
+              std::tuple(corpus.unknown, corpus.characters, corpus.fingerprint.hash));
+    auto given = options;
+    given.vocab = std::make_shared<const Vocab>(corpus.vocab);
+    const auto indexed = make_corpus(text, given);
+    EXPECT_TRUE(torch::equal(indexed.indices, corpus.indices));
+    EXPECT_EQ(std::tuple(indexed.unknown, indexed.characters),
+              std::tuple(corpus.unknown, corpus.characters));
 
     const auto tokens = tokenize({text}, TokenKind::kChar);
     auto expected = corpus.vocab[tokens[0]];

@@ -91,17 +91,29 @@ int64_t characters_of(const std::string& token, TokenKind kind) {
   return count_code_points(token) + (has_space ? 1 : 0);
 }
 
+// Whether a text can be read again when its first pass only told its vocabulary.
+enum class Source { kOnce, kTwice };
+
 // Turns a text into a corpus as it streams by. The vocabulary's order is known at the end; then one
-// table turns provisional indices into final ones in place.
+// table turns provisional indices into final ones in place. Those of a given vocabulary are final.
 class Indexer {
  public:
-  explicit Indexer(const CorpusOptions& options)
+  Indexer(const CorpusOptions& options, Source source)
       : options_(options),
         most_tokens_(options.max_tokens > 0 ? options.max_tokens
                                             : std::numeric_limits<int64_t>::max()),
+        may_only_count_(source == Source::kTwice && options.vocab_size > 0 &&
+                        options.vocab_size <= kNarrowSize && !options.vocab),
         normalizer_(options.text),
         cutter_(options.text.tokens) {
     check(options);
+    if (options.vocab) {
+      for (const auto& token : options.vocab->tokens()) {
+        tokens_.index_of(token);
+      }
+      known_ = static_cast<int32_t>(options.vocab->size());
+      counts_.resize(static_cast<std::size_t>(known_));
+    }
   }
 
   void feed(std::string_view block) {
@@ -111,10 +123,12 @@ class Indexer {
 
   void end_file() { cut(normalizer_.end_file()); }
 
+  // Without indices where one byte each was not enough to keep them until their vocabulary, small
+  // enough for that, was known: the text is then to be read again with this vocabulary.
   Corpus finish() {
     cut(normalizer_.finish());
     cutter_.finish([this](std::string_view token) { add(token); });
-    if (indices_.size() == 0) {
+    if (std::all_of(counts_.begin(), counts_.end(), [](int64_t count) { return count == 0; })) {
       throw Error(options_.text.normalize == Normalize::kLetters
                       ? "has no letter A-Z, expected a text (normalize none keeps all characters)"
                       : "has no token, expected a text");
@@ -132,12 +146,16 @@ class Indexer {
       corpus.unknown += final_index[i] == Vocab::unk() ? kept : 0;
       corpus.characters += kept * characters_of(token, options_.text.tokens);
     }
-    corpus.indices =
-        indices_.release(final_index, corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
+    if (!only_counts_) {
+      const bool narrow = corpus.vocab.size() <= kNarrowSize;
+      corpus.indices = indices_.release(final_index, narrow ? torch::kUInt8 : torch::kInt32);
+    }
     return corpus;
   }
 
  private:
+  static constexpr int64_t kNarrowSize = 256;
+
   void cut(std::string_view text) {
     if (options_.text.tokens == TokenKind::kWord) {
       cutter_.feed(text, [this](std::string_view token) { add(token); });
@@ -160,23 +178,24 @@ class Indexer {
 
   // Adds the tokens at the text's front that are known and take one byte each, as nearly all do;
   // returns how many bytes of text they are. The loop holds all it needs in registers: through
-  // `add` a token would take three times as long (scripts/bench_corpus).
+  // `add` alone a text of letters takes 1.5 times as long (scripts/bench_corpus).
   template <std::size_t kTokenSize>  // 0: that of the code point
   std::size_t add_known(std::string_view text) {
     const auto left = most_tokens_ - indices_.size();
-    const bool kept = left > 0;
+    const bool kept = left > 0 && !only_counts_;
     const auto most = kept ? std::min(text.size(), static_cast<std::size_t>(left)) : text.size();
     if (!kept) {
       cut_off_.resize(std::max(cut_off_.size(), most));
     }
     const auto room = kept ? indices_.room(most) : std::span(cut_off_).first(most);
     auto* const counts = counts_.data();
+    const auto limit = std::min(known_, IndexBuffer::kOneByte);
     std::size_t at = 0;
     std::size_t added = 0;
     while (added < room.size() && at < text.size()) {
       const auto size = kTokenSize != 0 ? kTokenSize : utf8_size(text[at]);
       const auto index = tokens_.find(code_point_at(text.data() + at, size));
-      if (index == TokenTable::kNone || index >= IndexBuffer::kOneByte) {
+      if (index == TokenTable::kNone || index >= limit) {
         break;
       }
       ++counts[index];
@@ -198,10 +217,14 @@ class Indexer {
       counts_.push_back(0);
     }
     ++counts_[static_cast<std::size_t>(index)];
-    if (indices_.size() < most_tokens_) {
-      indices_.push_back(index);
+    if (indices_.size() < most_tokens_ && !only_counts_) {
+      indices_.push_back(index < known_ ? index : static_cast<int32_t>(Vocab::unk()));
       if (indices_.size() == most_tokens_) {
         kept_counts_ = counts_;
+      }
+      if (may_only_count_ && indices_.bytes() > indices_.size() + indices_.size() / 5) {
+        only_counts_ = true;
+        indices_ = IndexBuffer();
       }
     }
   }
@@ -221,6 +244,9 @@ class Indexer {
 
   CorpusOptions options_;
   int64_t most_tokens_;
+  bool may_only_count_;
+  bool only_counts_ = false;
+  int32_t known_ = std::numeric_limits<int32_t>::max();  // indices from here on become `<unk>`
   Fingerprinter fingerprinter_;
   Normalizer normalizer_;
   TokenCutter cutter_;
@@ -240,24 +266,9 @@ auto naming(const std::string& name, const Work& work) {
   }
 }
 
-}  // namespace
-
-void check(const CorpusOptions& options) {
-  constexpr auto kMost = std::numeric_limits<int64_t>::max();
-  require_in("min-freq", options.min_freq, 0, kMost);
-  require_in("vocab-size", options.vocab_size, 0, kMost);
-  if (options.vocab_size == 1) {
-    throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
-  }
-  if (options.vocab && options.vocab->kind() != options.text.tokens) {
-    throw UsageError(fmt::format("the vocabulary is of tokens by {}, but the text is cut by {}",
-                                 to_string(options.vocab->kind()), to_string(options.text.tokens)));
-  }
-}
-
-Corpus read_corpus(const std::vector<std::filesystem::path>& paths, const CorpusOptions& options,
-                   const ReadCallback& on_read) {
-  Indexer indexer(options);
+Corpus read_once(const std::vector<std::filesystem::path>& paths, const CorpusOptions& options,
+                 Source source, const ReadCallback& on_read) {
+  Indexer indexer(options, source);
   // Only bytes kept as they are can be those of a binary file.
   const bool bytes_as_they_are =
       options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
@@ -279,13 +290,44 @@ Corpus read_corpus(const std::vector<std::filesystem::path>& paths, const Corpus
   return naming(text_name(paths), [&] { return indexer.finish(); });
 }
 
+}  // namespace
+
+void check(const CorpusOptions& options) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  require_in("min-freq", options.min_freq, 0, kMost);
+  require_in("vocab-size", options.vocab_size, 0, kMost);
+  if (options.vocab_size == 1) {
+    throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
+  }
+  if (options.vocab && options.vocab->kind() != options.text.tokens) {
+    throw UsageError(fmt::format("the vocabulary is of tokens by {}, but the text is cut by {}",
+                                 to_string(options.vocab->kind()), to_string(options.text.tokens)));
+  }
+}
+
+Corpus read_corpus(const std::vector<std::filesystem::path>& paths, const CorpusOptions& options,
+                   const ReadCallback& on_read) {
+  const bool twice = std::all_of(paths.begin(), paths.end(), can_be_read_again);
+  auto corpus = read_once(paths, options, twice ? Source::kTwice : Source::kOnce, on_read);
+  if (corpus.indices.defined()) {
+    return corpus;
+  }
+  auto again = options;
+  again.vocab = std::make_shared<const Vocab>(std::move(corpus.vocab));
+  auto indexed = read_once(paths, again, Source::kOnce, on_read);
+  if (indexed.fingerprint != corpus.fingerprint) {
+    throw Error(fmt::format("{}: changed while it was read", text_name(paths)));
+  }
+  return indexed;
+}
+
 Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& options,
                    const ReadCallback& on_read) {
   return read_corpus(std::vector{path}, options, on_read);
 }
 
 Corpus make_corpus(std::string_view text, const CorpusOptions& options) {
-  Indexer indexer(options);
+  Indexer indexer(options, Source::kOnce);
   indexer.feed(text);
   indexer.end_file();
   return indexer.finish();

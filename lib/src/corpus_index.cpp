@@ -169,11 +169,6 @@ class IndexFile {
   SafeTensors content_;
 };
 
-bool can_be_read_twice(const std::filesystem::path& path) {
-  std::error_code unknown;
-  return path != kStandardInput && std::filesystem::is_regular_file(path, unknown);
-}
-
 }  // namespace
 
 std::filesystem::path index_beside(const std::filesystem::path& text) {
@@ -212,7 +207,7 @@ Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
   check_writable(index);
   if (std::filesystem::exists(index)) {
     auto kept = load_corpus_index(index, options);
-    if (kept && std::all_of(paths.begin(), paths.end(), can_be_read_twice) &&
+    if (kept && std::all_of(paths.begin(), paths.end(), can_be_read_again) &&
         fingerprint_of_files(paths, on_read) == kept->fingerprint) {
       return *std::move(kept);
     }

@@ -51,6 +51,9 @@ class IndexBuffer {
 
   int64_t size() const { return static_cast<int64_t>(size_); }
 
+  /// Bytes that the row takes before release().
+  int64_t bytes() const { return static_cast<int64_t>(bytes_); }
+
   /// Hands the row over, (N) of `dtype` (uint8 or int32), with `final_index[i]` in place of each i.
   torch::Tensor release(std::span<const int32_t> final_index, torch::Dtype dtype);
 

@@ -98,7 +98,7 @@ int64_t size_of(const std::vector<std::filesystem::path>& paths) {
   for (const auto& path : paths) {
     std::error_code unknown;
     const auto bytes = std::filesystem::file_size(path, unknown);
-    if (unknown || path == kStandardInput || !std::filesystem::is_regular_file(path, unknown)) {
+    if (unknown || !can_be_read_again(path)) {
       return 0;
     }
     total += static_cast<int64_t>(bytes);
@@ -151,6 +151,11 @@ std::string text_name(const std::vector<std::filesystem::path>& paths) {
     names += (names.empty() ? "" : ", ") + text_name(path);
   }
   return names;
+}
+
+bool can_be_read_again(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return path != kStandardInput && std::filesystem::is_regular_file(path, unknown);
 }
 
 void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,

@@ -47,8 +47,10 @@ struct Corpus {
 /// Reads, normalises, counts and indexes files in one pass, as if they were one text: nothing
 /// stands between two files or two lines but the line ends that Normalize::kNone keeps.
 ///
-/// Holds little more than the indices and the vocabulary. Throws UsageError as check does, Error,
-/// naming the file, when one cannot be read (read_blocks, Tokenizer) or no token is left.
+/// Holds little more than the indices and the vocabulary. For that, files whose many tokens
+/// `vocab_size` cuts to 256 entries or fewer are read twice where they can be; the standard input,
+/// which cannot, may take up to four bytes a token until its end. Throws UsageError as check does,
+/// Error, naming the file, when one cannot be read (read_blocks, Tokenizer) or no token is left.
 Corpus read_corpus(const std::vector<std::filesystem::path>& paths,
                    const CorpusOptions& options = {}, const ReadCallback& on_read = {});
 

@@ -67,6 +67,10 @@ std::string text_name(const std::filesystem::path& path);
 /// The same for several: `a.txt, b.txt`.
 std::string text_name(const std::vector<std::filesystem::path>& paths);
 
+/// Whether the path leads to a regular file, and not to what is gone once it was read: the standard
+/// input or a pipe.
+bool can_be_read_again(const std::filesystem::path& path);
+
 /// How far a text has been read.
 struct ReadProgress {
   std::string name;         ///< of the file at hand, as text_name has it
