@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,9 +17,10 @@
 #include "machine.h"
 #include "options.h"
 #include "unroll/checkpoint.h"
+#include "unroll/copied_span.h"
+#include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/heat_map.h"
-#include "unroll/indexed_text.h"
 #include "unroll/report.h"
 
 namespace unroll::app {
@@ -104,12 +108,15 @@ class TokenLines {
 // A text as the model reads it, token by token; a surprise for all but the first.
 class Tokens {
  public:
-  Tokens(const torch::Tensor& indices, const Vocab& vocab)
-      : indices_(indices.const_data_ptr<int32_t>()), size_(indices.numel()), vocab_(vocab) {}
+  explicit Tokens(const Corpus& corpus) : corpus_(corpus), vocab_(corpus.vocab) {}
 
-  int64_t size() const { return size_; }
-  int64_t index(int64_t i) const { return indices_[i]; }
-  const std::string& text(int64_t i) const { return vocab_.to_token(indices_[i]); }
+  int64_t size() const { return corpus_.size(); }
+  int64_t index(int64_t i) const {
+    const auto& indices = corpus_.indices;
+    return indices.scalar_type() == torch::kUInt8 ? indices.const_data_ptr<uint8_t>()[i]
+                                                  : indices.const_data_ptr<int32_t>()[i];
+  }
+  const std::string& text(int64_t i) const { return vocab_.to_token(index(i)); }
 
   // What stands between token i and the one before it.
   std::string_view gap(int64_t i) const {
@@ -127,8 +134,7 @@ class Tokens {
   }
 
  private:
-  const int32_t* indices_;
-  int64_t size_;
+  const Corpus& corpus_;
   const Vocab& vocab_;
 };
 
@@ -142,15 +148,31 @@ void print_heat_map(const Tokens& tokens, const std::vector<float>& nats) {
   fmt::print("{}{}\n\n", tokens.text(tokens.size() - 1) == "\n" ? "\n" : "\n\n", heat_map_legend());
 }
 
-CopyReport find_copy(const std::string& source, const IndexedText& text, const Tokens& tokens,
-                     const Checkpoint& checkpoint) {
-  const auto sample = text.indices.to(torch::kInt64);
-  CopiedSpanFinder finder(
-      {sample.const_data_ptr<int64_t>(), static_cast<std::size_t>(sample.numel())});
-  stream_indices(source, checkpoint.text, checkpoint.vocab,
-                 [&](std::span<const int64_t> block) { finder.feed(block); });
+std::span<const int64_t> span_of(const torch::Tensor& indices) {
+  return {indices.const_data_ptr<int64_t>(), static_cast<std::size_t>(indices.numel())};
+}
+
+CopyReport find_copy(const std::string& path, const Corpus& sample, const Tokens& tokens,
+                     const CorpusOptions& as_trained) {
+  CopiedSpanFinder finder(span_of(sample.indices.to(torch::kInt64)));
+  const auto source = read_corpus(path, as_trained);
+  constexpr int64_t kBlock = 1 << 20;  // not all of a long text in eight bytes a token
+  for (int64_t first = 0; first < source.size(); first += kBlock) {
+    const int64_t size = std::min(kBlock, source.size() - first);
+    finder.feed(span_of(source.indices.narrow(0, first, size).to(torch::kInt64)));
+  }
   const auto& span = finder.longest();
-  return {.span = span, .source = source, .text = tokens.span(span.sample_start, span.length)};
+  return {.span = span, .source = path, .text = tokens.span(span.sample_start, span.length)};
+}
+
+// Those of all tokens but the first, which is not predicted; by byte its bytes.
+int64_t predicted_characters(const Corpus& corpus, const Tokens& tokens) {
+  if (corpus.text.tokens != TokenKind::kWord) {
+    return corpus.size() - 1;
+  }
+  const auto& first = tokens.text(0);
+  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
+  return corpus.characters - std::count_if(first.begin(), first.end(), begins);
 }
 
 }  // namespace
@@ -158,7 +180,10 @@ CopyReport find_copy(const std::string& source, const IndexedText& text, const T
 void evaluate(int argc, const char* const* argv) {
   Options options("evaluate", "Measures how well a checkpoint predicts a text.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
-      .value("text", "text to predict, read as the training text was (required)", "FILE")
+      .list("text",
+            "text to predict, read as the training text was (required); - for the standard input; "
+            "repeatable",
+            "FILE")
       .value("copied-from", "find the longest span that the text has from this one", "FILE");
   options.group("Rows")
       .value("batch-size",
@@ -185,7 +210,8 @@ void evaluate(int argc, const char* const* argv) {
     }
   }
   auto request = read_evaluate_options(options);
-  const auto path = options.path("text");
+  const auto paths = options.paths("text");
+  const auto path = text_name(paths);
   if (options.given("copied-from")) {
     options.path("copied-from");
   }
@@ -195,9 +221,12 @@ void evaluate(int argc, const char* const* argv) {
   const auto checkpoint_path = options.path("checkpoint");
   const auto device = set_up_machine(options);
   const auto checkpoint = load_checkpoint(checkpoint_path);
-  const auto text = read_indexed_text(path, checkpoint.text, checkpoint.vocab);
+  const CorpusOptions as_trained{.text = checkpoint.text,
+                                 .max_tokens = 0,
+                                 .vocab = std::make_shared<const Vocab>(checkpoint.vocab)};
+  const auto corpus = read_corpus(paths, as_trained);
   const auto net = make_model(checkpoint, device);
-  const Tokens tokens(text.indices, checkpoint.vocab);
+  const Tokens tokens(corpus);
   std::optional<TokenLines> lines;
   if (options.given("per-token")) {
     lines.emplace(options.text("per-token"));
@@ -215,17 +244,17 @@ void evaluate(int argc, const char* const* argv) {
     };
   }
   EvaluateReport report{.text = path,
-                        .characters = text.characters,
-                        .unknown = text.unknown,
+                        .characters = predicted_characters(corpus, tokens),
+                        .unknown = corpus.unknown,
                         .tokens = checkpoint.text.tokens};
   try {
-    report.result = unroll::evaluate(*net, text.indices, request, keep);
+    report.result = unroll::evaluate(*net, corpus.indices, request, keep);
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", path, error.what()));
   }
   report.batch_size = std::min(request.batch_size, report.result.tokens);
   if (options.given("copied-from")) {
-    report.copied = find_copy(options.path("copied-from"), text, tokens, checkpoint);
+    report.copied = find_copy(options.path("copied-from"), corpus, tokens, as_trained);
   }
 
   if (lines) {

@@ -35,14 +35,16 @@ void Saver::save_best() {
 }
 
 void Saver::save() {
-  files_.save(checkpoint_());
+  const auto checkpoint = checkpoint_();
+  files_.save(checkpoint);
+  last_ = {path(), checkpoint.epochs};
   since_saved_.start();
 }
 
 std::string Saver::last() const {
-  return files_.has_saved() ? fmt::format("the last checkpoint is {}, after {} epochs",
-                                          files_.path().string(), files_.saved_epochs())
-                            : fmt::format("{} has not been written", files_.path().string());
+  return last_
+             ? fmt::format("the last checkpoint is {}, after {} epochs", last_->path, last_->epochs)
+             : fmt::format("{} has not been written", path());
 }
 
 }  // namespace unroll::app

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "progress.h"
 #include "unroll/checkpoint_files.h"
@@ -19,6 +20,10 @@ class Saver {
   Saver(std::filesystem::path path, int64_t keep, SaveInterval interval, Progress& progress)
       : files_(std::move(path), keep), interval_(interval), progress_(progress) {}
 
+  /// A checkpoint that is there already: the one to go on with.
+  void set_last(std::string path, int64_t epochs) { last_ = {std::move(path), epochs}; }
+
+  /// Where checkpoints come from.
   void set_source(std::function<Checkpoint()> checkpoint) { checkpoint_ = std::move(checkpoint); }
 
   /// Saves when it is time. A disk that does not take it costs a line on stderr: what was there is
@@ -34,17 +39,23 @@ class Saver {
   /// Saves in any case. Throws Error when that fails.
   void save();
 
-  /// ` (the last checkpoint is FILE, after 7 epochs)`, or why there is none.
+  /// `the last checkpoint is FILE, after 7 epochs`, or that there is none.
   std::string last() const;
 
  private:
   template <typename Save>
   void attempt(const Save& save);
 
+  struct Last {
+    std::string path;
+    int64_t epochs = 0;
+  };
+
   CheckpointFiles files_;
   SaveInterval interval_;
   Progress& progress_;
   std::function<Checkpoint()> checkpoint_;
+  std::optional<Last> last_;
   Timer since_saved_;
 };
 

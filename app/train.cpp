@@ -163,8 +163,13 @@ void check_output_options(const Options& options) {
   }
   if (options.has("save-every")) {
     parse_save_interval(options.text("save-every"));
-    if (!options.has("save") && !options.has("resume")) {
-      throw UsageError("--save-every saves nothing without --save");
+  }
+  if (const auto keep = options.integer("keep"); keep < 1) {
+    throw UsageError(fmt::format("--keep must be >= 1, got {}", keep));
+  }
+  for (const char* name : {"save-every", "keep"}) {
+    if (options.given(name) && !options.given("save") && !options.given("resume")) {
+      throw UsageError(fmt::format("--{} has nothing to save without --save", name));
     }
   }
   if (options.has("plot") && options.path("plot") != "-") {
@@ -390,6 +395,9 @@ void train(int argc, const char* const* argv) {
                   options.has("save-every") ? parse_save_interval(options.text("save-every"))
                                             : SaveInterval{},
                   display.progress());
+    if (resumed) {
+      saver->set_last(options.path("resume"), resumed->epochs);
+    }
   }
   if (options.has("plot") && options.path("plot") != "-") {
     check_writable(options.path("plot"));

@@ -241,8 +241,9 @@ TEST(Corpus, CharactersAreThoseOfTheTokensThatAreKept) {
   };
   EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", TokenKind::kChar), 5);
   EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9 \xf0\x9f\x98\x80", TokenKind::kByte), 5);
-  EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9  \xf0\x9f\x98\x80\n", TokenKind::kWord), 4 + 2 + 1);
-  EXPECT_EQ(characters("one three five", TokenKind::kWord, 2), 4 + 6);
+  EXPECT_EQ(characters("\xc3\xa9t\xc3\xa9  \xf0\x9f\x98\x80\n", TokenKind::kWord), 3 + 1 + 1 + 1);
+  EXPECT_EQ(characters("one three five", TokenKind::kWord, 2), 3 + 1 + 5);
+  EXPECT_EQ(characters("one\n\ntwo\n", TokenKind::kWord), 3 + 2 + 3 + 1);
   EXPECT_EQ(characters("abcd", TokenKind::kChar, 3), 3);
 }
 

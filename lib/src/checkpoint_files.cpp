@@ -116,8 +116,6 @@ void CheckpointFiles::save(const Checkpoint& checkpoint) {
     rotate();
   }
   save_checkpoint(path_, checkpoint);
-  saved_ = true;
-  saved_epochs_ = checkpoint.epochs;
 }
 
 void CheckpointFiles::save_best(const Checkpoint& checkpoint) const {

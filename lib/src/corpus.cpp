@@ -85,12 +85,6 @@ class TokenTable {
   std::unordered_map<std::string, int32_t, TokenHash, std::equal_to<>> longer_;
 };
 
-// What Corpus::characters counts of one token.
-int64_t characters_of(const std::string& token, TokenKind kind) {
-  const bool has_space = kind == TokenKind::kWord && token != "\n";
-  return count_code_points(token) + (has_space ? 1 : 0);
-}
-
 // Whether a text can be read again when its first pass only told its vocabulary.
 enum class Source { kOnce, kTwice };
 
@@ -144,8 +138,9 @@ class Indexer {
       const int64_t kept = i < kept_counts.size() ? kept_counts[i] : 0;
       final_index[i] = static_cast<int32_t>(corpus.vocab[token]);
       corpus.unknown += final_index[i] == Vocab::unk() ? kept : 0;
-      corpus.characters += kept * characters_of(token, options_.text.tokens);
+      corpus.characters += kept * count_code_points(token);
     }
+    corpus.characters += spaces_;
     if (!only_counts_) {
       const bool narrow = corpus.vocab.size() <= kNarrowSize;
       corpus.indices = indices_.release(final_index, narrow ? torch::kUInt8 : torch::kInt32);
@@ -218,6 +213,7 @@ class Indexer {
     }
     ++counts_[static_cast<std::size_t>(index)];
     if (indices_.size() < most_tokens_ && !only_counts_) {
+      count_space(token);
       indices_.push_back(index < known_ ? index : static_cast<int32_t>(Vocab::unk()));
       if (indices_.size() == most_tokens_) {
         kept_counts_ = counts_;
@@ -227,6 +223,13 @@ class Indexer {
         indices_ = IndexBuffer();
       }
     }
+  }
+
+  // Between two words of a line stands one.
+  void count_space(std::string_view token) {
+    const bool is_word = options_.text.tokens == TokenKind::kWord && token != "\n";
+    spaces_ += is_word && after_word_ ? 1 : 0;
+    after_word_ = is_word;
   }
 
   Vocab make_vocab() const {
@@ -255,6 +258,8 @@ class Indexer {
   std::optional<std::vector<int64_t>> kept_counts_;  // where the corpus is cut
   std::vector<uint8_t> cut_off_;                     // where what is counted alone is put
   IndexBuffer indices_;
+  bool after_word_ = false;
+  int64_t spaces_ = 0;
 };
 
 template <typename Work>

@@ -125,10 +125,13 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const double perplexity =
       unroll::perplexity(sums.loss.item<double>(), sums.tokens / sums.steps * finite_steps);
   if (!std::isfinite(perplexity)) {
+    const auto steps = skipped > 0
+                           ? fmt::format("{} of {} steps were not finite", skipped, sums.steps)
+                           : fmt::format("its perplexity is {}", std::abs(perplexity));
     throw Diverged(fmt::format(
-        "training diverged in epoch {}: {} of {} steps were not finite, perplexity {:.3g}; try a "
-        "smaller learning rate or a bound on the gradient norm",
-        progress.epoch, skipped, sums.steps, perplexity));
+        "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
+        "norm",
+        progress.epoch, steps));
   }
   const auto trained = static_cast<double>(sums.tokens - tokens_before);
   return {.epoch = progress.epoch,

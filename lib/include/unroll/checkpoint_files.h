@@ -47,10 +47,6 @@ class CheckpointFiles {
   /// `model.best.safetensors`
   std::filesystem::path best_path() const;
 
-  /// Whether anything was saved, and the epochs of the newest.
-  bool has_saved() const { return saved_; }
-  int64_t saved_epochs() const { return saved_epochs_; }
-
  private:
   std::filesystem::path numbered(int64_t number) const;
   void rotate() const;
@@ -58,8 +54,6 @@ class CheckpointFiles {
   std::filesystem::path path_;
   int64_t keep_;
   std::unique_ptr<FileLock> lock_;
-  bool saved_ = false;
-  int64_t saved_epochs_ = 0;
 };
 
 }  // namespace unroll

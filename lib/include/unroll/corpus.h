@@ -36,9 +36,8 @@ struct Corpus {
   TextOptions text;       ///< how the text was read
   TextFingerprint fingerprint;  ///< of the whole text
   int64_t unknown = 0;          ///< how many of the indices are `<unk>`
-  /// Code points of the N tokens, `<unk>` counting as what it stands for. A word has one more for
-  /// the space behind it, a line's end has not; bytes count where they do not continue a code
-  /// point.
+  /// Code points of the N tokens, `<unk>` counting as what it stands for, and one for the space
+  /// between two words of a line; bytes count where they do not continue a code point.
   int64_t characters = 0;
 
   int64_t size() const { return indices.size(0); }

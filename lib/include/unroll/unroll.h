@@ -17,7 +17,6 @@
 #include "unroll/generate.h"
 #include "unroll/gru_scratch.h"
 #include "unroll/heat_map.h"
-#include "unroll/indexed_text.h"
 #include "unroll/lstm_scratch.h"
 #include "unroll/mlp_scratch.h"
 #include "unroll/model.h"
