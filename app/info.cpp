@@ -42,13 +42,16 @@ void show_training(const TrainRecord& record) {
                               progress.batch > 0 ? fmt::format(", batch {}", progress.batch) : ""));
   show("optimizer", fmt::format("{}, lr {}, {}", to_string(options.optimizer), options.lr,
                                 to_string(options.schedule.schedule)));
-  if (!history.empty() && !record.valid.empty()) {
-    show("validated", fmt::format("on {}, at best {:.3f} after epoch {}", record.valid,
-                                  best.perplexity, best.epoch));
+  const auto valid = record.valid_share > 0
+                         ? fmt::format("the last {} of the corpus", record.valid_share)
+                         : record.valid_text;
+  if (best.epoch > 0 && !valid.empty()) {
+    show("validated",
+         fmt::format("on {}, at best {:.3f} after epoch {}", valid, best.perplexity, best.epoch));
   }
   show("text", record.texts.empty() ? "the bundled sample"
                                     : fmt::format("{}", fmt::join(record.texts, ", ")));
-  show("saved by", record.build);
+  show("build", record.build);
 }
 
 void show_checkpoint(const std::string& path) {

@@ -36,6 +36,14 @@ bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
          fs::equivalent(a, b, error);
 }
 
+// The files that an option names.
+std::vector<std::filesystem::path> files_of(const Options& options, const std::string& name) {
+  if (name == "index" && options.has(name)) {
+    return {*read_index_path(options)};
+  }
+  return options.has(name) ? options.paths(name) : std::vector<std::filesystem::path>{};
+}
+
 }  // namespace
 
 Options::Options(const std::string& command, const std::string& usage)
@@ -247,7 +255,11 @@ DataOptions read_data_options(const Options& options) {
   data.batch_size = options.integer("batch-size");
   data.num_steps = options.integer("num-steps");
   data.offset = options.optional_integer("offset");
-  data.seed = static_cast<uint64_t>(options.integer("seed"));
+  const int64_t seed = options.integer("seed");
+  if (seed < 0) {
+    throw UsageError(fmt::format("--seed must be >= 0, got {}", seed));
+  }
+  data.seed = static_cast<uint64_t>(seed);
   check(data);
   return data;
 }
@@ -312,17 +324,23 @@ std::vector<std::string> fit_prompts(const Options& options, std::vector<std::st
   return prompts;
 }
 
-void check_distinct_files(const Options& options, const std::vector<std::string>& names) {
-  const auto files_of = [&](const std::string& name) -> std::vector<std::filesystem::path> {
-    if (name == "index" && options.has(name)) {
-      return {*read_index_path(options)};
+void check_apart(const Options& options, const std::string& name,
+                 const std::vector<std::filesystem::path>& others) {
+  for (const auto& file : files_of(options, name)) {
+    for (const auto& other : others) {
+      if (file != kStandardInput && same_file(file, other)) {
+        throw UsageError(fmt::format("--{} must not name '{}', where a checkpoint is to be saved",
+                                     name, file.string()));
+      }
     }
-    return options.has(name) ? options.paths(name) : std::vector<std::filesystem::path>{};
-  };
+  }
+}
+
+void check_distinct_files(const Options& options, const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < names.size(); ++i) {
     for (std::size_t j = i + 1; j < names.size(); ++j) {
-      for (const auto& one : files_of(names[i])) {
-        for (const auto& other : files_of(names[j])) {
+      for (const auto& one : files_of(options, names[i])) {
+        for (const auto& other : files_of(options, names[j])) {
           const bool is_stream = names[i] == "text" && one == kStandardInput;
           if (!is_stream && same_file(one, other)) {
             throw UsageError(fmt::format("--{} and --{} must name two files, got '{}' for both",

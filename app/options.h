@@ -100,6 +100,10 @@ TrainOptions read_train_options(const Options& options);
 std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
                                      Normalize normalize, const Vocab& vocab);
 
+/// Throws UsageError, naming both, when a file of this option is one of `others`.
+void check_apart(const Options& options, const std::string& name,
+                 const std::vector<std::filesystem::path>& others);
+
 /// Throws UsageError, naming both, when two of these options name the same file.
 void check_distinct_files(const Options& options, const std::vector<std::string>& names);
 

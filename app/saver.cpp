@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "unroll/error.h"
+#include "message.h"
 
 namespace unroll::app {
 
@@ -10,9 +10,9 @@ template <typename Save>
 void Saver::attempt(const Save& save) {
   try {
     save();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     progress_.clear();
-    fmt::print(stderr, "unroll: {}; the training goes on\n", error.what());
+    print_error(fmt::format("{}; the training goes on", error.what()));
     since_saved_.start();
   }
 }
@@ -37,8 +37,19 @@ void Saver::save_best() {
 void Saver::save() {
   const auto checkpoint = checkpoint_();
   files_.save(checkpoint);
-  last_ = {path(), checkpoint.epochs};
+  set_last(path(), checkpoint);
   since_saved_.start();
+}
+
+void Saver::save_last() {
+  const auto at = checkpoint_().training->state.progress;
+  if (!last_ || last_->path != path() || last_->epochs != at.epoch || last_->batch != at.batch) {
+    save();
+  }
+}
+
+void Saver::set_last(std::string path, const Checkpoint& checkpoint) {
+  last_ = {std::move(path), checkpoint.epochs, checkpoint.training->state.progress.batch};
 }
 
 std::string Saver::last() const {

@@ -20,8 +20,8 @@ class Saver {
   Saver(std::filesystem::path path, int64_t keep, SaveInterval interval, Progress& progress)
       : files_(std::move(path), keep), interval_(interval), progress_(progress) {}
 
-  /// A checkpoint that is there already: the one to go on with.
-  void set_last(std::string path, int64_t epochs) { last_ = {std::move(path), epochs}; }
+  /// The checkpoint to go on with, which is there already.
+  void set_last(std::string path, const Checkpoint& checkpoint);
 
   /// Where checkpoints come from.
   void set_source(std::function<Checkpoint()> checkpoint) { checkpoint_ = std::move(checkpoint); }
@@ -39,6 +39,9 @@ class Saver {
   /// Saves in any case. Throws Error when that fails.
   void save();
 
+  /// Saves what was trained since the last checkpoint, if there is anything. Throws as save does.
+  void save_last();
+
   /// `the last checkpoint is FILE, after 7 epochs`, or that there is none.
   std::string last() const;
 
@@ -49,6 +52,7 @@ class Saver {
   struct Last {
     std::string path;
     int64_t epochs = 0;
+    int64_t batch = 0;  // of the running epoch
   };
 
   CheckpointFiles files_;

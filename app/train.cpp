@@ -2,7 +2,9 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
@@ -16,6 +18,7 @@
 #include "commands.h"
 #include "interrupt.h"
 #include "machine.h"
+#include "message.h"
 #include "options.h"
 #include "plot.h"
 #include "progress.h"
@@ -133,6 +136,9 @@ Request read_request(const Options& options) {
 // The share of the corpus that --valid holds out, if it is no file.
 std::optional<double> valid_share(const Options& options) {
   const auto text = options.path("valid");
+  if (text == kStandardInput) {
+    throw UsageError("--valid must be a share between 0 and 1 or a file, got -");
+  }
   double share = 0;
   const auto* end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, share);
@@ -146,12 +152,14 @@ std::optional<double> valid_share(const Options& options) {
   return share;
 }
 
-// As it is stored, and shown: a path that holds in any folder.
-std::string valid_of(const Options& options) {
-  if (!options.has("valid")) {
-    return {};
+// Where the training is saved, if it is.
+std::string save_path(const Options& options) {
+  for (const char* name : {"save", "resume"}) {
+    if (options.given(name)) {
+      return options.path(name);
+    }
   }
-  return valid_share(options) ? options.text("valid") : absolute(options.path("valid"));
+  return {};
 }
 
 // What the paths and flags of the output show to be wrong by themselves.
@@ -164,9 +172,7 @@ void check_output_options(const Options& options) {
   if (options.has("save-every")) {
     parse_save_interval(options.text("save-every"));
   }
-  if (const auto keep = options.integer("keep"); keep < 1) {
-    throw UsageError(fmt::format("--keep must be >= 1, got {}", keep));
-  }
+  check_keep(options.integer("keep"));
   for (const char* name : {"save-every", "keep"}) {
     if (options.given(name) && !options.given("save") && !options.given("resume")) {
       throw UsageError(fmt::format("--{} has nothing to save without --save", name));
@@ -174,11 +180,16 @@ void check_output_options(const Options& options) {
   }
   if (options.has("plot") && options.path("plot") != "-") {
     check_plot_path(options.path("plot"));
-  } else if (options.has("plot") && (options.is_set("json") || options.is_set("quiet"))) {
+  } else if (options.given("plot") && (options.is_set("json") || options.is_set("quiet"))) {
     throw UsageError("--plot - draws on the standard output, which --json and --quiet keep clear");
   }
   check_distinct_files(options, {"text", "valid", "save", "log", "plot", "index"});
   check_distinct_files(options, {"text", "valid", "resume", "log", "plot", "index"});
+  if (const auto save = save_path(options); !save.empty()) {
+    for (const char* name : {"text", "valid", "log", "plot", "index"}) {
+      check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")));
+    }
+  }
 }
 
 // As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
@@ -189,7 +200,8 @@ int64_t plot_stride_of(const TrainOptions& training) {
 
 std::optional<Plot> make_plot(const Options& options, const TrainOptions& training,
                               Progress& progress) {
-  if (!options.has("plot")) {
+  const bool clear = options.is_set("json") || options.is_set("quiet");
+  if (!options.has("plot") || (options.path("plot") == "-" && clear)) {
     return std::nullopt;
   }
   PlotOptions plot_options;
@@ -212,21 +224,12 @@ std::optional<Checkpoint> load_resumed(Options& options) {
   return checkpoint;
 }
 
-// Throws Error unless the text is the one that the checkpoint was trained on.
-void require_same_text(const Corpus& corpus, const Checkpoint& resumed, const std::string& name) {
-  const auto& expected = resumed.training->fingerprint;
-  if (corpus.fingerprint != expected || corpus.vocab.tokens() != resumed.vocab.tokens()) {
-    throw Error(fmt::format(
-        "{}: is not the text of the checkpoint: {} bytes with hash {}, expected {} with {}", name,
-        corpus.fingerprint.bytes, corpus.fingerprint.hash, expected.bytes, expected.hash));
-  }
-}
-
 // What is learned from, and what is looked at beside.
 struct Texts {
   Corpus corpus;
   torch::Tensor train;
-  torch::Tensor valid;  // undefined without --valid
+  torch::Tensor valid;                // undefined without --valid
+  TextFingerprint valid_fingerprint;  // of a text of its own
 };
 
 Texts load_texts(const Options& options, const CorpusOptions& request) {
@@ -242,17 +245,63 @@ Texts load_texts(const Options& options, const CorpusOptions& request) {
     CorpusOptions as_trained = request;
     as_trained.max_tokens = 0;
     as_trained.vocab = std::make_shared<Vocab>(texts.corpus.vocab);
-    texts.valid = read_corpus(options.path("valid"), as_trained).indices;
+    const auto corpus = read_corpus(options.path("valid"), as_trained);
+    if (corpus.size() < 2) {
+      throw Error(fmt::format("{}: has {} token, need at least 2 to validate on",
+                              options.path("valid"), corpus.size()));
+    }
+    texts.valid = corpus.indices;
+    texts.valid_fingerprint = corpus.fingerprint;
   }
   return texts;
 }
 
+void require_same(const TextFingerprint& found, const TextFingerprint& expected,
+                  const std::string& name) {
+  if (found != expected) {
+    throw Error(
+        fmt::format("{}: is not the text of the checkpoint: {} bytes with hash {}, "
+                    "expected {} with {}",
+                    name, found.bytes, found.hash, expected.bytes, expected.hash));
+  }
+}
+
+// Throws Error unless the texts are those that the checkpoint's training had.
+void require_same_texts(const Texts& texts, const Checkpoint& resumed, const Options& options) {
+  const auto& record = *resumed.training;
+  require_same(texts.corpus.fingerprint, record.fingerprint, name_of_text(options));
+  if (!record.valid_text.empty()) {
+    require_same(texts.valid_fingerprint, record.valid_fingerprint, options.path("valid"));
+  }
+  if (texts.corpus.vocab.tokens() != resumed.vocab.tokens()) {
+    throw Error(
+        fmt::format("{}: is cut into other tokens than those of the checkpoint, which was "
+                    "saved with another version",
+                    name_of_text(options)));
+  }
+}
+
+// Puts the training where the checkpoint stands.
+void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
+           const std::string& path) {
+  try {
+    load_weights(net, resumed.weights);
+    training.load_state(resumed.training->state);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: its training cannot go on: {}", path, error.what()));
+  }
+}
+
 TrainRecord make_record(const Options& options, const Request& request) {
   TrainRecord record;
+  record.build = build_of_this();
   for (const auto& text : options.texts("text")) {
     record.texts.push_back(text == kStandardInput ? text : absolute(text));
   }
-  record.valid = valid_of(options);
+  if (options.has("valid")) {
+    record.valid_share = valid_share(options).value_or(0);
+    record.valid_text = record.valid_share > 0 ? "" : absolute(options.path("valid"));
+  }
   record.corpus = request.text;
   record.data = request.data;
   record.options = request.training;
@@ -298,27 +347,34 @@ class Display {
   void show(const std::string& prediction) {
     if (!quiet_ && !json_) {
       progress_.clear();
-      fmt::print("{}\n", prediction);
-      std::fflush(stdout);
+      put(prediction);
     }
+  }
+  void warn(const std::string& message) {
+    progress_.clear();
+    print_error(message);
   }
   void show(const TrainReport& report) {
     progress_.clear();
     if (json_) {
-      fmt::print("{}\n", to_json(report));
+      put(to_json(report));
     } else {
-      fmt::print("{}\n", summary(report));
-      for (const auto& prediction : report.result.predictions) {
-        fmt::print("{}\n", prediction);
-      }
+      put(summary(report));
+      std::for_each(report.result.predictions.begin(), report.result.predictions.end(), put);
     }
-    std::fflush(stdout);
     if (plot_) {
       plot_->finish();
     }
   }
 
  private:
+  // A line; that nobody takes it is told when all is done.
+  static void put(const std::string& line) {
+    std::fwrite(line.data(), 1, line.size(), stdout);
+    std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
+
   void add_point(const EpochStats& stats) {
     if (plot_ && (stats.epoch % plot_stride_ == 0 || stats.epoch == epochs_)) {
       plot_->add(stats);
@@ -332,6 +388,21 @@ class Display {
   Progress progress_;
   std::optional<Plot> plot_;
 };
+
+// A log that cannot be written is not worth the training: one line tells, and a resumed training
+// writes it anew.
+template <typename Write>
+void attempt(std::optional<TrainLog>& log, Display& display, const Write& write) {
+  if (!log) {
+    return;
+  }
+  try {
+    write(*log);
+  } catch (const Error& error) {
+    display.warn(fmt::format("{}; the training goes on without it", error.what()));
+    log.reset();
+  }
+}
 
 // Calls whatever is to be done as training goes on.
 TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display,
@@ -352,9 +423,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
     display.show(at, batches);
   };
   callbacks.on_epoch = [&](const EpochStats& stats) {
-    if (log) {
-      log->write(stats);
-    }
+    attempt(log, display, [&](TrainLog& file) { file.write(stats); });
     display.show(stats);
   };
   callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
@@ -390,13 +459,14 @@ void train(int argc, const char* const* argv) {
   require_supported(request.config.precision, device);
   Display display(options, request.training);
   std::optional<Saver> saver;
-  if (options.given("save") || resumed) {
-    saver.emplace(options.path(options.given("save") ? "save" : "resume"), options.integer("keep"),
+  if (const auto save = save_path(options); !save.empty()) {
+    check(record);
+    saver.emplace(save, options.integer("keep"),
                   options.has("save-every") ? parse_save_interval(options.text("save-every"))
                                             : SaveInterval{},
                   display.progress());
     if (resumed) {
-      saver->set_last(options.path("resume"), resumed->epochs);
+      saver->set_last(options.path("resume"), *resumed);
     }
   }
   if (options.has("plot") && options.path("plot") != "-") {
@@ -405,8 +475,9 @@ void train(int argc, const char* const* argv) {
   const auto texts = load_texts(options, request.text);
   const auto& corpus = texts.corpus;
   record.fingerprint = corpus.fingerprint;
+  record.valid_fingerprint = texts.valid_fingerprint;
   if (resumed) {
-    require_same_text(corpus, *resumed, name_of_text(options));
+    require_same_texts(texts, *resumed, options);
   }
   request.training.prompts =
       fit_prompts(options, request.training.prompts, corpus.text.normalize, corpus.vocab);
@@ -416,9 +487,14 @@ void train(int argc, const char* const* argv) {
   const auto net = make_model(request.config, corpus.vocab.size(), device);
   Training training(*net, train_iter, corpus.vocab, request.training, texts.valid);
   if (resumed) {
-    load_weights(*net, resumed->weights);
-    training.load_state(resumed->training->state);
+    go_on(training, *net, *resumed, options.path("resume"));
     display.show(resumed->training->state.history);
+    if (resumed->training->build != build_of_this()) {
+      display.warn(
+          fmt::format("the checkpoint was saved by {}, this is {}: the last digits may "
+                      "differ",
+                      resumed->training->build, build_of_this()));
+    }
   }
   std::optional<TrainLog> log;
   if (options.has("log")) {  // a new training empties the file: the last thing that can fail
@@ -427,9 +503,7 @@ void train(int argc, const char* const* argv) {
   resumed.reset();
   if (saver) {
     saver->set_source([&] {
-      if (log) {
-        log->sync();
-      }
+      attempt(log, display, [](TrainLog& file) { file.sync(); });
       record.state = training.state();
       return Checkpoint{
           .config = request.config,
@@ -459,7 +533,7 @@ void train(int argc, const char* const* argv) {
   std::exception_ptr unsaved;
   try {
     if (saver) {
-      saver->save();
+      saver->save_last();
     }
   } catch (const Error&) {
     unsaved = std::current_exception();

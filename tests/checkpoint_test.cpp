@@ -102,6 +102,8 @@ TEST(Checkpoint, ContradictionsAreRefusedByName) {
   refused("\"epochs\":7", "\"epochs\":-7");
   refused("\"x\"", "\"x\",\"y\"");
   refused("\"x\"", "120");
+  refused("\"x\"", "\"xy\"");
+  refused("\"x\"", "\"\"");
   refused("\"tokens\":\"char\"", "\"tokens\":\"byte\"");
 }
 
@@ -282,7 +284,7 @@ Checkpoint resumable() {
   TrainRecord record;
   record.texts = {"/texts/one.txt", "/texts/two.txt"};
   record.fingerprint = {.bytes = 23, .hash = "0123"};
-  record.valid = "0.1";
+  record.valid_share = 0.1;
   record.corpus.max_tokens = 0;
   record.data.seed = ~uint64_t{0};
   record.data.offset = 3;
@@ -340,7 +342,11 @@ TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
   refused("offset none", [](auto&, auto& record) { record.data.offset.reset(); });
   refused("sampling random", [](auto&, auto& record) { record.data.sampling = Sampling::kRandom; });
   refused("optimizer sgd", [](auto&, auto& record) { record.options.optimizer = Optimizer::kSgd; });
-  refused("valid none", [](auto&, auto& record) { record.valid = ""; });
+  refused("valid none", [](auto&, auto& record) { record.valid_share = 0; });
+  refused("valid text", [](auto&, auto& record) {
+    record.valid_share = 0;
+    record.valid_text = "/texts/valid.txt";
+  });
 
   auto config = saved.config;
   config.model = ModelKind::kFused;  // over the same parameters
@@ -349,6 +355,19 @@ TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
   record.options.lr = 0.1;
   record.texts = {"/elsewhere/one.txt"};
   check_resumable(saved, config, record);
+}
+
+TEST(Checkpoint, TextsThatItCannotHoldAreKnownBefore) {
+  for (auto place : {0, 1, 2, 3}) {
+    auto record = *resumable().training;
+    check(record);
+    auto& text = place == 0   ? record.texts.front()
+                 : place == 1 ? record.valid_text
+                 : place == 2 ? record.options.prompts.front()
+                              : record.settings["log"];
+    text = "caf\xe9";
+    EXPECT_THAT(thrown<Error>([&] { check(record); }), HasSubstr("not valid UTF-8")) << place;
+  }
 }
 
 TEST(Checkpoint, ADamagedTrainingIsRefusedByName) {

@@ -65,16 +65,30 @@ TEST(TrainLog, IsCutWhereTheTrainingGoesOn) {
 
 TEST(TrainLog, LinesThatAreThereStayAsTheyAre) {
   const TempFolder folder;
-  folder.write("log", "{\"epoch\":1,\"note\":\"by hand\"}\n" + lines(3));
+  const std::string first = "{\"epoch\":1,\"perplexity\":2.0,\"note\":\"by hand\"}\n";
+  folder.write("log", first + lines(3));
   TrainLog log(folder / "log", epochs(2));
-  EXPECT_EQ(content_of(folder / "log"),
-            "{\"epoch\":1,\"note\":\"by hand\"}\n" + log_line(epoch(2)) + "\n");
+  EXPECT_EQ(content_of(folder / "log"), first + log_line(epoch(2)) + "\n");
+}
+
+TEST(TrainLog, LinesOfAnotherTrainingAreReplaced) {
+  const TempFolder folder;
+  auto other = epochs(4);
+  other[1].perplexity += 1e-9;
+  {
+    TrainLog log(folder / "log");
+    for (const auto& stats : other) {
+      log.write(stats);
+    }
+  }
+  TrainLog log(folder / "log", epochs(3));
+  EXPECT_EQ(content_of(folder / "log"), lines(3));
 }
 
 TEST(TrainLog, AnotherFileIsLeftAsItIs) {
   const TempFolder folder;
   for (const std::string text :
-       {"a letter\n", "a letter", "{}\n", "[1]\n", "{\"epoch\":\"1\"}\n"}) {
+       {"a letter\n", "a letter", "{}\n", "[1]\n", "{\"epoch\":\"1\",\"perplexity\":2}\n"}) {
     const auto file = folder.write("log", text);
     EXPECT_THAT(thrown<Error>([&] { TrainLog(file, epochs(2)); }),
                 AllOf(HasSubstr("log: line 1"), HasSubstr("nothing is written")));

@@ -316,16 +316,16 @@ class TrainingTest : public TrainCh8 {
   const torch::Tensor valid = torch::tensor({2, 2, 1, 2, 2, 1, 2, 2, 2, 1}, torch::kUInt8);
 };
 
-TEST_F(TrainingTest, ValidatesEveryFewEpochsAndAfterTheLast) {
-  const auto result = train_and_validate({.epochs = 5, .valid_every = 2});
+TEST_F(TrainingTest, ValidatesEveryFewEpochs) {
+  const auto result = train_and_validate({.epochs = 4, .valid_every = 2});
   std::vector<int64_t> validated;
   for (const auto& stats : result.epochs) {
     if (stats.valid_perplexity) {
       validated.push_back(stats.epoch);
     }
   }
-  EXPECT_THAT(validated, ElementsAre(2, 4, 5));
-  EXPECT_EQ(result.valid_perplexity(), result.epochs.back().valid_perplexity);
+  EXPECT_THAT(validated, ElementsAre(2, 4));
+  EXPECT_EQ(result.valid_perplexity(), result.epochs[3].valid_perplexity);
   EXPECT_EQ(*result.valid_perplexity(),
             evaluate(*net, valid, {.batch_size = 2, .num_steps = 10}).perplexity());
 }
@@ -340,6 +340,12 @@ TEST_F(TrainingTest, StopsWhenPatienceIsAtItsEnd) {
     EXPECT_GE(*stats.valid_perplexity, result.best.perplexity);
   }
   EXPECT_EQ(*result.epochs[best - 1].valid_perplexity, result.best.perplexity);
+}
+
+TEST_F(TrainingTest, AValidationTextThatCannotBeLookedAtIsRefusedAtOnce) {
+  EXPECT_THAT(
+      thrown<Error>([&] { Training(*net, train_iter, corpus.vocab, {}, valid.narrow(0, 0, 1)); }),
+      HasSubstr("at least 2 tokens, got 1"));
 }
 
 TEST_F(TrainingTest, PatienceNeedsSomethingToWaitFor) {
@@ -378,6 +384,11 @@ TEST_F(TrainingTest, AStateThatDoesNotFitIsRefused) {
   refused([](TrainState& state) { state.progress.batch = 6; });
   refused([](TrainState& state) { state.progress.batch = 1; });  // without its sums
   refused([](TrainState& state) { state.history.pop_back(); });
+  refused([](TrainState& state) {
+    state.progress.batch = 1;
+    state.progress.sums = zero_sums(torch::kCPU);
+    state.progress.sums.steps = 2;
+  });
   refused([](TrainState& state) { state.updater = {{"W_xh.step", torch::zeros(1)}}; });
   refused([](TrainState& state) { state.cpu_generator = torch::zeros({3}, torch::kUInt8); });
   refused([](TrainState& state) { state.cpu_generator = torch::Tensor(); });

@@ -74,21 +74,29 @@ SaveInterval parse_save_interval(std::string_view text) {
   return {.epochs = static_cast<int64_t>(number), .minutes = 0};
 }
 
-std::string to_string(const SaveInterval& interval) {
-  return interval.minutes > 0 ? fmt::format("{} minutes", interval.minutes)
-                              : fmt::format("{} epochs", interval.epochs);
+void check_keep(int64_t keep) {
+  constexpr int64_t kMostFiles = 1000;
+  require_in("keep", keep, 1, kMostFiles);
 }
 
 CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
     : path_(link_target(std::move(path))), keep_(keep) {
-  constexpr int64_t kMostFiles = 1000;
-  require_in("keep", keep, 1, kMostFiles);
+  check_keep(keep);
   lock_ = std::make_unique<FileLock>(path_);
   remove_unfinished(path_);
+  remove_unfinished(best_path());
   check_writable(path_);
 }
 
 CheckpointFiles::~CheckpointFiles() = default;
+
+std::vector<fs::path> CheckpointFiles::names(const fs::path& path, int64_t keep) {
+  std::vector<fs::path> all{path, with_tag(path, "best")};
+  for (int64_t number = 1; number < keep; ++number) {
+    all.push_back(with_tag(path, fmt::format("{}", number)));
+  }
+  return all;
+}
 
 fs::path CheckpointFiles::best_path() const { return with_tag(path_, "best"); }
 
@@ -112,10 +120,18 @@ void CheckpointFiles::rotate() const {
 
 void CheckpointFiles::save(const Checkpoint& checkpoint) {
   std::error_code error;
-  if (keep_ > 1 && fs::exists(path_, error)) {
-    rotate();
+  if (keep_ == 1 || !fs::exists(path_, error)) {
+    save_checkpoint(path_, checkpoint);
+    return;
   }
-  save_checkpoint(path_, checkpoint);
+  // Nothing moves until the new one is whole. Its name is that of unfinished work until then.
+  const auto next = fs::path(path_.string() + ".0.tmp");
+  save_checkpoint(next, checkpoint);
+  rotate();
+  fs::rename(next, path_, error);
+  if (error) {
+    throw Error(fmt::format("{}: cannot be replaced: {}", path_.string(), error.message()));
+  }
 }
 
 void CheckpointFiles::save_best(const Checkpoint& checkpoint) const {

@@ -32,20 +32,20 @@ std::string content(int descriptor) {
 
 }  // namespace
 
-FileLock::FileLock(const std::filesystem::path& path) : name_(path.string() + ".lock") {
+FileLock::FileLock(const std::filesystem::path& path)
+    : name_((path.parent_path() / fmt::format(".{}.unroll-lock", path.filename().string()))
+                .string()) {
   while (true) {
     descriptor_ = open(name_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
       throw Error(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(errno)));
     }
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      const int error = errno;
+    // Not every file system has locks; without them there is no telling.
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       const auto owner = content(descriptor_);
       close(descriptor_);
       throw Error(
-          error == EWOULDBLOCK
-              ? fmt::format("{}: another training writes there (process {})", path.string(), owner)
-              : fmt::format("{}: cannot be locked: {}", path.string(), std::strerror(error)));
+          fmt::format("{}: another training writes there (process {})", path.string(), owner));
     }
     if (is_current(name_, descriptor_)) {
       break;

@@ -6,8 +6,8 @@
 namespace unroll {
 
 /// While it lives no other process, and no other lock of this one, has a lock for the same file.
-/// It is a file `PATH.lock` beside it, which names the process and goes when the lock does; the
-/// system frees the lock of a process that was killed, whatever file it left.
+/// It is a file `.NAME.unroll-lock` beside it, which names the process and goes when the lock does;
+/// the system frees the lock of a process that was killed, whatever file it left.
 class FileLock {
  public:
   /// Throws Error, naming the path and the process, when another has the lock, or when there can be

@@ -98,9 +98,10 @@ class ScratchSgd : public Updater {
 
 // A tensor that was stored for a weight, as the optimiser wants it.
 torch::Tensor fitting(const torch::Tensor& loaded, const NamedTensor& weight) {
-  if (loaded.sizes() != weight.tensor.sizes()) {
-    throw Error(
-        fmt::format("the optimizer's state of {} has another shape than the weight", weight.name));
+  if (loaded.sizes() != weight.tensor.sizes() ||
+      loaded.scalar_type() != weight.tensor.scalar_type()) {
+    throw Error(fmt::format("the optimizer's state of {} has another shape or type than the weight",
+                            weight.name));
   }
   return loaded.to(weight.tensor.device(), weight.tensor.scalar_type(), /*non_blocking=*/false,
                    /*copy=*/true);
@@ -126,8 +127,10 @@ NamedTensors to_tensors(const std::string& weight, const AdamState& state) {
 template <typename AdamState>
 void from_tensors(const NamedTensors& tensors, const NamedTensor& weight, AdamState& state) {
   const auto& step = at(tensors, weight.name + ".step");
-  if (step.numel() != 1) {
-    throw Error(fmt::format("the optimizer's step of {} is not one number", weight.name));
+  constexpr int64_t kMostSteps = int64_t{1} << 53;
+  if (step.numel() != 1 || step.scalar_type() != torch::kInt64 ||
+      step.template item<int64_t>() < 0 || step.template item<int64_t>() > kMostSteps) {
+    throw Error(fmt::format("the optimizer's step of {} is not one int64 >= 0", weight.name));
   }
   state.step(step.template item<int64_t>());
   state.exp_avg(fitting(at(tensors, weight.name + ".exp_avg"), weight));

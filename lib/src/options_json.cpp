@@ -1,27 +1,41 @@
 #include "options_json.h"
 
+#include <fmt/format.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
+
+#include "unroll/error.h"
 
 namespace unroll {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
+// A value as T. A number with a fraction is no integer, whatever the JSON library makes of it.
+template <typename T>
+T value_of(const Json& json, const char* key) {
+  if (std::is_integral_v<T> && !json.is_number_integer()) {
+    throw Error(fmt::format("{} must be an integer, got {}", key, json.dump()));
+  }
+  return json.get<T>();
+}
+
 // Sets a value where the object has its key.
 template <typename T>
 void read(const Json& json, const char* key, T& value) {
   if (const auto found = json.find(key); found != json.end()) {
-    value = found->template get<T>();
+    value = value_of<T>(*found, key);
   }
 }
 
 template <typename T>
 void read(const Json& json, const char* key, std::optional<T>& value) {
   if (const auto found = json.find(key); found != json.end()) {
-    value = found->template get<T>();
+    value = value_of<T>(*found, key);
   }
 }
 
@@ -53,8 +67,8 @@ ModelConfig model_config_from(const Json& json) {
   ModelConfig config;
   config.model = parse_model_kind(json.at("model").get<std::string>());
   config.cell = parse_cell(json.at("cell").get<std::string>());
-  config.hidden = json.at("hidden").get<int64_t>();
-  config.layers = json.at("layers").get<int64_t>();
+  config.hidden = value_of<int64_t>(json.at("hidden"), "hidden");
+  config.layers = value_of<int64_t>(json.at("layers"), "layers");
   read(json, "gru_reset", config.gru_reset, parse_gru_reset);
   read(json, "dropout", config.dropout);
   check(config);

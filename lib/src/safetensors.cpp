@@ -193,6 +193,11 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
   // Spaces behind the header put the tensors on a multiple of eight bytes.
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t size = text.size();
+  if (size > kMaxHeaderBytes) {
+    throw Error(
+        fmt::format("{}: its header would have {} bytes, a safetensors file's has at most {}",
+                    path.string(), size, kMaxHeaderBytes));
+  }
 
   AtomicFile file(path);
   file.write(&size, sizeof size);

@@ -38,10 +38,14 @@ void set_generator_state(torch::Device device, const torch::Tensor& state) {
 // Copied to the device, unless the shape is not that of `expected`.
 torch::Tensor fitting(const torch::Tensor& tensor, const torch::Tensor& expected,
                       std::string_view what) {
-  if (!tensor.defined() || tensor.sizes() != expected.sizes()) {
-    throw Error(fmt::format(
-        "{} must have shape [{}], got [{}]", what, fmt::join(expected.sizes(), ", "),
-        tensor.defined() ? fmt::format("{}", fmt::join(tensor.sizes(), ", ")) : "nothing"));
+  if (!tensor.defined()) {
+    throw Error(fmt::format("{} is missing", what));
+  }
+  if (tensor.sizes() != expected.sizes() || tensor.scalar_type() != expected.scalar_type()) {
+    throw Error(fmt::format("{} must be {} of shape [{}], got {} of [{}]", what,
+                            c10::toString(expected.scalar_type()),
+                            fmt::join(expected.sizes(), ", "), c10::toString(tensor.scalar_type()),
+                            fmt::join(tensor.sizes(), ", ")));
   }
   return tensor.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
                    /*copy=*/true);
@@ -99,7 +103,7 @@ double TrainResult::tokens_per_second() const {
 EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
                            const TrainCallbacks& callbacks) {
   const Timer timer;
-  const int64_t tokens_before = progress.sums.tokens;
+  const double seconds_before = progress.sums.seconds;
   for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
     const auto batch = train_iter[k];
     if (!progress.sums.loss.defined()) {
@@ -107,6 +111,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
     }
     step.run(batch, k == 0 || !train_iter.carries_state());
     progress.batch = k + 1;
+    progress.sums.seconds = seconds_before + timer.stop();
     if (callbacks.on_batch) {
       callbacks.on_batch(progress, train_iter.size());
     }
@@ -119,7 +124,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
     throw Error(fmt::format("epoch {} has no batch", progress.epoch));
   }
   const auto skipped = sums.nonfinite.item<int64_t>();
-  const double seconds = timer.stop();
+  const double seconds = seconds_before + timer.stop();
   // All batches are of one size.
   const int64_t finite_steps = sums.steps - skipped;
   const double perplexity =
@@ -133,10 +138,9 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
         "norm",
         progress.epoch, steps));
   }
-  const auto trained = static_cast<double>(sums.tokens - tokens_before);
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
-          .tokens_per_second = trained / seconds,
+          .tokens_per_second = static_cast<double>(sums.tokens) / seconds,
           .grad_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps),
           .seconds = seconds,
           .lr = 0,
@@ -186,6 +190,10 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
     throw UsageError(fmt::format("patience {} needs a validation text, there is none to wait for",
                                  options_.patience));
   }
+  if (valid_.defined() && valid_.numel() < 2) {
+    throw Error(
+        fmt::format("the validation text must have at least 2 tokens, got {}", valid_.numel()));
+  }
   updater_ = make_updater(net_, options_);
 }
 
@@ -204,13 +212,19 @@ EpochStats Training::run_epoch(const TrainCallbacks& callbacks) {
 void Training::validate(EpochStats& stats) {
   if (!valid_.defined()) {
     best_.update(stats.epoch, stats.perplexity, options_.schedule);
-  } else if (stats.epoch % options_.valid_every == 0 || stats.epoch == options_.epochs) {
-    stats.valid_perplexity = evaluate(net_, valid_,
-                                      {.batch_size = train_iter_.options().batch_size,
-                                       .num_steps = train_iter_.options().num_steps})
-                                 .perplexity();
-    best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
+    return;
   }
+  if (stats.epoch % options_.valid_every != 0) {
+    return;
+  }
+  const EvaluateOptions rows{.batch_size = train_iter_.options().batch_size,
+                             .num_steps = train_iter_.options().num_steps};
+  try {
+    stats.valid_perplexity = evaluate(net_, valid_, rows).perplexity();
+  } catch (const Error& error) {
+    throw Diverged(fmt::format("validation after epoch {}: {}", stats.epoch, error.what()));
+  }
+  best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
 }
 
 bool Training::is_out_of_patience() const {
@@ -223,9 +237,9 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
     predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
   }
   while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
-    auto stats = run_epoch(callbacks);
-    validate(stats);
-    history_.push_back(stats);
+    history_.push_back(run_epoch(callbacks));
+    validate(history_.back());
+    const auto stats = history_.back();
     if (callbacks.on_epoch) {
       callbacks.on_epoch(stats);
     }
@@ -273,12 +287,24 @@ void Training::load_state(const TrainState& state) {
   const bool carries = train_iter_.epoch(0).carries_state();
   if (from.batch > 0) {
     const auto zeros = zero_sums(net_.device());
+    const auto& data = train_iter_.options();
+    if (from.sums.steps != from.batch ||
+        from.sums.tokens != from.batch * data.batch_size * data.num_steps) {
+      throw Error(fmt::format("{} batches have {} steps and {} tokens", from.batch, from.sums.steps,
+                              from.sums.tokens));
+    }
     progress.sums = {
         .loss = fitting(from.sums.loss, zeros.loss, "the sum of losses"),
         .grad_norm = fitting(from.sums.grad_norm, zeros.grad_norm, "the sum of norms"),
         .nonfinite = fitting(from.sums.nonfinite, zeros.nonfinite, "the skipped steps"),
         .tokens = from.sums.tokens,
-        .steps = from.sums.steps};
+        .steps = from.sums.steps,
+        .seconds = from.sums.seconds};
+    const auto skipped = progress.sums.nonfinite.item<int64_t>();
+    if (skipped < 0 || skipped > progress.sums.steps) {
+      throw Error(
+          fmt::format("{} of {} steps cannot have been skipped", skipped, progress.sums.steps));
+    }
     if (carries) {
       const auto begin = net_.begin_state(train_iter_.options().batch_size);
       if (from.carry.size() != begin.size()) {

@@ -17,13 +17,15 @@
 namespace unroll {
 namespace {
 
-// The epoch of a log's line, 0 of anything else.
-int64_t epoch_of(std::string_view line) {
-  const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("epoch") || !json["epoch"].is_number_integer()) {
-    return 0;
-  }
-  return json["epoch"].get<int64_t>();
+// Whether a line is one of a training's log.
+bool is_log_line(const nlohmann::json& line) {
+  return line.is_object() && line.contains("epoch") && line["epoch"].is_number_integer() &&
+         line.contains("perplexity") && line["perplexity"].is_number();
+}
+
+// Whether it is the line of this epoch, and not of another training's.
+bool is_line_of(const nlohmann::json& line, const EpochStats& stats) {
+  return line["epoch"] == stats.epoch && line["perplexity"] == stats.perplexity;
 }
 
 // Whether a line that does not end is one that a killed training began.
@@ -32,24 +34,26 @@ bool is_begun(std::string_view line) {
   return line.starts_with(kBegin.substr(0, line.size()));
 }
 
-// Bytes of the lines of epochs 1 to `most` in order, and how many these are.
+// Bytes of the lines of the first epochs in order, and how many these are.
 struct Kept {
   std::size_t bytes = 0;
-  int64_t epochs = 0;
+  std::size_t epochs = 0;
 };
 
-Kept kept_lines(const std::string& path, std::string_view content, int64_t most) {
+Kept kept_lines(const std::string& path, std::string_view content,
+                const std::vector<EpochStats>& history) {
   Kept kept;
-  while (kept.bytes < content.size()) {
+  while (kept.bytes < content.size() && kept.epochs < history.size()) {
     const auto rest = content.substr(kept.bytes);
     const auto end = rest.find('\n');
     const auto line = rest.substr(0, end);
     const bool whole = end != std::string_view::npos;
-    if (whole ? epoch_of(line) == 0 : !is_begun(line)) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (whole ? !is_log_line(json) : !is_begun(line)) {
       throw Error(fmt::format("{}: line {} is no line of a training's log, so nothing is written",
                               path, kept.epochs + 1));
     }
-    if (!whole || epoch_of(line) != kept.epochs + 1 || kept.epochs == most) {
+    if (!whole || !is_line_of(json, history[kept.epochs])) {
       break;
     }
     kept.bytes += end + 1;
@@ -70,14 +74,12 @@ TrainLog::TrainLog(const std::filesystem::path& path, const std::vector<EpochSta
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       throw Error(fmt::format("{}: another training writes there", path_));
     }
-    const auto kept = history.empty()
-                          ? Kept{}
-                          : kept_lines(path_, content(), static_cast<int64_t>(history.size()));
+    const auto kept = history.empty() ? Kept{} : kept_lines(path_, content(), history);
     // A device such as /dev/stderr has no length.
     if (ftruncate(descriptor_, static_cast<off_t>(kept.bytes)) != 0 && errno != EINVAL) {
       fail("cannot be cut");
     }
-    for (auto e = static_cast<std::size_t>(kept.epochs); e < history.size(); ++e) {
+    for (auto e = kept.epochs; e < history.size(); ++e) {
       write(history[e]);
     }
   } catch (...) {

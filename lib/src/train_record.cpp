@@ -79,21 +79,28 @@ torch::Tensor find(const NamedTensors& tensors, std::string_view name) {
 }
 
 int64_t count(const Json& json, const char* key) {
-  const auto value = json.at(key).get<int64_t>();
-  if (value < 0) {
-    throw Error(fmt::format("{} must be >= 0, got {}", key, value));
+  constexpr int64_t kMost = int64_t{1} << 53;
+  const auto& value = json.at(key);
+  if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMost) {
+    throw Error(
+        fmt::format("{} must be an integer from 0 to {}, got {}", key, kMost, value.dump()));
   }
-  return value;
+  return value.get<int64_t>();
 }
 
 }  // namespace
+
+std::string build_of_this() {
+  return fmt::format("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability());
+}
 
 Json to_json(const TrainRecord& record) {
   const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
   Json at{{"epoch", progress.epoch},
           {"batch", progress.batch},
           {"tokens", progress.sums.tokens},
-          {"steps", progress.sums.steps}};
+          {"steps", progress.sums.steps},
+          {"seconds", progress.sums.seconds}};
   Json best_so_far{{"epoch", best.epoch},
                    {"waiting", best.waiting},
                    {"stale", best.stale},
@@ -104,7 +111,10 @@ Json to_json(const TrainRecord& record) {
   return {{"text", record.texts},
           {"text_bytes", record.fingerprint.bytes},
           {"text_hash", record.fingerprint.hash},
-          {"valid", record.valid},
+          {"valid_share", record.valid_share},
+          {"valid_text", record.valid_text},
+          {"valid_bytes", record.valid_fingerprint.bytes},
+          {"valid_hash", record.valid_fingerprint.hash},
           {"corpus", to_json(record.corpus)},
           {"data", to_json(record.data)},
           {"options", to_json(record.options)},
@@ -112,7 +122,7 @@ Json to_json(const TrainRecord& record) {
           {"progress", at},
           {"best", best_so_far},
           {"settings", record.settings},
-          {"build", fmt::format("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability())}};
+          {"build", record.build}};
 }
 
 NamedTensors tensors_of(const TrainRecord& record) {
@@ -147,7 +157,10 @@ TrainRecord train_record_from(const Json& json, const NamedTensors& tensors) {
   record.texts = json.at("text").get<std::vector<std::string>>();
   record.fingerprint.bytes = count(json, "text_bytes");
   record.fingerprint.hash = json.at("text_hash").get<std::string>();
-  record.valid = json.at("valid").get<std::string>();
+  record.valid_share = json.at("valid_share").get<double>();
+  record.valid_text = json.at("valid_text").get<std::string>();
+  record.valid_fingerprint.bytes = count(json, "valid_bytes");
+  record.valid_fingerprint.hash = json.at("valid_hash").get<std::string>();
   record.corpus = corpus_options_from(json.at("corpus"));
   record.data = data_options_from(json.at("data"));
   record.options = train_options_from(json.at("options"));
@@ -161,11 +174,13 @@ TrainRecord train_record_from(const Json& json, const NamedTensors& tensors) {
   progress.batch = count(at, "batch");
   progress.sums.tokens = count(at, "tokens");
   progress.sums.steps = count(at, "steps");
+  progress.sums.seconds = at.value("seconds", 0.0);
   progress.sums.loss = find(tensors, "sums.loss");
   progress.sums.grad_norm = find(tensors, "sums.grad_norm");
   progress.sums.nonfinite = find(tensors, "sums.nonfinite");
-  for (auto& [name, tensor] : with_prefix(tensors, "carry.")) {
-    progress.carry.push_back(tensor);
+  for (auto state = find(tensors, "carry.0"); state.defined();
+       state = find(tensors, fmt::format("carry.{}", progress.carry.size()))) {
+    progress.carry.push_back(state);
   }
   auto& best = record.state.best;
   const auto& best_so_far = json.at("best");

@@ -24,16 +24,18 @@ namespace unroll {
 /// How a training was set up and where it stands: what it needs, beside the model and its text, to
 /// go on to the bit as if it had not stopped.
 struct TrainRecord {
-  std::vector<std::string> texts;  ///< paths of what it learns from; none: the bundled text
-  TextFingerprint fingerprint;     ///< of that text
-  std::string valid;     ///< what it is validated on, in the words of the program; or none
-  CorpusOptions corpus;  ///< how the text is read
-  DataOptions data;      ///< how it is cut into batches
-  TrainOptions options;  ///< how it is trained on
+  std::vector<std::string> texts;     ///< paths of what it learns from; none: the bundled text
+  TextFingerprint fingerprint;        ///< of that text
+  double valid_share = 0;             ///< of the corpus, its end, that is held out to validate on
+  std::string valid_text;             ///< or the path of a text to validate on
+  TextFingerprint valid_fingerprint;  ///< of that text
+  CorpusOptions corpus;               ///< how the text is read
+  DataOptions data;                   ///< how it is cut into batches
+  TrainOptions options;               ///< how it is trained on
   Precision precision = Precision::kFp32;       ///< of a fused model
   TrainState state;                             ///< where it stands
   std::map<std::string, std::string> settings;  ///< further options of the program that trains
-  std::string build;  ///< of the library that saved it: LibTorch's version, the CPU's instructions
+  std::string build;                            ///< that computed it, as build_of_this() names it
 };
 
 /// A trained model as one file holds it: enough to go on using it without the text.
@@ -59,6 +61,13 @@ Checkpoint load_checkpoint(const std::filesystem::path& path);
 /// The model that the checkpoint describes, with its weights.
 /// Throws Error when the weights do not fit the description.
 std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::Device device);
+
+/// What the last digits of a training depend on: LibTorch's version and the CPU's instructions.
+std::string build_of_this();
+
+/// Throws Error, naming the text, when one of the record's is not valid UTF-8, which a checkpoint
+/// cannot hold.
+void check(const TrainRecord& record);
 
 /// All options of the training that a checkpoint holds, by the names of the command line, each with
 /// its values: `batch-size` {"32"}, `prompt` {"time ", "a"}. Those without a value are left out.

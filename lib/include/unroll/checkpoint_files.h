@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <string>
 #include <string_view>
+#include <vector>
 
 #include "unroll/checkpoint.h"
 
@@ -21,8 +21,8 @@ struct SaveInterval {
 /// `10`, `10 epochs`, `5 minutes`, `5m`; throws UsageError otherwise.
 SaveInterval parse_save_interval(std::string_view text);
 
-/// The name that parse_save_interval reads.
-std::string to_string(const SaveInterval& interval);
+/// Throws UsageError unless so many checkpoints can be kept.
+void check_keep(int64_t keep);
 
 /// The checkpoint files of one training: `model.safetensors` is the newest, `model.1.safetensors`
 /// the one before it and so on, `model.best.safetensors` the best.
@@ -35,6 +35,9 @@ class CheckpointFiles {
   /// Throws Error, naming the path, when it cannot be written or another training does.
   explicit CheckpointFiles(std::filesystem::path path, int64_t keep = 1);
   ~CheckpointFiles();
+
+  /// The names of all that it may write: the newest, the best, the ones before.
+  static std::vector<std::filesystem::path> names(const std::filesystem::path& path, int64_t keep);
 
   /// Makes it the newest. Throws as save_checkpoint does; then the newest is the one before.
   void save(const Checkpoint& checkpoint);

@@ -13,9 +13,9 @@ namespace unroll {
 /// While it lives, another training cannot write to the same file.
 class TrainLog {
  public:
-  /// Begins with the lines of `history`, the epochs that are over. Those that are in the file
-  /// already stay as they are, whatever follows them is cut off: a resumed training writes its
-  /// epochs anew. Without history the file begins empty.
+  /// Begins with the lines of `history`, the epochs that are over. Those of the same perplexities
+  /// that are in the file already stay as they are, whatever follows them is cut off: a resumed
+  /// training writes its epochs anew. Without history the file begins empty.
   /// Throws Error, naming the path, when it cannot be written, another training writes there, or
   /// the training to go on with has left something else there.
   explicit TrainLog(const std::filesystem::path& path, const std::vector<EpochStats>& history = {});

@@ -22,6 +22,7 @@ struct Sums {
   torch::Tensor nonfinite;  ///< scalar int64, steps whose loss or gradient was not finite
   int64_t tokens = 0;       ///< tokens predicted
   int64_t steps = 0;        ///< batches trained on
+  double seconds = 0;       ///< taken by them
 };
 
 /// Where a pass over the data stands.
