@@ -80,12 +80,17 @@ std::string value_of(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+// Whether an option is left empty.
+bool is_empty(const Json& value) {
+  return value.is_string() && value.get_ref<const std::string&>().empty();
+}
+
 // Throws UsageError, naming the first option whose value differs.
 void require_equal(const Json& saved, const Json& asked) {
   auto all = saved;
   all.update(asked);
   const auto value_in = [](const Json& json, const std::string& key) {
-    return json.contains(key) && json[key] != "" ? value_of(json[key]) : "none";
+    return json.contains(key) && !is_empty(json[key]) ? value_of(json[key]) : "none";
   };
   for (const auto& [key, value] : all.items()) {
     const auto before = value_in(saved, key);
@@ -234,7 +239,7 @@ std::map<std::string, std::vector<std::string>> option_values(const Checkpoint& 
     auto& texts = values[flag_of(key)];
     if (value.is_array()) {
       std::transform(value.begin(), value.end(), std::back_inserter(texts), value_of);
-    } else if (value != "") {
+    } else if (!is_empty(value)) {
       texts.push_back(value_of(value));
     }
     if (texts.empty()) {

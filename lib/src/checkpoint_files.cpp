@@ -89,6 +89,7 @@ CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
 }
 
 CheckpointFiles::~CheckpointFiles() = default;
+CheckpointFiles::CheckpointFiles(CheckpointFiles&&) noexcept = default;
 
 std::vector<fs::path> CheckpointFiles::names(const fs::path& path, int64_t keep) {
   std::vector<fs::path> all{path, with_tag(path, "best")};

@@ -35,6 +35,7 @@ class CheckpointFiles {
   /// Throws Error, naming the path, when it cannot be written or another training does.
   explicit CheckpointFiles(std::filesystem::path path, int64_t keep = 1);
   ~CheckpointFiles();
+  CheckpointFiles(CheckpointFiles&&) noexcept;
 
   /// The names of all that it may write: the newest, the best, the ones before.
   static std::vector<std::filesystem::path> names(const std::filesystem::path& path, int64_t keep);
