@@ -144,8 +144,10 @@ TEST(CheckpointFiles, AKilledTrainingsLockIsFree) {
 
 TEST(CheckpointFiles, WhatAKilledTrainingLeftUnfinishedIsRemoved) {
   const TempFolder folder;
-  folder.write("model.1234.tmp", "half");
-  folder.write("model.best.1234.tmp", "half");
+  for (const char* name :
+       {"model.1234.tmp", "model.0.tmp", "model.0.tmp.1234.tmp", "model.best.1234.tmp"}) {
+    folder.write(name, "half");
+  }
   for (const char* name : {"model.tmp", "model.12a.tmp", "other.1234.tmp", "model.1234.tmp.txt"}) {
     folder.write(name, "not ours");
   }

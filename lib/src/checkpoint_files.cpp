@@ -83,8 +83,9 @@ CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
     : path_(link_target(std::move(path))), keep_(keep) {
   check_keep(keep);
   lock_ = std::make_unique<FileLock>(path_);
-  remove_unfinished(path_);
-  remove_unfinished(best_path());
+  for (const auto& path : {path_, next_path(), best_path()}) {
+    remove_unfinished(path);
+  }
   check_writable(path_);
 }
 
@@ -100,6 +101,9 @@ std::vector<fs::path> CheckpointFiles::names(const fs::path& path, int64_t keep)
 }
 
 fs::path CheckpointFiles::best_path() const { return with_tag(path_, "best"); }
+
+// The name of what is being saved until it takes its place: that of unfinished work.
+fs::path CheckpointFiles::next_path() const { return path_.string() + ".0.tmp"; }
 
 fs::path CheckpointFiles::numbered(int64_t number) const {
   return number == 0 ? path_ : with_tag(path_, fmt::format("{}", number));
@@ -125,8 +129,7 @@ void CheckpointFiles::save(const Checkpoint& checkpoint) {
     save_checkpoint(path_, checkpoint);
     return;
   }
-  // Nothing moves until the new one is whole. Its name is that of unfinished work until then.
-  const auto next = fs::path(path_.string() + ".0.tmp");
+  const auto next = next_path();  // nothing moves until it is whole
   save_checkpoint(next, checkpoint);
   rotate();
   fs::rename(next, path_, error);

@@ -52,6 +52,7 @@ class CheckpointFiles {
   std::filesystem::path best_path() const;
 
  private:
+  std::filesystem::path next_path() const;
   std::filesystem::path numbered(int64_t number) const;
   void rotate() const;
 
