@@ -1,11 +1,10 @@
 #include "kernels/cpu/vector_ops.h"
 
-#include <torch/utils.h>
-
 #include <cmath>
 #include <limits>
 
 #include "each_target.h"
+#include "threads.h"
 
 namespace unroll::cpu {
 namespace {
@@ -31,12 +30,11 @@ TEST_P(VectorOps, SumOfSquares) {
 
 TEST_P(VectorOps, ASumDoesNotDependOnTheNumberOfThreads) {
   const auto x = values(1 << 20);
-  const int before = torch::get_num_threads();
-  torch::set_num_threads(1);
-  const double alone = sum_of_squares(x.data(), 1 << 20);
-  torch::set_num_threads(3);
-  EXPECT_EQ(sum_of_squares(x.data(), 1 << 20), alone);
-  torch::set_num_threads(before);
+  const auto sum_on = [&](int64_t count) {
+    const Threads threads(count);
+    return sum_of_squares(x.data(), 1 << 20);
+  };
+  EXPECT_EQ(sum_on(3), sum_on(1));
 }
 
 TEST_P(VectorOps, WhatIsNotFiniteShowsInTheSum) {
