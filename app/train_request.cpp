@@ -27,8 +27,6 @@ ModelConfig read_model_config(const Options& options) {
     config.model = parse_model_kind(options.text("model"));
   } else if (config.cell == Cell::kMlp) {
     config.model = ModelKind::kScratch;
-  } else if (config.dropout > 0) {
-    config.model = ModelKind::kConcise;
   }
   config.hidden = options.integer("hidden");
   config.layers = options.integer("layers");
@@ -55,7 +53,7 @@ Options declare_train_options() {
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
       .value("layers", "layers; more than one needs --model concise or fused", "L",
              fmt::to_string(defaults.layers))
-      .value("dropout", "share of a layer's outputs that the next does not get; needs concise", "P",
+      .value("dropout", "share of a layer's outputs that the next does not get in training", "P",
              fmt::to_string(defaults.dropout))
       .value("gru-reset",
              "reset gate before or after the product (default: after for concise or several "

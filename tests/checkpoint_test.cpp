@@ -268,9 +268,11 @@ TEST_P(ResumedTrainingOfEachModel, IsBitForBitTheOneThatWasNotStopped) {
 // Those that draw while they train too.
 std::vector<ModelConfig> resumed_models() {
   auto models = all_models(5);
-  models.push_back(config_of(ModelKind::kConcise, Cell::kGru, 5));
-  models.back().layers = 2;
-  models.back().dropout = 0.4;
+  for (const auto kind : {ModelKind::kConcise, ModelKind::kFused}) {
+    models.push_back(config_of(kind, Cell::kGru, 5));
+    models.back().layers = 2;
+    models.back().dropout = 0.4;
+  }
   return models;
 }
 

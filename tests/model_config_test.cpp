@@ -84,6 +84,17 @@ TEST(ModelConfig, DescriptionsThatContradictThemselvesAreWrongUsage) {
       ModelKind::kFused);
 }
 
+TEST(ModelConfig, DropoutIsForModelsOfSeveralLayers) {
+  for (const auto kind : {ModelKind::kConcise, ModelKind::kFused}) {
+    ModelConfig config{.model = kind, .layers = 2, .dropout = 0.5};
+    EXPECT_NO_THROW(check(config));
+    EXPECT_EQ(parameter_model(config).dropout, 0.5);
+    config.layers = 1;
+    EXPECT_EQ(thrown<UsageError>([&] { check(config); }),
+              "dropout acts between layers, got dropout 0.5 with 1 layer");
+  }
+}
+
 TEST(ModelConfig, OnlyAFusedModelOnACpuHasAnotherPrecision) {
   ModelConfig config{.model = ModelKind::kScratch, .precision = Precision::kBf16};
   EXPECT_EQ(thrown<UsageError>([&] { check(config); }),

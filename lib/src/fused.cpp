@@ -40,6 +40,8 @@ struct Call : torch::CustomClassHolder {
   std::shared_ptr<LanguageModelPass> pass;  // null once its memory has served the backward pass
   torch::Tensor tokens;  // (T,B) int64, or undefined: then the last tensor is the input
   torch::Tensor labels;  // (T,B) int64, or undefined: then the result is logits
+  double dropout = 0;    // between the layers
+  Tensors masks;         // (T,B,H) of each layer but the last, if there is dropout
   bool with_backward = false;
 };
 
@@ -86,8 +88,9 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     auto& pass = *call->pass;
     if (call->tokens.defined()) {
       check_tokens(span_of(call->tokens), V, "a token");
+      const auto masks = draw_masks(*call, {steps, B, parameters.output.W_hq.rows});
       pass.forward(call->tokens.data_ptr<int64_t>(), steps, B, parameters, pointers(state),
-                   call->with_backward);
+                   call->with_backward, masks);
     } else {
       const auto x = inputs.contiguous();
       pass.forward(x.data_ptr<float>(), x.size(2), steps, B, parameters, pointers(state),
@@ -167,6 +170,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     gradients.insert(gradients.begin(), torch::Tensor());  // the call itself
     // A loss that is kept must not keep the memory.
     call->pass.reset();
+    call->masks.clear();
     context->saved_data.erase("tensors");
     return gradients;
   }
@@ -199,6 +203,19 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     if (call.labels.defined()) {
       check_shape(call.labels, call.tokens.sizes(), "the labels, by step,");
     }
+  }
+
+  // What each layer's outputs (T,B,H) are multiplied by, drawn as at::dropout draws it for
+  // torch::nn's layers: the same state of the generator gives the same masks.
+  static std::vector<const float*> draw_masks(Call& call, at::IntArrayRef sizes) {
+    std::vector<const float*> masks;
+    for (int64_t l = 1; call.dropout > 0 && l < call.layout.layers; ++l) {
+      auto mask = torch::empty(sizes, torch::kFloat32);
+      mask.bernoulli_(1 - call.dropout).div_(1 - call.dropout);
+      masks.push_back(mask.const_data_ptr<float>());
+      call.masks.push_back(std::move(mask));
+    }
+    return masks;
   }
 
   // The gradient by the logits takes their place.
@@ -344,6 +361,7 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
     check_indices(Y, "labels");
   }
   call->pass = passes_->take();
+  call->dropout = is_training() ? config_.dropout : 0;
   call->tokens = X.t().contiguous();
   call->labels = Y.defined() ? Y.t().contiguous() : Y;
   return unroll::run(call, tensors);

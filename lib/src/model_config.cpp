@@ -158,10 +158,6 @@ void check(const ModelConfig& config) {
     throw UsageError(
         fmt::format("dropout acts between layers, got dropout {} with 1 layer", config.dropout));
   }
-  if (config.dropout > 0 && config.model == ModelKind::kFused) {
-    throw UsageError(fmt::format("the fused model has no dropout, got {}; choose model concise",
-                                 config.dropout));
-  }
   if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
     throw UsageError(
         fmt::format("the mlp cell is a scratch model's, got model {}", to_string(config.model)));

@@ -18,9 +18,124 @@ struct Storage {
   ModelParameters parameters;
 };
 
-using EachCell = EachTarget;
+class EachCell : public EachTarget {
+ protected:
+  // A mask of a layer boundary in `size` places, as dropout of 0.4 makes them.
+  std::vector<float> mask(int64_t size) {
+    std::vector<float> result;
+    for (int64_t i = 0; i < size; ++i) {
+      result.push_back(draw(0, 4) < 2 ? 0.0F : 1 / 0.6F);
+    }
+    return result;
+  }
+
+  Storage random_model(CellKind cell, int64_t V, int64_t H) {
+    Storage s;
+    s.arrays.reserve(100);
+    const auto array = [&](int64_t size) {
+      s.arrays.push_back(values(size, 0.3F));
+      return s.arrays.back().data();
+    };
+    for (int64_t l = 0; l < kLayers; ++l) {
+      const int64_t inputs = l == 0 ? V : H;
+      auto& layer = s.parameters.layers.emplace_back();
+      for (int64_t g = 0; g < gate_count(cell); ++g) {
+        layer.gates.push_back({.W_x = {array(inputs * H), inputs, H, H, 1},
+                               .W_h = {array(H * H), H, H, H, 1},
+                               .b = array(H)});
+      }
+      layer.b_hh = array(H);
+    }
+    s.parameters.output = {.W_hq = {array(H * V), H, V, V, 1}, .b_q = array(V)};
+    return s;
+  }
+};
 
 TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    for (const bool masked : {false, true}) {
+      SCOPED_TRACE(::testing::Message()
+                   << "cell " << static_cast<int>(cell) << (masked ? " masked" : ""));
+      constexpr int64_t V = 5;
+      constexpr int64_t H = 18;
+      constexpr int64_t B = 3;
+      constexpr int64_t T = 4;
+      const auto make = [&](bool random) {
+        Storage s;
+        s.arrays.reserve(200);
+        const auto array = [&](int64_t size, float scale) {
+          s.arrays.push_back(random ? values(size, scale) : std::vector<float>(size));
+          return s.arrays.back().data();
+        };
+        for (int64_t l = 0; l < kLayers; ++l) {
+          const int64_t inputs = l == 0 ? V : H;
+          auto& layer = s.parameters.layers.emplace_back();
+          for (int64_t g = 0; g < gate_count(cell); ++g) {
+            layer.gates.push_back({.W_x = {array(inputs * H, 0.4F), inputs, H, H, 1},
+                                   .W_h = {array(H * H, 0.25F), H, H, H, 1},
+                                   .b = array(H, 0.3F)});
+          }
+          layer.b_hh = array(H, 0.3F);
+        }
+        s.parameters.output = {.W_hq = {array(H * V, 0.5F), H, V, V, 1}, .b_q = array(V, 0.3F)};
+        return s;
+      };
+      auto weights = make(true);
+      auto gradients = make(false);
+      std::vector<int64_t> tokens;
+      std::vector<int64_t> labels;
+      for (int64_t r = 0; r < T * B; ++r) {
+        tokens.push_back(draw(0, V - 1));
+        labels.push_back(draw(0, V - 1));
+      }
+      const auto between = mask(T * B * H);
+      const std::vector<const float*> masks(masked ? kLayers - 1 : 0, between.data());
+      LanguageModelPass pass(cell, kLayers, H);
+      const auto loss = [&](bool with_backward) {
+        pass.forward(tokens.data(), T, B, weights.parameters, {}, with_backward, masks);
+        return pass.mean_cross_entropy(labels.data());
+      };
+      loss(true);
+      pass.backward(gradients.parameters, {});
+      int slopes = 0;
+
+      constexpr float kStep = 1e-2F;
+      for (std::size_t a = 0; a < weights.arrays.size(); ++a) {
+        // Along random directions, so that no part of a gradient can be missing.
+        for (int n = 0; n < 3; ++n) {
+          const auto direction = values(static_cast<int64_t>(weights.arrays[a].size()));
+          double length = 0;
+          double slope = 0;
+          for (std::size_t i = 0; i < direction.size(); ++i) {
+            length += static_cast<double>(direction[i]) * direction[i];
+            slope += static_cast<double>(direction[i]) * gradients.arrays[a][i];
+          }
+          length = std::sqrt(length);
+          const auto original = weights.arrays[a];
+          const auto loss_at = [&](double by) {
+            for (std::size_t i = 0; i < direction.size(); ++i) {
+              weights.arrays[a][i] = original[i] + static_cast<float>(by / length) * direction[i];
+            }
+            return loss(false);
+          };
+          const double difference = (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep);
+          std::copy(original.begin(), original.end(), weights.arrays[a].begin());
+          EXPECT_NEAR(difference, slope / length, 1e-4) << "array " << a;
+          if (slope != 0) {
+            ++slopes;
+          }
+        }
+      }
+      // All arrays count but b_hh, which only the GRU with the reset after the product has.
+      const auto counting = static_cast<int>(weights.arrays.size()) -
+                            (cell == CellKind::kGruAfter ? 0 : static_cast<int>(kLayers));
+      EXPECT_EQ(slopes, 3 * counting);
+    }
+  }
+}
+
+TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
   for (const auto cell :
        {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
     SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell));
@@ -28,74 +143,46 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
     constexpr int64_t H = 18;
     constexpr int64_t B = 3;
     constexpr int64_t T = 4;
-    const auto make = [&](bool random) {
-      Storage s;
-      s.arrays.reserve(200);
-      const auto array = [&](int64_t size, float scale) {
-        s.arrays.push_back(random ? values(size, scale) : std::vector<float>(size));
-        return s.arrays.back().data();
-      };
-      for (int64_t l = 0; l < kLayers; ++l) {
-        const int64_t inputs = l == 0 ? V : H;
-        auto& layer = s.parameters.layers.emplace_back();
-        for (int64_t g = 0; g < gate_count(cell); ++g) {
-          layer.gates.push_back({.W_x = {array(inputs * H, 0.4F), inputs, H, H, 1},
-                                 .W_h = {array(H * H, 0.25F), H, H, H, 1},
-                                 .b = array(H, 0.3F)});
-        }
-        layer.b_hh = array(H, 0.3F);
-      }
-      s.parameters.output = {.W_hq = {array(H * V, 0.5F), H, V, V, 1}, .b_q = array(V, 0.3F)};
-      return s;
-    };
-    auto weights = make(true);
-    auto gradients = make(false);
+    const auto model = random_model(cell, V, H);
+    const auto between = mask(T * B * H);
     std::vector<int64_t> tokens;
-    std::vector<int64_t> labels;
     for (int64_t r = 0; r < T * B; ++r) {
       tokens.push_back(draw(0, V - 1));
-      labels.push_back(draw(0, V - 1));
     }
     LanguageModelPass pass(cell, kLayers, H);
-    const auto loss = [&](bool with_backward) {
-      pass.forward(tokens.data(), T, B, weights.parameters, {}, with_backward);
-      return pass.mean_cross_entropy(labels.data());
-    };
-    loss(true);
-    pass.backward(gradients.parameters, {});
-    int slopes = 0;
+    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false,
+                 std::vector{between.data()});
+    std::vector<float> states(kLayers * B * H);
+    std::vector<float> cell_states(states.size());
+    pass.copy_state({.h = states.data(), .c = cell_states.data()});
 
-    constexpr float kStep = 1e-2F;
-    for (std::size_t a = 0; a < weights.arrays.size(); ++a) {
-      // Along random directions, so that no part of a gradient can be missing.
-      for (int n = 0; n < 3; ++n) {
-        const auto direction = values(static_cast<int64_t>(weights.arrays[a].size()));
-        double length = 0;
-        double slope = 0;
-        for (std::size_t i = 0; i < direction.size(); ++i) {
-          length += static_cast<double>(direction[i]) * direction[i];
-          slope += static_cast<double>(direction[i]) * gradients.arrays[a][i];
-        }
-        length = std::sqrt(length);
-        const auto original = weights.arrays[a];
-        const auto loss_at = [&](double by) {
-          for (std::size_t i = 0; i < direction.size(); ++i) {
-            weights.arrays[a][i] = original[i] + static_cast<float>(by / length) * direction[i];
-          }
-          return loss(false);
-        };
-        const double difference = (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep);
-        std::copy(original.begin(), original.end(), weights.arrays[a].begin());
-        EXPECT_NEAR(difference, slope / length, 1e-4) << "array " << a;
-        if (slope != 0) {
-          ++slopes;
-        }
+    // The lower layer alone, step by step, and the upper one over what the mask leaves of it.
+    const ModelParameters lower{.layers = {model.parameters.layers[0]},
+                                .output = model.parameters.output};
+    const ModelParameters upper{.layers = {model.parameters.layers[1]},
+                                .output = model.parameters.output};
+    std::vector<float> h(B * H);
+    std::vector<float> c(B * H);
+    std::vector<float> x;
+    for (int64_t t = 0; t < T; ++t) {
+      LanguageModelPass step(cell, 1, H);
+      const StatePointers state{.h = h.data(), .c = c.data()};
+      step.forward(tokens.data() + t * B, 1, B, lower, state, /*with_backward=*/false);
+      step.copy_state(state);
+      for (const float value : h) {
+        x.push_back(value * between[x.size()]);
       }
     }
-    // All arrays count but b_hh, which only the GRU with the reset after the product has.
-    const auto counting = static_cast<int>(weights.arrays.size()) -
-                          (cell == CellKind::kGruAfter ? 0 : static_cast<int>(kLayers));
-    EXPECT_EQ(slopes, 3 * counting);
+    LanguageModelPass above(cell, 1, H);
+    above.forward(x.data(), H, T, B, upper, {}, /*with_backward=*/false);
+    for (std::size_t i = 0; i < h.size(); ++i) {
+      EXPECT_NEAR(states[i], h[i], 1e-6);
+    }
+    for (int64_t r = 0; r < T * B; ++r) {
+      for (int64_t v = 0; v < V; ++v) {
+        EXPECT_NEAR(*pass.logits().at(r, v), *above.logits().at(r, v), 1e-5);
+      }
+    }
   }
 }
 
@@ -106,31 +193,14 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
     constexpr int64_t H = 33;
     constexpr int64_t B = 2;
     constexpr int64_t T = 3;
-    ModelParameters parameters;
-    std::vector<std::vector<float>> arrays;
-    arrays.reserve(100);
-    const auto array = [&](int64_t size) {
-      arrays.push_back(values(size, 0.3F));
-      return arrays.back().data();
-    };
-    for (int64_t l = 0; l < kLayers; ++l) {
-      const int64_t inputs = l == 0 ? V : H;
-      auto& layer = parameters.layers.emplace_back();
-      for (int64_t g = 0; g < gate_count(cell); ++g) {
-        layer.gates.push_back({.W_x = {array(inputs * H), inputs, H, H, 1},
-                               .W_h = {array(H * H), H, H, H, 1},
-                               .b = array(H)});
-      }
-      layer.b_hh = array(H);
-    }
-    parameters.output = {.W_hq = {array(H * V), H, V, V, 1}, .b_q = array(V)};
+    const auto model = random_model(cell, V, H);
     std::vector<int64_t> tokens;
     for (int64_t r = 0; r < T * B; ++r) {
       tokens.push_back(draw(0, V - 1));
     }
     LanguageModelPass pass(cell, kLayers, H);
-    pass.forward(tokens.data(), T, B, parameters, {}, /*with_backward=*/false);
-    Decoder decoder(cell, B, parameters);
+    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false);
+    Decoder decoder(cell, B, model.parameters);
     for (int64_t t = 0; t < T; ++t) {
       const auto& logits = decoder.step({tokens.data() + t * B, static_cast<std::size_t>(B)});
       for (int64_t b = 0; b < B; ++b) {
@@ -144,7 +214,7 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
 
 UNROLL_EACH_TARGET(EachCell);
 
-using EachCellInTiles = EachTarget;
+using EachCellInTiles = EachCell;
 
 // |a - b| / |b|
 double distance(const std::vector<float>& a, const std::vector<float>& b) {
@@ -160,14 +230,17 @@ double distance(const std::vector<float>& a, const std::vector<float>& b) {
 TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
   struct Shape {
     int64_t B, T, V, H, L;
+    bool masked = false;
   };
   for (const auto& shape : {Shape{3, 4, 5, 18, 2}, Shape{33, 2, 140, 40, 1}, Shape{1, 1, 1, 1, 1},
-                            Shape{20, 3, 28, 70, 3}, Shape{20, 20, 28, 130, 1}}) {
+                            Shape{20, 3, 28, 70, 3}, Shape{20, 20, 28, 130, 1},
+                            Shape{3, 4, 5, 18, 2, true}, Shape{20, 3, 28, 70, 3, true}}) {
     for (const auto cell :
          {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
-      const auto [B, T, V, H, L] = shape;
-      SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell) << " B " << B << " T "
-                                        << T << " V " << V << " H " << H << " L " << L);
+      const auto [B, T, V, H, L, masked] = shape;
+      SCOPED_TRACE(::testing::Message()
+                   << "cell " << static_cast<int>(cell) << " B " << B << " T " << T << " V " << V
+                   << " H " << H << " L " << L << (masked ? " masked" : ""));
       const auto make = [&](bool random) {
         Storage s;
         s.arrays.reserve(200);
@@ -200,6 +273,12 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       auto cell_state = values(L * B * H, 0.5F);
       auto by_state = values(L * B * H, 0.02F);
       auto by_cell_state = values(L * B * H, 0.02F);
+      std::vector<std::vector<float>> between;
+      std::vector<const float*> masks;
+      for (int64_t l = 1; masked && l < L; ++l) {
+        between.push_back(mask(T * B * H));
+        masks.push_back(between.back().data());
+      }
       const StatePointers before{.h = state.data(), .c = cell_state.data()};
       const StatePointers upstream{.h = by_state.data(), .c = by_cell_state.data()};
       struct Result {
@@ -223,7 +302,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
         pass.forward(others.data(), T, more, weights.parameters, {}, true);
         pass.mean_cross_entropy(others.data());
         pass.backward(unused.parameters, {});
-        pass.forward(tokens.data(), T, B, weights.parameters, before, true);
+        pass.forward(tokens.data(), T, B, weights.parameters, before, true, masks);
         pass.copy_state({.h = r.h.data(), .c = r.c.data()});
         r.loss = pass.mean_cross_entropy(labels.data());
         pass.backward(r.gradients.parameters, upstream);

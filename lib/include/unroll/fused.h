@@ -19,8 +19,9 @@ namespace unroll {
 ///
 /// It computes on a CPU from float32 weights, in the precision of its description; any other model
 /// computes as it always did. Decoders are float32 in any case. The same weights give the same
-/// results whatever the number of threads. The graph can be differentiated once,
-/// without create_graph. One thread may use a model at a time.
+/// results whatever the number of threads. Dropout takes the draws that the model's own would take
+/// from LibTorch's generator, and drops the same. The graph can be differentiated once, without
+/// create_graph. One thread may use a model at a time.
 class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)

@@ -1,5 +1,6 @@
 #include "kernels/cpu/language_model.h"
 
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/rows.h"
 
 namespace unroll::cpu {
@@ -13,18 +14,20 @@ constexpr int64_t kFewTokens = 2 * kPanel;
 }  // namespace
 
 LanguageModelPass::LanguageModelPass(CellKind cell, int64_t layers, int64_t hidden, int parts)
-    : hidden_(hidden), output_(parts) {
+    : hidden_(hidden), parts_(parts), output_(parts) {
   for (int64_t l = 0; l < layers; ++l) {
     layers_.push_back(std::make_unique<Recurrence>(cell, hidden, parts));
   }
+  masked_.resize(layers_.size() - 1);
 }
 
 void LanguageModelPass::forward(const int64_t* tokens, int64_t steps, int64_t batch_size,
                                 const ModelParameters& parameters, const StatePointers& state,
-                                bool with_backward) {
+                                bool with_backward, Masks masks) {
   steps_ = steps;
   batch_size_ = batch_size;
   from_tokens_ = true;
+  masks_.assign(masks.begin(), masks.end());
   slot_of_token_.assign(static_cast<std::size_t>(parameters.output.W_hq.columns), -1);
   tokens_.tokens.clear();
   tokens_.slot.resize(static_cast<std::size_t>(steps * batch_size));
@@ -45,9 +48,36 @@ void LanguageModelPass::forward(const float* x, int64_t inputs, int64_t steps, i
   steps_ = steps;
   batch_size_ = batch_size;
   from_tokens_ = false;
+  masks_.clear();
   x_.resize(steps, batch_size, inputs, kStatePanel, {});
   copy_rows_in(x, steps * batch_size, inputs, x_.values());
   run_layers(parameters, state, with_backward);
+}
+
+template <typename Work>
+void LanguageModelPass::for_steps(const Work& work) const {
+  parallel_for(0, steps_, grain(kCopying * batch_size_ * hidden_),
+               [&](int64_t first, int64_t last) {
+                 for (int64_t t = first; t < last; ++t) {
+                   work(t);
+                 }
+               });
+}
+
+const Activations& LanguageModelPass::mask_states(std::size_t l) {
+  auto& masked = masked_[l];
+  masked.resize(steps_, batch_size_, hidden_, kStatePanel,
+                {.values = parts_ == 0, .parts = parts_});
+  for_steps([&](int64_t t) {
+    scale_step(layers_[l]->h(), t + 1, masks_[l] + t * batch_size_ * hidden_, t, masked);
+  });
+  return masked;
+}
+
+void LanguageModelPass::mask_gradient(std::size_t l, Panels& gradient) const {
+  for_steps([&](int64_t t) {
+    scale_rows(masks_[l] + t * batch_size_ * hidden_, t * batch_size_, batch_size_, gradient);
+  });
 }
 
 void LanguageModelPass::run_layers(const ModelParameters& parameters, const StatePointers& state,
@@ -62,7 +92,9 @@ void LanguageModelPass::run_layers(const ModelParameters& parameters, const Stat
     layer.begin(steps_, batch_size_, with_backward);
     layer.set_state(state.h == nullptr ? nullptr : state.h + offset,
                     state.c == nullptr ? nullptr : state.c + offset);
-    if (l > 0) {
+    if (l > 0 && !masks_.empty()) {
+      layer.set_input(mask_states(l - 1), 0);
+    } else if (l > 0) {
       layer.set_input(layers_[l - 1]->h(), 1);
     } else if (from_tokens_) {
       layer.set_input(tokens_, own);
@@ -106,7 +138,13 @@ void LanguageModelPass::backward(const ModelParameters& gradients,
     layers_[l]->summed_gradients(gradients.layers[l]);
     above = layers_[l]->input_terms(gradients.layers[l]);
     if (l > 0) {
-      layers_[l]->input_gradient(layers_[l - 1]->outside_gradient());
+      auto& by_states = layers_[l - 1]->outside_gradient();
+      layers_[l]->input_gradient(by_states);
+      if (!masks_.empty()) {
+        mask_gradient(l - 1, by_states);
+        weight_gradients(masked_[l - 1], above);
+        above.clear();
+      }
     }
   }
   if (!from_tokens_) {

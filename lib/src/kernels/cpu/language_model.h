@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/cpu/output_layer.h"
@@ -21,6 +22,11 @@ struct StatePointers {
   float* c = nullptr;
 };
 
+/// What stands between the layers: layer l + 1 reads layer l's states times masks[l], element by
+/// element. Row-major (T*B, H), one for each layer but the last, which must stay until the backward
+/// pass; or none.
+using Masks = std::span<const float* const>;
+
 /// One batch's way through a recurrent language model, forward and back: layers, output layer,
 /// loss.
 ///
@@ -35,8 +41,9 @@ class LanguageModelPass {
 
   /// tokens[t*B + b] in [0,V). Afterwards logits() (T*B, V).
   void forward(const int64_t* tokens, int64_t steps, int64_t batch_size,
-               const ModelParameters& parameters, const StatePointers& state, bool with_backward);
-  /// Likewise for a matrix x (T*B, inputs), row-major; in float32 only.
+               const ModelParameters& parameters, const StatePointers& state, bool with_backward,
+               Masks masks = {});
+  /// Likewise for a matrix x (T*B, inputs), row-major; in float32 only, without masks.
   void forward(const float* x, int64_t inputs, int64_t steps, int64_t batch_size,
                const ModelParameters& parameters, const StatePointers& state, bool with_backward);
 
@@ -61,8 +68,16 @@ class LanguageModelPass {
  private:
   void run_layers(const ModelParameters& parameters, const StatePointers& state,
                   bool with_backward);
+  // The states of layer l through its mask.
+  const Activations& mask_states(std::size_t l);
+  // The gradient by what mask_states gave becomes that by the states.
+  void mask_gradient(std::size_t l, Panels& gradient) const;
+  // Calls work(t) for each step, on all threads: something for each of its states of one layer.
+  template <typename Work>
+  void for_steps(const Work& work) const;
 
   int64_t hidden_;
+  int parts_;
   int64_t steps_ = 0;
   int64_t batch_size_ = 0;
   bool from_tokens_ = true;
@@ -70,6 +85,8 @@ class LanguageModelPass {
   std::vector<int32_t> slot_of_token_;
   Activations x_;
   std::vector<std::unique_ptr<Recurrence>> layers_;
+  std::vector<const float*> masks_;
+  std::vector<Activations> masked_;  // T steps each, where there are masks
   OutputLayer output_;
 };
 

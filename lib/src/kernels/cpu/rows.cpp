@@ -170,6 +170,54 @@ void copy_step_out(const Activations& from, int64_t t, float* to) {
   }
 }
 
+template <typename From, typename To>
+void scale_step_of(const Activations& from, int64_t from_t, const float* factors, int64_t to_t,
+                   Activations& to) {
+  const int64_t columns = to.columns();
+  for (int64_t b = 0; b < to.batch_size(); ++b) {
+    for_each_block_of(factors + b * columns, columns, [&](int64_t c, const float* block) HWY_ATTR {
+      const From source(from, from_t, c);
+      const To result(to, to_t, c);
+      for (int64_t k = 0; k < kBlock; k += kLanes) {
+        result.store(b, k, hn::Mul(source.load(b, k), hn::LoadU(kTag, block + k)));
+      }
+    });
+  }
+}
+
+template <int kParts>
+void scale_step_in_tiles(const Activations& from, int64_t from_t, const float* factors,
+                         int64_t to_t, Activations& to) {
+  // Values, where they are kept beside the tiles, have not been rounded yet.
+  const bool values = !from.values().empty();
+  (values ? scale_step_of<ValuesView, LeftView<kParts>>
+          : scale_step_of<LeftView<kParts>, LeftView<kParts>>)(from, from_t, factors, to_t, to);
+}
+
+void scale_step(const Activations& from, int64_t from_t, const float* factors, int64_t to_t,
+                Activations& to) {
+  switch (to.left().parts()) {
+    case 1:
+      return scale_step_in_tiles<1>(from, from_t, factors, to_t, to);
+    case 2:
+      return scale_step_in_tiles<2>(from, from_t, factors, to_t, to);
+    default:
+      return scale_step_of<ValuesView, ValuesView>(from, from_t, factors, to_t, to);
+  }
+}
+
+void scale_rows(const float* factors, int64_t first_row, int64_t rows, Panels& values) {
+  const int64_t columns = values.columns();
+  for (int64_t r = 0; r < rows; ++r) {
+    for_each_block_of(factors + r * columns, columns, [&](int64_t c, const float* block) HWY_ATTR {
+      float* const to = values.at(first_row + r, c);
+      for (int64_t k = 0; k < kBlock; k += kLanes) {
+        hn::Store(hn::Mul(hn::Load(kTag, to + k), hn::LoadU(kTag, block + k)), kTag, to + k);
+      }
+    });
+  }
+}
+
 template <int kParts>
 void values_to_tiles_of(int64_t begin, int64_t end, Activations& matrix) {
   for (int64_t column = 0; column < matrix.columns(); column += kBlock) {
@@ -199,6 +247,8 @@ namespace unroll::cpu {
 HWY_EXPORT(sum_rows);
 HWY_EXPORT(copy_step_in);
 HWY_EXPORT(copy_step_out);
+HWY_EXPORT(scale_step);
+HWY_EXPORT(scale_rows);
 HWY_EXPORT(values_to_tiles);
 
 void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
@@ -211,6 +261,15 @@ void copy_step_in(const float* from, int64_t t, Activations& to) {
 
 void copy_step_out(const Activations& from, int64_t t, float* to) {
   HWY_DYNAMIC_DISPATCH(copy_step_out)(from, t, to);
+}
+
+void scale_step(const Activations& from, int64_t from_t, const float* factors, int64_t to_t,
+                Activations& to) {
+  HWY_DYNAMIC_DISPATCH(scale_step)(from, from_t, factors, to_t, to);
+}
+
+void scale_rows(const float* factors, int64_t first_row, int64_t rows, Panels& values) {
+  HWY_DYNAMIC_DISPATCH(scale_rows)(factors, first_row, rows, values);
 }
 
 void values_to_tiles(int64_t begin, int64_t end, Activations& matrix) {

@@ -31,6 +31,15 @@ void copy_step_in(const float* from, int64_t t, Activations& to);
 /// The row-major `to` (B, N) = step t.
 void copy_step_out(const Activations& from, int64_t t, float* to);
 
+/// Step to_t of `to` = step from_t of `from` times the row-major `factors` (B, N), element by
+/// element, in each form that `to` has: values, or tiles on the left.
+void scale_step(const Activations& from, int64_t from_t, const float* factors, int64_t to_t,
+                Activations& to);
+
+/// Row first_row + r of `values` *= row r of the row-major `factors` (rows, columns), element by
+/// element.
+void scale_rows(const float* factors, int64_t first_row, int64_t rows, Panels& values);
+
 /// The steps [begin, end) become their tiles, on both sides.
 void values_to_tiles(int64_t begin, int64_t end, Activations& matrix);
 
