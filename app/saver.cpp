@@ -53,9 +53,9 @@ void Saver::set_last(std::string path, const Checkpoint& checkpoint) {
 }
 
 std::string Saver::last() const {
-  return last_
-             ? fmt::format("the last checkpoint is {}, after {} epochs", last_->path, last_->epochs)
-             : fmt::format("{} has not been written", path());
+  return last_ ? fmt::format("the last checkpoint is {}, after {} epoch{}", last_->path,
+                             last_->epochs, last_->epochs == 1 ? "" : "s")
+               : fmt::format("{} has not been written", path());
 }
 
 }  // namespace unroll::app
