@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -172,6 +173,19 @@ TEST(CorpusIndex, IsTriedBeforeTheTextIsRead) {
   EXPECT_THAT(thrown<Error>([&] { read_kept_corpus({folder / "missing.txt"}, folder / "index"); }),
               HasSubstr("missing.txt"));
   EXPECT_EQ(folder.size(), 0);
+}
+
+TEST(CorpusIndex, IsTakenWhereNothingCanBeWritten) {
+  const TempFolder folder;
+  const std::vector paths{folder.write("text.txt", "the time machine")};
+  const auto index = folder / "index";
+  const auto corpus = read_kept_corpus(paths, index);
+  // What a writer would put beside it is in the way: so even root cannot write there.
+  std::filesystem::create_directory(fmt::format("{}.{}.tmp", index.string(), getpid()));
+  expect_equal(read_kept_corpus(paths, index), corpus);
+  folder.write("text.txt", "the time machines");
+  thrown<Error>([&] { read_kept_corpus(paths, index); });
+  expect_equal(*load_corpus_index(index, {}), corpus);
 }
 
 }  // namespace

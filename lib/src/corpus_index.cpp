@@ -204,7 +204,6 @@ std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options,
                         const ReadCallback& on_read) {
-  check_writable(index);
   if (std::filesystem::exists(index)) {
     auto kept = load_corpus_index(index, options);
     if (kept && std::all_of(paths.begin(), paths.end(), can_be_read_again) &&
@@ -212,6 +211,7 @@ Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
       return *std::move(kept);
     }
   }
+  check_writable(index);
   auto corpus = read_corpus(paths, options, on_read);
   save_corpus_index(index, corpus, options);
   return corpus;
