@@ -29,6 +29,11 @@ def read_to_the_end(terminal: int) -> str:
     return shown.decode()
 
 
+def has_own_allocator() -> bool:
+    """Whether it was built for a sanitizer, whose allocator has its own say on a lack of memory."""
+    return b"__asan_init" in UNROLL.read_bytes()
+
+
 class CommandTest(unittest.TestCase):
     """Each test has a folder of its own."""
 
