@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -11,10 +12,10 @@
 #include <vector>
 
 #include "options_json.h"
+#include "token_cutter.h"
 #include "train_record.h"
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
-#include "utf8.h"
 
 namespace unroll {
 namespace {
@@ -24,6 +25,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kFormat = "unroll";
 constexpr std::string_view kVersion = "1";
 constexpr std::string_view kModelPrefix = "model.";
+constexpr int kMostLevels = 8;  // of a config's JSON, which has four
 
 // A byte need not be a character: bytes are stored as integers, all other tokens as strings.
 Json tokens_to_json(const Vocab& vocab) {
@@ -46,20 +48,19 @@ void check_token(const std::string& token, TokenKind kind) {
   if (token.empty()) {
     throw Error("a token must not be empty");
   }
-  if (kind == TokenKind::kChar && count_code_points(token) != 1) {
+  if (!is_token(token, kind)) {
     throw Error(fmt::format("a token by char must be one code point, got '{}'", token));
   }
 }
 
-std::vector<std::string> tokens_from_json(const Json& tokens, TokenKind kind) {
+std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKind kind) {
   std::vector<std::string> result;
   for (const auto& token : tokens) {
     if (token.is_number() && kind == TokenKind::kByte) {
-      const auto byte = token.get<int64_t>();
-      if (byte < 0 || byte > 255) {
-        throw Error(fmt::format("a byte must be in [0, 255], got {}", byte));
+      if (!token.is_number_unsigned() || token.get<uint64_t>() > 255) {
+        throw Error(fmt::format("a byte must be in [0, 255], got {}", token.dump()));
       }
-      result.emplace_back(1, static_cast<char>(byte));
+      result.emplace_back(1, static_cast<char>(token.get<uint64_t>()));
     } else {
       result.push_back(token.get<std::string>());
       if (result.size() > 1) {  // the first is <unk>
@@ -68,6 +69,18 @@ std::vector<std::string> tokens_from_json(const Json& tokens, TokenKind kind) {
     }
   }
   return result;
+}
+
+// What walks through JSON calls itself for each level, so that a file could have it use up the
+// stack: text of more levels than a checkpoint has is refused as it is read.
+nlohmann::json parse_config(const std::string& text) {
+  return nlohmann::json::parse(
+      text, [](int level, nlohmann::json::parse_event_t /*event*/, nlohmann::json& /*value*/) {
+        if (level > kMostLevels) {
+          throw Error(fmt::format("its config has more than {} levels", kMostLevels));
+        }
+        return true;
+      });
 }
 
 // A key of options_json.h as the command line writes it.
@@ -156,17 +169,14 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
 
   Checkpoint checkpoint;
   try {
-    const auto config = Json::parse(metadata("config"));
+    const auto config = parse_config(metadata("config"));
     const auto text = [&](const char* key) { return config.at(key).get<std::string>(); };
     checkpoint.config = model_config_from(config);
     checkpoint.text = {.normalize = parse_normalize(text("normalize")),
                        .tokens = parse_token_kind(text("tokens"))};
     checkpoint.vocab = Vocab::from_tokens(
         tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
-    checkpoint.epochs = config.at("epochs").get<int64_t>();
-    if (checkpoint.epochs < 0) {
-      throw Error(fmt::format("epochs must be >= 0, got {}", checkpoint.epochs));
-    }
+    checkpoint.epochs = integer_at(config, "epochs", 0, std::numeric_limits<int64_t>::max());
     checkpoint.perplexity = config.at("perplexity").get<double>();
     if (config.contains("training")) {
       checkpoint.training = train_record_from(config.at("training"), content.tensors);
@@ -179,6 +189,9 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   int64_t found = 0;
   for (auto& [name, tensor] : content.tensors) {
     if (std::string_view(name).starts_with(kModelPrefix)) {
+      if (!tensor.is_floating_point()) {
+        fail(fmt::format("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
+      }
       found += tensor.numel();
       checkpoint.weights.push_back({name.substr(kModelPrefix.size()), std::move(tensor)});
     }
@@ -225,27 +238,28 @@ std::map<std::string, std::vector<std::string>> option_values(const Checkpoint& 
     return values;
   }
   const auto& record = *checkpoint.training;
-  Json all{{"text", record.texts}, {"valid", record.valid_text}};
-  if (record.valid_share > 0) {
-    all["valid"] = record.valid_share;
-  }
-  all["precision"] = to_string(record.precision);
-  for (const auto& options :
-       {to_json(checkpoint.config), to_json(record.corpus), to_json(record.data),
-        to_json(record.options), Json(record.settings)}) {
-    all.update(options);
-  }
-  for (const auto& [key, value] : all.items()) {
+  const auto add = [&](const std::string& key, const Json& value) {
     auto& texts = values[flag_of(key)];
+    texts.clear();
     if (value.is_array()) {
       std::transform(value.begin(), value.end(), std::back_inserter(texts), value_of);
     } else if (!is_empty(value)) {
       texts.push_back(value_of(value));
     }
-    if (texts.empty()) {
-      values.erase(flag_of(key));
+  };
+  add("text", record.texts);
+  add("valid", record.valid_share > 0 ? Json(record.valid_share) : Json(record.valid_text));
+  add("precision", to_string(record.precision));
+  for (const auto& options : {to_json(checkpoint.config), to_json(record.corpus),
+                              to_json(record.data), to_json(record.options)}) {
+    for (const auto& [key, value] : options.items()) {
+      add(key, value);
     }
   }
+  for (const auto& [key, value] : record.settings) {
+    add(key, value);
+  }
+  std::erase_if(values, [](const auto& option) { return option.second.empty(); });
   return values;
 }
 

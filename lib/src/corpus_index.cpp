@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "token_cutter.h"
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
 
@@ -104,13 +105,15 @@ class IndexFile {
     corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
     corpus.unknown = number("unknown");
     corpus.characters = number("characters");
-    corpus.vocab = options.vocab ? *options.vocab
-                                 : Vocab::from_counts(token_counts(), options.min_freq, {},
-                                                      options.text.tokens, options.vocab_size);
+    corpus.vocab = options.vocab
+                       ? *options.vocab
+                       : Vocab::from_counts(token_counts(options.text.tokens), options.min_freq, {},
+                                            options.text.tokens, options.vocab_size);
     corpus.indices = tensor("indices", corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
     if (hash_of(content_) != text(kContentHash)) {
       fail("its content is not what was written");
     }
+    check_indices(corpus);
     return corpus;
   }
 
@@ -144,7 +147,19 @@ class IndexFile {
     fail(fmt::format("it has no row '{}' of {}", name, torch::toString(dtype)));
   }
 
-  Vocab::TokenCounts token_counts() const {
+  // The hash keeps out accidents, but whoever wrote the file could take it, too.
+  void check_indices(const Corpus& corpus) const {
+    if (corpus.size() == 0) {
+      fail("it has no indices");
+    }
+    const auto [least, most] = torch::aminmax(corpus.indices);
+    if (least.item<int64_t>() < 0 || most.item<int64_t>() >= corpus.vocab.size()) {
+      fail(fmt::format("its indices are from {} to {}, but there are {} tokens",
+                       least.item<int64_t>(), most.item<int64_t>(), corpus.vocab.size()));
+    }
+  }
+
+  Vocab::TokenCounts token_counts(TokenKind kind) const {
     const auto ends = tensor("token_ends", torch::kInt64);
     const auto numbers = tensor("token_counts", torch::kInt64);
     const auto bytes = tensor("tokens", torch::kUInt8);
@@ -158,8 +173,11 @@ class IndexFile {
       if (end < begin || end > bytes.size(0)) {
         fail("its tokens end outside");
       }
-      counts.emplace_back(bytes_of(bytes).substr(begin, end - begin),
-                          numbers.data_ptr<int64_t>()[i]);
+      const auto token = bytes_of(bytes).substr(begin, end - begin);
+      if (!is_token(token, kind)) {
+        fail(fmt::format("its token {} is none by {}", i, to_string(kind)));
+      }
+      counts.emplace_back(token, numbers.data_ptr<int64_t>()[i]);
       begin = end;
     }
     return counts;

@@ -15,25 +15,34 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A value as T. A number with a fraction is no integer, whatever the JSON library makes of it.
+// Whether a number has no fraction and fits into T, whatever the JSON library would make of it.
 template <typename T>
-T value_of(const Json& json, const char* key) {
-  if (std::is_integral_v<T> && !json.is_number_integer()) {
-    throw Error(fmt::format("{} must be an integer, got {}", key, json.dump()));
+bool is_integer(const nlohmann::json& value) {
+  return value.is_number_unsigned()
+             ? std::in_range<T>(value.get<uint64_t>())
+             : value.is_number_integer() && std::in_range<T>(value.get<int64_t>());
+}
+
+template <typename T>
+T value_of(const nlohmann::json& value, const char* key) {
+  if constexpr (std::is_integral_v<T>) {
+    if (!is_integer<T>(value)) {
+      throw Error(fmt::format("{} must be an integer, got {}", key, value.dump()));
+    }
   }
-  return json.get<T>();
+  return value.get<T>();
 }
 
 // Sets a value where the object has its key.
 template <typename T>
-void read(const Json& json, const char* key, T& value) {
+void read(const nlohmann::json& json, const char* key, T& value) {
   if (const auto found = json.find(key); found != json.end()) {
     value = value_of<T>(*found, key);
   }
 }
 
 template <typename T>
-void read(const Json& json, const char* key, std::optional<T>& value) {
+void read(const nlohmann::json& json, const char* key, std::optional<T>& value) {
   if (const auto found = json.find(key); found != json.end()) {
     value = value_of<T>(*found, key);
   }
@@ -41,7 +50,7 @@ void read(const Json& json, const char* key, std::optional<T>& value) {
 
 // The same for a name and the function that parses it.
 template <typename T, typename Parse>
-void read(const Json& json, const char* key, T& value, Parse parse) {
+void read(const nlohmann::json& json, const char* key, T& value, Parse parse) {
   if (const auto found = json.find(key); found != json.end()) {
     value = parse(std::string_view(found->template get_ref<const std::string&>()));
   }
@@ -63,7 +72,7 @@ Json to_json(const ModelConfig& config) {
   return json;
 }
 
-ModelConfig model_config_from(const Json& json) {
+ModelConfig model_config_from(const nlohmann::json& json) {
   ModelConfig config;
   config.model = parse_model_kind(json.at("model").get<std::string>());
   config.cell = parse_cell(json.at("cell").get<std::string>());
@@ -84,7 +93,7 @@ Json to_json(const CorpusOptions& options) {
           {"vocab_size", options.vocab_size}};
 }
 
-CorpusOptions corpus_options_from(const Json& json) {
+CorpusOptions corpus_options_from(const nlohmann::json& json) {
   CorpusOptions options;
   read(json, "tokens", options.text.tokens, parse_token_kind);
   read(json, "normalize", options.text.normalize, parse_normalize);
@@ -107,7 +116,7 @@ Json to_json(const DataOptions& options) {
   return json;
 }
 
-DataOptions data_options_from(const Json& json) {
+DataOptions data_options_from(const nlohmann::json& json) {
   DataOptions options;
   read(json, "batch_size", options.batch_size);
   read(json, "num_steps", options.num_steps);
@@ -141,7 +150,7 @@ Json to_json(const TrainOptions& options) {
   return json;
 }
 
-TrainOptions train_options_from(const Json& json) {
+TrainOptions train_options_from(const nlohmann::json& json) {
   TrainOptions options;
   read(json, "epochs", options.epochs);
   read(json, "lr", options.lr);
@@ -162,6 +171,15 @@ TrainOptions train_options_from(const Json& json) {
   read(json, "prompt", options.prompts);
   check(options);
   return options;
+}
+
+int64_t integer_at(const nlohmann::json& json, const char* key, int64_t least, int64_t most) {
+  const auto& value = json.at(key);
+  if (!is_integer<int64_t>(value) || value.get<int64_t>() < least || value.get<int64_t>() > most) {
+    throw Error(
+        fmt::format("{} must be an integer from {} to {}, got {}", key, least, most, value.dump()));
+  }
+  return value.get<int64_t>();
 }
 
 }  // namespace unroll

@@ -10,6 +10,24 @@
 
 namespace unroll {
 
+/// Whether a text can be one token of this kind.
+inline bool is_token(std::string_view text, TokenKind kind) {
+  if (kind == TokenKind::kByte) {
+    return text.size() == 1;
+  }
+  const bool is_empty = text.empty();
+  bool is_longer = false;
+  while (!text.empty()) {
+    const auto unit = first_unit(text);
+    if (unit.state != Utf8Unit::State::kWhole) {
+      return false;
+    }
+    text.remove_prefix(unit.size);
+    is_longer = is_longer || !text.empty();
+  }
+  return !is_empty && !(is_longer && kind == TokenKind::kChar);
+}
+
 /// Cuts normalised text into tokens as it streams by, no code point cut between two pieces.
 class TokenCutter {
  public:

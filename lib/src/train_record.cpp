@@ -5,10 +5,12 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "options_json.h"
 #include "unroll/error.h"
@@ -44,6 +46,7 @@ std::vector<EpochStats> history_from(const torch::Tensor& table) {
     throw Error(fmt::format("its history is not a table of {} columns", kStatsColumns));
   }
   std::vector<EpochStats> history;
+  history.reserve(static_cast<std::size_t>(table.size(0)));
   const auto* row = table.const_data_ptr<double>();
   for (int64_t e = 0; e < table.size(0); ++e, row += kStatsColumns) {
     auto& stats = history.emplace_back();
@@ -72,20 +75,29 @@ NamedTensors with_prefix(const NamedTensors& tensors, std::string_view prefix) {
   return result;
 }
 
+// Those that are named 0, 1, 2 and so on, each once.
+std::vector<torch::Tensor> numbered(const NamedTensors& tensors) {
+  std::vector<torch::Tensor> result(tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    std::size_t i = tensors.size();
+    std::from_chars(name.data(), name.data() + name.size(), i);
+    if (i >= result.size() || name != fmt::to_string(i)) {
+      throw Error(fmt::format("of {} carried states none can be number {}", result.size(), name));
+    }
+    result[i] = tensor;
+  }
+  return result;
+}
+
 torch::Tensor find(const NamedTensors& tensors, std::string_view name) {
   const auto found = std::find_if(tensors.begin(), tensors.end(),
                                   [&](const NamedTensor& t) { return t.name == name; });
   return found == tensors.end() ? torch::Tensor() : found->tensor;
 }
 
-int64_t count(const Json& json, const char* key) {
-  constexpr int64_t kMost = int64_t{1} << 53;
-  const auto& value = json.at(key);
-  if (!value.is_number_integer() || value.get<int64_t>() < 0 || value.get<int64_t>() > kMost) {
-    throw Error(
-        fmt::format("{} must be an integer from 0 to {}, got {}", key, kMost, value.dump()));
-  }
-  return value.get<int64_t>();
+// So many that each is exact as a double, too.
+int64_t count(const nlohmann::json& json, const char* key) {
+  return integer_at(json, key, 0, int64_t{1} << 53);
 }
 
 }  // namespace
@@ -152,7 +164,7 @@ NamedTensors tensors_of(const TrainRecord& record) {
   return tensors;
 }
 
-TrainRecord train_record_from(const Json& json, const NamedTensors& tensors) {
+TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& tensors) {
   TrainRecord record;
   record.texts = json.at("text").get<std::vector<std::string>>();
   record.fingerprint.bytes = count(json, "text_bytes");
@@ -178,10 +190,7 @@ TrainRecord train_record_from(const Json& json, const NamedTensors& tensors) {
   progress.sums.loss = find(tensors, "sums.loss");
   progress.sums.grad_norm = find(tensors, "sums.grad_norm");
   progress.sums.nonfinite = find(tensors, "sums.nonfinite");
-  for (auto state = find(tensors, "carry.0"); state.defined();
-       state = find(tensors, fmt::format("carry.{}", progress.carry.size()))) {
-    progress.carry.push_back(state);
-  }
+  progress.carry = numbered(with_prefix(tensors, "carry."));
   auto& best = record.state.best;
   const auto& best_so_far = json.at("best");
   best.epoch = count(best_so_far, "epoch");

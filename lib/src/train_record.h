@@ -14,6 +14,6 @@ NamedTensors tensors_of(const TrainRecord& record);
 
 /// Both together again, from all tensors of a file. Throws Json::exception or Error for what is
 /// damaged; tensors that must fit a model are left to Training::load_state.
-TrainRecord train_record_from(const nlohmann::ordered_json& json, const NamedTensors& tensors);
+TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& tensors);
 
 }  // namespace unroll

@@ -1,0 +1,79 @@
+// Whatever a file holds, load_checkpoint gives a checkpoint or throws Error, in memory that is
+// worth the file; what it gives makes a model and survives being saved.
+
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <optional>
+#include <random>
+#include <string>
+
+#include "allocation_limit.h"
+#include "require.h"
+#include "safetensors_mutator.h"
+#include "temp_folder.h"
+#include "unroll/checkpoint.h"
+#include "unroll/error.h"
+
+extern "C" std::size_t LLVMFuzzerMutate(uint8_t* data, std::size_t size, std::size_t most);
+
+namespace unroll {
+namespace {
+
+// A list in JSON, `0,0,0`, becomes values of 16 bytes each, in a vector that doubles.
+constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
+
+const TempFolder& folder() {
+  static const TempFolder folder;
+  return folder;
+}
+
+// Saves it, loads that, and saves it again.
+void check_that_saving_keeps(const Checkpoint& checkpoint) {
+  save_checkpoint(folder() / "once", checkpoint);
+  const auto again = load_checkpoint(folder() / "once");
+  save_checkpoint(folder() / "twice", again);
+  require(content_of(folder() / "once") == content_of(folder() / "twice"),
+          "saved, loaded and saved again, a checkpoint is another");
+  require(option_values(checkpoint) == option_values(again), "saving changed an option");
+}
+
+}  // namespace
+}  // namespace unroll
+
+extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
+  torch::set_num_threads(1);
+  torch::empty({1});  // LibTorch allocates much for the first tensor
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  using namespace unroll;
+  const auto path = folder().write("input", {reinterpret_cast<const char*>(data), size});
+  std::optional<Checkpoint> checkpoint;
+  try {
+    const AllocationLimit limit(size, kLimit);
+    checkpoint = load_checkpoint(path);
+  } catch (const Error&) {
+    return 0;
+  }
+  check_that_saving_keeps(*checkpoint);
+  try {
+    make_model(*checkpoint, torch::kCPU);
+  } catch (const Error&) {  // its weights have the right number of values, perhaps not their shapes
+  }
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* data, std::size_t size, std::size_t most,
+                                               unsigned seed) {
+  std::minstd_rand random(seed);
+  auto parts = unroll::SafeTensorsParts::of({reinterpret_cast<const char*>(data), size});
+  if (parts && random() % 8 != 0) {
+    unroll::mutate(*parts, random);
+    if (const auto mutated = parts->write(data, most); mutated > 0) {
+      return mutated;
+    }
+  }
+  return LLVMFuzzerMutate(data, size, most);
+}

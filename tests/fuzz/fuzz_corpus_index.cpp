@@ -1,0 +1,113 @@
+// Whatever a file holds, load_corpus_index gives a corpus, gives none, or throws Error, in memory
+// that is worth the file; the corpus that it gives can be used and survives being saved.
+
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "allocation_limit.h"
+#include "require.h"
+#include "safetensors_mutator.h"
+#include "temp_folder.h"
+#include "unroll/corpus_index.h"
+#include "unroll/error.h"
+#include "unroll/fingerprint.h"
+
+extern "C" std::size_t LLVMFuzzerMutate(uint8_t* data, std::size_t size, std::size_t most);
+
+namespace unroll {
+namespace {
+
+// A token of one byte, with 16 for its end and its count, is kept three times: with its count, in
+// the vocabulary's list and in its hash table.
+constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
+
+const TempFolder& folder() {
+  static const TempFolder folder;
+  return folder;
+}
+
+void check(const Corpus& corpus, CorpusOptions options) {
+  save_corpus_index(folder() / "once", corpus, options);
+  const auto again = load_corpus_index(folder() / "once", options);
+  require(again.has_value(), "an index that was just saved is another text's");
+  require(torch::equal(again->indices, corpus.indices) &&
+              again->vocab.tokens() == corpus.vocab.tokens(),
+          "saving changed the corpus");
+  for (int64_t i = 0; i < corpus.size(); ++i) {
+    corpus.vocab.to_token(corpus.indices[i].item<int64_t>());  // throws outside the vocabulary
+  }
+  options.vocab = std::make_shared<const Vocab>(corpus.vocab);
+  make_corpus("one, two\nthr\xC3\xA9\xC3\xA9 \xF0\x9F\x98\x80", options);
+}
+
+// The hash in the metadata, of all the rest, as it would have to be.
+void fit_hash(SafeTensorsParts& parts) {
+  auto json = parts.json();
+  if (!json.is_object() || !json.contains("__metadata__") || !json["__metadata__"].is_object()) {
+    return;
+  }
+  auto& metadata = json["__metadata__"];
+  std::map<std::string, std::string> texts;
+  for (const auto& [key, value] : metadata.items()) {
+    if (key != "content_hash" && value.is_string()) {
+      texts[key] = value.get<std::string>();
+    }
+  }
+  std::string content;
+  for (const auto& [key, text] : texts) {
+    content += text + "\n";
+  }
+  metadata["content_hash"] = fingerprint_of(content + parts.data).hash;
+  parts.header = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+}  // namespace unroll
+
+extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
+  torch::set_num_threads(1);
+  torch::aminmax(torch::zeros({1}, torch::kUInt8));  // LibTorch allocates much for its first call
+  torch::aminmax(torch::zeros({1}, torch::kInt32));
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  using namespace unroll;
+  const auto path = folder().write("input", {reinterpret_cast<const char*>(data), size});
+  for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
+    const CorpusOptions options{.text = {.normalize = Normalize::kNone, .tokens = kind},
+                                .max_tokens = 0};
+    std::optional<Corpus> corpus;
+    try {
+      const AllocationLimit limit(size, kLimit);
+      corpus = load_corpus_index(path, options);
+    } catch (const Error&) {
+      continue;
+    }
+    if (corpus) {
+      check(*corpus, options);
+    }
+  }
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* data, std::size_t size, std::size_t most,
+                                               unsigned seed) {
+  std::minstd_rand random(seed);
+  auto parts = unroll::SafeTensorsParts::of({reinterpret_cast<const char*>(data), size});
+  if (parts && random() % 8 != 0) {
+    unroll::mutate(*parts, random);
+    if (random() % 4 != 0) {
+      unroll::fit_hash(*parts);
+    }
+    if (const auto mutated = parts->write(data, most); mutated > 0) {
+      return mutated;
+    }
+  }
+  return LLVMFuzzerMutate(data, size, most);
+}
