@@ -100,6 +100,9 @@ TEST(Checkpoint, ContradictionsAreRefusedByName) {
   refused("\"hidden\":3", "\"hidden\":2305843009213693952");
   refused("\"cell\":\"rnn\"", "\"cell\":\"lstm\"");
   refused("\"epochs\":7", "\"epochs\":-7");
+  refused("\"epochs\":7", "\"epochs\":7.5");
+  refused("\"epochs\":7", "\"epochs\":18446744073709551615");
+  refused("\"x\"", std::string(100000, '[') + std::string(100000, ']'));
   refused("\"x\"", "\"x\",\"y\"");
   refused("\"x\"", "120");
   refused("\"x\"", "\"xy\"");

@@ -159,10 +159,25 @@ TEST(CorpusIndex, DamagedAndForeignFilesAreErrorsAndStay) {
   expect_damaged(
       [](SafeTensors& part) {
         for (auto& [name, tensor] : part.tensors) {
-          tensor = name == "token_ends" ? tensor + 1 : tensor;
+          if (name == "token_ends") {
+            tensor = tensor.clone();
+            tensor[-1] += 1;
+          }
         }
       },
       "end outside");
+
+  // Whole, but written by someone else.
+  for (const int index_of_none : {99, 255}) {
+    auto corpus = whole;
+    corpus.indices = torch::full_like(whole.indices, index_of_none);
+    save_corpus_index(index, corpus, {});
+    expect_refused(content_of(index), "its indices are from");
+  }
+  auto corpus = whole;
+  corpus.vocab = Vocab::from_counts({{"ab", 3}}, 0, {}, TokenKind::kChar, 0);
+  save_corpus_index(index, corpus, {});
+  expect_refused(content_of(index), "is none by char");
 }
 
 TEST(CorpusIndex, IsTriedBeforeTheTextIsRead) {

@@ -109,6 +109,31 @@ TEST(Safetensors, AHeaderThatIsNotTheFormatsIsRefused) {
   }
 }
 
+TEST(Safetensors, WhatTheFormatDoesNotHaveIsRefusedWhereItBegins) {
+  const TempFolder folder;
+  const std::string tensor = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
+  for (const auto& [header, what] : std::vector<std::pair<std::string, std::string>>{
+           {"{" + tensor + "," + tensor + "}", "'a' stands there twice"},
+           {R"({"a":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "dtype twice"},
+           {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"b":{}}})", "'b' beside"},
+           {R"({"__metadata__":{},"__metadata__":{},)" + tensor + "}", "__metadata__ stands"},
+           {R"({"__metadata__":{"x":"1","x":"2"},)" + tensor + "}", "'x' twice"},
+           {R"({"__metadata__":{"x":{"y":"z"}},)" + tensor + "}", "'x' is not a string"},
+           {"{" + tensor + "} {}", "not JSON"},
+           {"{\"a\":" + std::string(1 << 20, '['), "'a' has no dtype"},
+           {std::string(1 << 20, '['), "not a JSON object"}}) {
+    EXPECT_THAT(refused(folder, file_of(header, "1234")), HasSubstr(what)) << header.substr(0, 80);
+  }
+  std::string sizes = "1";
+  for (int n = 0; n < 64; ++n) {
+    sizes += ",1";
+  }
+  EXPECT_THAT(refused(folder, file_of(R"({"a":{"dtype":"U8","shape":[)" + sizes +
+                                          R"(],"data_offsets":[0,1]}})",
+                                      "1")),
+              HasSubstr("more than 64 sizes"));
+}
+
 TEST(Safetensors, TensorsThatDoNotFitTheirBytesAreRefused) {
   const TempFolder folder;
   const auto tensor = [](const char* dtype, const char* shape, const char* offsets) {

@@ -107,18 +107,22 @@ std::optional<SafeTensorsParts> SafeTensorsParts::of(std::string_view file) {
 Json SafeTensorsParts::json() const { return Json::parse(header, nullptr, false); }
 
 std::size_t SafeTensorsParts::write(uint8_t* file, std::size_t most) const {
-  const uint64_t length = header.size();
-  const auto size = sizeof length + header.size() + data.size();
+  const uint64_t told = length.value_or(header.size());
+  const auto size = sizeof told + header.size() + data.size();
   if (size > most) {
     return 0;
   }
-  std::memcpy(file, &length, sizeof length);
-  std::copy(header.begin(), header.end(), file + sizeof length);
-  std::copy(data.begin(), data.end(), file + sizeof length + header.size());
+  std::memcpy(file, &told, sizeof told);
+  std::copy(header.begin(), header.end(), file + sizeof told);
+  std::copy(data.begin(), data.end(), file + sizeof told + header.size());
   return size;
 }
 
 void mutate(SafeTensorsParts& parts, std::minstd_rand& random) {
+  if (random() % 32 == 0) {
+    parts.length = parts.header.size() ^ uint64_t { 1 } << random() % 64;
+    return;
+  }
   switch (random() % 4) {
     case 0:
       mutate_bytes(parts.data);
