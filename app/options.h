@@ -10,6 +10,8 @@
 
 // A comma belongs to a prompt; only a repeated option makes a list.
 #define CXXOPTS_VECTOR_DELIMITER '\0'
+// Its regular expressions would need more stack than there is for an argument of 30,000 bytes.
+#define CXXOPTS_NO_REGEX
 #include <cxxopts.hpp>
 
 #include "unroll/corpus.h"

@@ -159,25 +159,50 @@ TEST(CorpusIndex, DamagedAndForeignFilesAreErrorsAndStay) {
   expect_damaged(
       [](SafeTensors& part) {
         for (auto& [name, tensor] : part.tensors) {
-          if (name == "token_ends") {
-            tensor = tensor.clone();
-            tensor[-1] += 1;
-          }
+          tensor = name == "token_ends" ? tensor + 1 : tensor;
         }
       },
       "end outside");
+}
 
-  // Whole, but written by someone else.
-  for (const int index_of_none : {99, 255}) {
-    auto corpus = whole;
-    corpus.indices = torch::full_like(whole.indices, index_of_none);
-    save_corpus_index(index, corpus, {});
-    expect_refused(content_of(index), "its indices are from");
+// Its hash is what was written, but that was never a text.
+TEST(CorpusIndex, IsRefusedWhereItIsWholeButOfNoText) {
+  const TempFolder folder;
+  const auto expect_refused = [&](const CorpusOptions& options, const auto& change,
+                                  const std::string& what) {
+    auto corpus = make_corpus("the time machine", options);
+    change(corpus);
+    save_corpus_index(folder / "index", corpus, options);
+    EXPECT_THAT(thrown<Error>([&] { load_corpus_index(folder / "index", options); }),
+                AllOf(HasSubstr("index"), HasSubstr(what)));
+  };
+  expect_refused(
+      {}, [](Corpus& corpus) { corpus.indices += 200; }, "tokens");
+  expect_refused(
+      {}, [](Corpus& corpus) { corpus.indices = corpus.indices.slice(0, 0, 0); }, "no ");
+  const auto with_token = [](const std::string& token, TokenKind kind) {
+    return [token, kind](Corpus& corpus) {
+      auto counts = corpus.vocab.token_freqs();
+      counts.back().first = token;
+      corpus.vocab = Vocab::from_counts(counts, 0, {}, kind);
+    };
+  };
+  expect_refused({}, with_token("\xF7\xBF\xBF\xBF", TokenKind::kChar), "by char");
+  expect_refused({}, with_token("ab", TokenKind::kChar), "by char");
+  expect_refused({}, with_token("", TokenKind::kChar), "by char");
+  const CorpusOptions words{.text = {.tokens = TokenKind::kWord}};
+  expect_refused(words, with_token("\xC3", TokenKind::kWord), "by word");
+  const CorpusOptions bytes{.text = {.tokens = TokenKind::kByte}};
+  expect_refused(bytes, with_token("\xC3\xA9", TokenKind::kByte), "by byte");
+  std::string numbers;
+  for (int i = 0; i < 300; ++i) {
+    numbers += fmt::format("{} ", std::string(i + 1, 'a'));
   }
-  auto corpus = whole;
-  corpus.vocab = Vocab::from_counts({{"ab", 3}}, 0, {}, TokenKind::kChar, 0);
-  save_corpus_index(index, corpus, {});
-  expect_refused(content_of(index), "is none by char");
+  auto corpus = make_corpus(numbers, words);
+  corpus.indices -= 2;
+  save_corpus_index(folder / "index", corpus, words);
+  EXPECT_THAT(thrown<Error>([&] { load_corpus_index(folder / "index", words); }),
+              HasSubstr("from -1"));
 }
 
 TEST(CorpusIndex, IsTriedBeforeTheTextIsRead) {

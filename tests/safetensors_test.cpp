@@ -109,29 +109,46 @@ TEST(Safetensors, AHeaderThatIsNotTheFormatsIsRefused) {
   }
 }
 
-TEST(Safetensors, WhatTheFormatDoesNotHaveIsRefusedWhereItBegins) {
+TEST(Safetensors, WhatTheFormatDoesNotHaveIsRefusedByName) {
   const TempFolder folder;
-  const std::string tensor = R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]})";
-  for (const auto& [header, what] : std::vector<std::pair<std::string, std::string>>{
-           {"{" + tensor + "," + tensor + "}", "'a' stands there twice"},
-           {R"({"a":{"dtype":"U8","dtype":"U8","shape":[4],"data_offsets":[0,4]}})", "dtype twice"},
-           {R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4],"b":{}}})", "'b' beside"},
-           {R"({"__metadata__":{},"__metadata__":{},)" + tensor + "}", "__metadata__ stands"},
-           {R"({"__metadata__":{"x":"1","x":"2"},)" + tensor + "}", "'x' twice"},
-           {R"({"__metadata__":{"x":{"y":"z"}},)" + tensor + "}", "'x' is not a string"},
-           {"{" + tensor + "} {}", "not JSON"},
-           {"{\"a\":" + std::string(1 << 20, '['), "'a' has no dtype"},
-           {std::string(1 << 20, '['), "not a JSON object"}}) {
-    EXPECT_THAT(refused(folder, file_of(header, "1234")), HasSubstr(what)) << header.substr(0, 80);
+  const std::string tensor = R"("dtype":"U8","shape":[4],"data_offsets":[0,4])";
+  const auto expect_refused = [&](const std::string& header, const std::string& what) {
+    EXPECT_THAT(refused(folder, file_of(header, "1234")), HasSubstr(what)) << header;
+  };
+  expect_refused("{\"a\":{" + tensor + "}", "not JSON from byte");
+  expect_refused("{\"a\":{" + tensor + "}} {}", "not JSON from byte");
+  expect_refused("{\"a\":{" + tensor + "},\"a\":{" + tensor + "}}", "'a' stands there twice");
+  expect_refused("{\"a\":{" + tensor + R"(,"dtype":"U8"}})", "'a' has dtype twice");
+  expect_refused("{\"a\":{" + tensor + R"(,"strides":[1]}})", "'a' has 'strides'");
+  expect_refused(R"({"__metadata__":{},"__metadata__":{}})", "twice");
+  expect_refused(R"({"__metadata__":{"k":"1","k":"2"}})", "'k' twice");
+  expect_refused(R"({"__metadata__":{"k":{"k":"1"}}})", "'k' is not a string");
+  expect_refused(R"({"a":{"dtype":"U8","shape":[[4]],"data_offsets":[0,4]}})", "sizes");
+  expect_refused(R"({"a":{"dtype":["U8"],"shape":[4],"data_offsets":[0,4]}})", "dtype");
+  expect_refused(R"({"a":{"dtype":"U8","shape":{},"data_offsets":[0,4]}})", "list");
+  std::string ones = "4";
+  for (int i = 0; i < 64; ++i) {
+    ones += ",1";
   }
-  std::string sizes = "1";
-  for (int n = 0; n < 64; ++n) {
-    sizes += ",1";
+  expect_refused(R"({"a":{"dtype":"U8","data_offsets":[0,4],"shape":[)" + ones + "]}}", "64 sizes");
+}
+
+// A time limit on the tests would show a reader that looks through all names for each.
+TEST(Safetensors, ALongHeaderIsReadAtOnce) {
+  const TempFolder folder;
+  constexpr int kTensors = 100'000;
+  std::string header;
+  for (int i = 0; i < kTensors; ++i) {
+    header += fmt::format(R"({}"{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
+                          i == 0 ? "{" : ",", i);
   }
-  EXPECT_THAT(refused(folder, file_of(R"({"a":{"dtype":"U8","shape":[)" + sizes +
-                                          R"(],"data_offsets":[0,1]}})",
-                                      "1")),
-              HasSubstr("more than 64 sizes"));
+  const auto content = load_safetensors(folder.write("many", file_of(header + "}")));
+  ASSERT_EQ(content.tensors.size(), std::size_t{kTensors});
+  EXPECT_EQ(content.tensors[4321].name, "4321");
+
+  const std::string levels(1'000'000, '[');
+  refused(folder, file_of("{\"a\":" + levels));
+  refused(folder, file_of(levels));
 }
 
 TEST(Safetensors, TensorsThatDoNotFitTheirBytesAreRefused) {
@@ -147,6 +164,8 @@ TEST(Safetensors, TensorsThatDoNotFitTheirBytesAreRefused) {
         tensor("F32", "2", "[0,8]"), tensor("F3", "[2]", "[0,8]"), tensor("F32", "[0]", "[0,8]"),
         tensor("F32", "[4294967296,4294967296,2]", "[0,8]"),
         tensor("F32", "[9223372036854775808]", "[0,0]"),
+        tensor("F32", "[0,4294967296,4294967296]", "[0,0]"),
+        tensor("F32", "[0,9223372036854775807]", "[0,0]"),
         tensor("F32", "[0,9223372036854775807,9223372036854775807]", "[0,8]")}) {
     SCOPED_TRACE(bad);
     refused(folder, file_of("{\"a\":" + bad + "}", "12345678"));

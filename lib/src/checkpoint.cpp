@@ -55,6 +55,7 @@ void check_token(const std::string& token, TokenKind kind) {
 
 std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKind kind) {
   std::vector<std::string> result;
+  result.reserve(tokens.size());
   for (const auto& token : tokens) {
     if (token.is_number() && kind == TokenKind::kByte) {
       if (!token.is_number_unsigned() || token.get<uint64_t>() > 255) {

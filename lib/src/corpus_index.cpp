@@ -105,15 +105,14 @@ class IndexFile {
     corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
     corpus.unknown = number("unknown");
     corpus.characters = number("characters");
-    corpus.vocab = options.vocab
-                       ? *options.vocab
-                       : Vocab::from_counts(token_counts(options.text.tokens), options.min_freq, {},
-                                            options.text.tokens, options.vocab_size);
+    corpus.vocab = options.vocab ? *options.vocab
+                                 : Vocab::from_counts(token_counts(), options.min_freq, {},
+                                                      options.text.tokens, options.vocab_size);
     corpus.indices = tensor("indices", corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
     if (hash_of(content_) != text(kContentHash)) {
       fail("its content is not what was written");
     }
-    check_indices(corpus);
+    check_content(corpus);
     return corpus;
   }
 
@@ -148,7 +147,12 @@ class IndexFile {
   }
 
   // The hash keeps out accidents, but whoever wrote the file could take it, too.
-  void check_indices(const Corpus& corpus) const {
+  void check_content(const Corpus& corpus) const {
+    for (const auto& [token, count] : corpus.vocab.token_freqs()) {
+      if (!is_token(token, corpus.text.tokens)) {
+        fail(fmt::format("one of its tokens is none by {}", to_string(corpus.text.tokens)));
+      }
+    }
     if (corpus.size() == 0) {
       fail("it has no indices");
     }
@@ -159,7 +163,7 @@ class IndexFile {
     }
   }
 
-  Vocab::TokenCounts token_counts(TokenKind kind) const {
+  Vocab::TokenCounts token_counts() const {
     const auto ends = tensor("token_ends", torch::kInt64);
     const auto numbers = tensor("token_counts", torch::kInt64);
     const auto bytes = tensor("tokens", torch::kUInt8);
@@ -173,11 +177,8 @@ class IndexFile {
       if (end < begin || end > bytes.size(0)) {
         fail("its tokens end outside");
       }
-      const auto token = bytes_of(bytes).substr(begin, end - begin);
-      if (!is_token(token, kind)) {
-        fail(fmt::format("its token {} is none by {}", i, to_string(kind)));
-      }
-      counts.emplace_back(token, numbers.data_ptr<int64_t>()[i]);
+      counts.emplace_back(bytes_of(bytes).substr(begin, end - begin),
+                          numbers.data_ptr<int64_t>()[i]);
       begin = end;
     }
     return counts;
