@@ -125,7 +125,7 @@ TEST(Checkpoint, BytesAreRefusedOutsideTheirRange) {
 }
 
 // Text within text may have as many levels as the file has bytes.
-TEST(Checkpoint, ADeepOrLongConfigIsRefusedWithoutUsingUpTheStackOrTheTime) {
+TEST(Checkpoint, ADeepOrLongConfigIsRefusedInALine) {
   const TempFolder folder;
   const std::string begin(1'000'000, '[');
   const std::string end(1'000'000, ']');
@@ -138,7 +138,9 @@ TEST(Checkpoint, ADeepOrLongConfigIsRefusedWithoutUsingUpTheStackOrTheTime) {
                              "{" + members + "\"hidden\":1}"}) {
     save_safetensors(folder / "deep",
                      {{}, {{"format", "unroll"}, {"version", "1"}, {"config", config}}});
-    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "deep"); }), HasSubstr("deep"));
+    const auto message = thrown<Error>([&] { load_checkpoint(folder / "deep"); });
+    EXPECT_THAT(message, HasSubstr("deep"));
+    EXPECT_LT(message.size(), 500U);
   }
 }
 

@@ -133,8 +133,7 @@ TEST(Safetensors, WhatTheFormatDoesNotHaveIsRefusedByName) {
   expect_refused(R"({"a":{"dtype":"U8","data_offsets":[0,4],"shape":[)" + ones + "]}}", "64 sizes");
 }
 
-// A time limit on the tests would show a reader that looks through all names for each.
-TEST(Safetensors, ALongHeaderIsReadAtOnce) {
+TEST(Safetensors, AHeaderMayBeLongButNotDeep) {
   const TempFolder folder;
   constexpr int kTensors = 100'000;
   std::string header;

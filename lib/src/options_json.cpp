@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
+#include "abridged.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -27,7 +29,9 @@ template <typename T>
 T value_of(const nlohmann::json& value, const char* key) {
   if constexpr (std::is_integral_v<T>) {
     if (!is_integer<T>(value)) {
-      throw Error(fmt::format("{} must be an integer, got {}", key, value.dump()));
+      throw Error(fmt::format("{} must be an integer from {} to {}, got {}", key,
+                              std::numeric_limits<T>::min(), std::numeric_limits<T>::max(),
+                              abridged(value.dump())));
     }
   }
   return value.get<T>();
@@ -176,8 +180,8 @@ TrainOptions train_options_from(const nlohmann::json& json) {
 int64_t integer_at(const nlohmann::json& json, const char* key, int64_t least, int64_t most) {
   const auto& value = json.at(key);
   if (!is_integer<int64_t>(value) || value.get<int64_t>() < least || value.get<int64_t>() > most) {
-    throw Error(
-        fmt::format("{} must be an integer from {} to {}, got {}", key, least, most, value.dump()));
+    throw Error(fmt::format("{} must be an integer from {} to {}, got {}", key, least, most,
+                            abridged(value.dump())));
   }
   return value.get<int64_t>();
 }

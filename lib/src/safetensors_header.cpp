@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "abridged.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -36,7 +37,7 @@ constexpr std::array<std::pair<const char*, torch::ScalarType>, 10> kDtypes{{
 [[noreturn]] void fail(const std::string& what) { throw Error(what); }
 
 [[noreturn]] void fail(const std::string& tensor, std::string_view has) {
-  fail(fmt::format("tensor '{}' has {}", tensor, has));
+  fail(fmt::format("tensor '{}' has {}", abridged(tensor), has));
 }
 
 // Throws Error unless the entry's numbers agree with each other and with the file's.
@@ -88,7 +89,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
       field_ = field_of(name);
       auto& is_there = fields_[static_cast<std::size_t>(field_)];
       if (is_there) {
-        fail(entry_.name, fmt::format("{} twice", name));
+        fail(entry_.name, fmt::format("{} twice", abridged(name)));
       }
       is_there = true;
       return true;
@@ -98,7 +99,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
       fail("__metadata__ stands there twice");
     }
     if (at_ == At::kMetadata && header_.metadata.contains(name)) {
-      fail(fmt::format("__metadata__ has '{}' twice", name));
+      fail(fmt::format("__metadata__ has '{}' twice", abridged(name)));
     }
     return true;
   }
@@ -190,7 +191,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
     if (name == "data_offsets") {
       return Field::kOffsets;
     }
-    fail(entry_.name, fmt::format("'{}' beside dtype, shape and data_offsets", name));
+    fail(entry_.name, fmt::format("'{}' beside dtype, shape and data_offsets", abridged(name)));
   }
 
   [[noreturn]] void refuse_tensor() const { fail(name_, "no dtype, shape or data_offsets"); }
@@ -204,7 +205,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
         }
         refuse_tensor();
       case At::kMetadata:
-        fail(fmt::format("__metadata__ '{}' is not a string", name_));
+        fail(fmt::format("__metadata__ '{}' is not a string", abridged(name_)));
       case At::kTensor:
         fail(entry_.name, field_ == Field::kDtype   ? "a dtype that is not known"
                           : field_ == Field::kShape ? "a shape that is not a list"
@@ -240,7 +241,7 @@ void check_names(const std::vector<Entry>& entries) {
   }
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
-    fail(fmt::format("tensor '{}' stands there twice", *twice));
+    fail(fmt::format("tensor '{}' stands there twice", abridged(*twice)));
   }
 }
 
@@ -252,8 +253,8 @@ void order(std::vector<Entry>& entries, uint64_t data_bytes) {
   uint64_t expected = 0;
   for (const auto& entry : entries) {
     if (entry.begin != expected) {
-      fail(fmt::format("tensor '{}' starts at byte {}, expected {}", entry.name, entry.begin,
-                       expected));
+      fail(fmt::format("tensor '{}' starts at byte {}, expected {}", abridged(entry.name),
+                       entry.begin, expected));
     }
     expected = entry.end;
   }

@@ -1,5 +1,6 @@
 #include "unroll/train.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -25,12 +26,28 @@ torch::Tensor generator_state(torch::Device device) {
   return at::globalContext().defaultGenerator(device).get_state();
 }
 
+// LibTorch looks at each of the two numbers by itself, but where they do not belong together it
+// would read numbers from beyond its own.
+bool is_possible(const at::mt19937_data_pod& state) {
+  const auto next = static_cast<int64_t>(state.next_);
+  const bool is_fresh = state.left_ == 1 && next == 0;
+  return is_fresh || state.left_ + next == at::MERSENNE_STATE_N + 1;
+}
+
 void set_generator_state(torch::Device device, const torch::Tensor& state) {
   auto generator = at::globalContext().defaultGenerator(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
+  const auto before = generator.get_state();
+  bool is_set = false;
   try {
     generator.set_state(state);
+    is_set = !device.is_cpu() ||
+             is_possible(at::check_generator<at::CPUGeneratorImpl>(generator)->engine().data());
   } catch (const c10::Error&) {
+    is_set = false;
+  }
+  if (!is_set) {
+    generator.set_state(before);
     throw Error(fmt::format("the state of the generator on {} cannot be read", device.str()));
   }
 }

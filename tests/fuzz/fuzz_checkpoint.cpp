@@ -1,5 +1,6 @@
 // Whatever a file holds, load_checkpoint gives a checkpoint or throws Error, in memory that is
-// worth the file; what it gives makes a model and survives being saved.
+// worth the file; what it gives survives being saved, and makes a model
+// and a training to go on with, or Error.
 
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -14,6 +15,8 @@
 #include "temp_folder.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
+#include "unroll/seq_data.h"
+#include "unroll/train.h"
 
 extern "C" std::size_t LLVMFuzzerMutate(uint8_t* data, std::size_t size, std::size_t most);
 
@@ -38,6 +41,17 @@ void check_that_saving_keeps(const Checkpoint& checkpoint) {
   require(option_values(checkpoint) == option_values(again), "saving changed an option");
 }
 
+// As far as it goes without a step.
+void resume(const Checkpoint& checkpoint) {
+  const auto model = make_model(checkpoint, torch::kCPU);
+  if (checkpoint.training) {
+    const auto& record = *checkpoint.training;
+    const SeqDataLoader batches(torch::zeros({1000}, torch::kUInt8), record.data, torch::kCPU);
+    Training(*model, batches, checkpoint.vocab, record.options).load_state(record.state);
+    torch::rand({1000});
+  }
+}
+
 }  // namespace
 }  // namespace unroll
 
@@ -57,10 +71,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   } catch (const Error&) {
     return 0;
   }
+  ++taken;
   check_that_saving_keeps(*checkpoint);
   try {
-    make_model(*checkpoint, torch::kCPU);
-  } catch (const Error&) {  // its weights have the right number of values, perhaps not their shapes
+    resume(*checkpoint);
+  } catch (const Error&) {  // what must fit the model is looked at when there is one
   }
   return 0;
 }

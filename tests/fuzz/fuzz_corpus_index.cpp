@@ -90,6 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
       continue;
     }
     if (corpus) {
+      ++taken;
       check(*corpus, options);
     }
   }

@@ -1,6 +1,8 @@
 // Whatever the arguments of train are, they are taken or refused with an Error; what is taken comes
 // back from the record of the training as it was.
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +57,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   } catch (const Error&) {
     return 0;
   }
+  ++taken;
   auto options = declare_train_options();
   options.parse(1, pointers.data());
   options.restore(option_values(first));

@@ -13,9 +13,9 @@ namespace unroll {
 
 /// What is measured, and how often.
 struct BenchOptions {
-  std::vector<ModelConfig> models = {ModelConfig{}};  ///< each of these
-  std::vector<int64_t> threads = {1};                 ///< with each of these numbers of threads
-  int64_t repeat = 5;                                 ///< epochs of each, taken in turns
+  std::vector<ModelConfig> models = std::vector<ModelConfig>(1);  ///< each of these
+  std::vector<int64_t> threads = {1};  ///< with each of these numbers of threads
+  int64_t repeat = 5;                  ///< epochs of each, taken in turns
 };
 
 /// Throws UsageError unless every model and number is in range.
