@@ -6,7 +6,6 @@
 #include <torch/utils.h>
 
 #include <optional>
-#include <random>
 #include <string>
 
 #include "allocation_limit.h"
@@ -17,8 +16,6 @@
 #include "unroll/error.h"
 #include "unroll/seq_data.h"
 #include "unroll/train.h"
-
-extern "C" std::size_t LLVMFuzzerMutate(uint8_t* data, std::size_t size, std::size_t most);
 
 namespace unroll {
 namespace {
@@ -72,6 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     return 0;
   }
   ++taken;
+  keep_readable({reinterpret_cast<const char*>(data), size});
   check_that_saving_keeps(*checkpoint);
   try {
     resume(*checkpoint);
@@ -82,13 +80,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* data, std::size_t size, std::size_t most,
                                                unsigned seed) {
-  std::minstd_rand random(seed);
-  auto parts = unroll::SafeTensorsParts::of({reinterpret_cast<const char*>(data), size});
-  if (parts && random() % 8 != 0) {
-    unroll::mutate(*parts, random);
-    if (const auto mutated = parts->write(data, most); mutated > 0) {
-      return mutated;
-    }
-  }
-  return LLVMFuzzerMutate(data, size, most);
+  return unroll::mutate_safetensors(data, size, most, seed);
 }

@@ -17,8 +17,6 @@
 #include "unroll/error.h"
 #include "unroll/fingerprint.h"
 
-extern "C" std::size_t LLVMFuzzerMutate(uint8_t* data, std::size_t size, std::size_t most);
-
 namespace unroll {
 namespace {
 
@@ -91,6 +89,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     }
     if (corpus) {
       ++taken;
+      keep_readable({reinterpret_cast<const char*>(data), size});
       check(*corpus, options);
     }
   }
@@ -99,16 +98,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(uint8_t* data, std::size_t size, std::size_t most,
                                                unsigned seed) {
-  std::minstd_rand random(seed);
-  auto parts = unroll::SafeTensorsParts::of({reinterpret_cast<const char*>(data), size});
-  if (parts && random() % 8 != 0) {
-    unroll::mutate(*parts, random);
-    if (random() % 4 != 0) {
-      unroll::fit_hash(*parts);
-    }
-    if (const auto mutated = parts->write(data, most); mutated > 0) {
-      return mutated;
-    }
-  }
-  return LLVMFuzzerMutate(data, size, most);
+  return unroll::mutate_safetensors(data, size, most, seed,
+                                    [seed](unroll::SafeTensorsParts& parts) {
+                                      if (seed % 4 != 0) {
+                                        unroll::fit_hash(parts);
+                                      }
+                                    });
 }

@@ -2,9 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 
@@ -12,22 +12,25 @@ namespace unroll {
 
 /// A safetensors file in parts, well formed or not.
 struct SafeTensorsParts {
-  std::string header;
+  std::string header;  ///< without its length
   std::string data;
-  std::optional<uint64_t> length;  ///< of the header, where the file is not to tell the true one
 
   /// Nothing where a file does not hold its header.
   static std::optional<SafeTensorsParts> of(std::string_view file);
 
   /// The header as JSON; discarded when it is none.
   nlohmann::ordered_json json() const;
-
-  /// Writes the file; returns its size, 0 when that is above `most`.
-  std::size_t write(uint8_t* file, std::size_t most) const;
 };
 
-/// Mutates the parts so that, mostly, they still belong together where chance would seldom have it:
-/// a header's length fits, data_offsets fit the shapes, a text within JSON is escaped.
-void mutate(SafeTensorsParts& parts, std::minstd_rand& random);
+/// What both mutators of safetensors files do, as libFuzzer's LLVMFuzzerCustomMutator: most
+/// mutations are such that the parts still belong together, where chance would seldom have it: the
+/// header's length and the data_offsets fit, a text within JSON is escaped, one value is replaced
+/// by another. `finish` may mend more.
+std::size_t mutate_safetensors(uint8_t* file, std::size_t size, std::size_t most, unsigned seed,
+                               const std::function<void(SafeTensorsParts&)>& finish = {});
+
+/// Keeps a file that could be read, for mutations to begin with. Of libFuzzer's corpus most cannot
+/// be read, since each message is news to it.
+void keep_readable(std::string_view file);
 
 }  // namespace unroll
