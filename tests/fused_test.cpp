@@ -1,5 +1,6 @@
 #include "unroll/fused.h"
 
+#include <ATen/Context.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -121,6 +122,47 @@ class Fused : public ::testing::TestWithParam<ModelConfig> {
           << expected[i].name;
     }
   }
+
+  // What `compute` returns where it draws what every other one does; also how far it drew.
+  template <typename Compute>
+  static auto drawn(const Compute& compute) {
+    auto generator = at::globalContext().defaultGenerator(torch::kCPU);
+    const auto before = generator.get_state();
+    at::manual_seed(23);
+    auto result = compute();
+    const auto next = torch::rand({1}).item<float>();
+    generator.set_state(before);
+    return std::pair(std::move(result), next);
+  }
+
+  // The plain model's and the fused one's loss, states after the batch and gradients. The states
+  // take part in the gradient, as where a sequence goes on.
+  void expect_the_same(const Shape& shape, double loss_tolerance, double tolerance) {
+    const auto batch = random_batch(shape);
+    const auto state = random_state(*plain_, shape.B);
+    State fused_state;
+    for (const auto& s : state) {
+      fused_state.push_back(s.detach().clone().requires_grad_());
+    }
+    const auto [expected, drew] = drawn([&] { return plain_->loss(batch, state); });
+    const auto [actual, fused_drew] = drawn([&] { return fused_->loss(batch, fused_state); });
+    EXPECT_EQ(fused_drew, drew);
+    const auto loss = expected.first.item<double>();
+    EXPECT_NEAR(actual.first.item<double>(), loss, loss_tolerance * (1 + loss));
+    auto total = expected.first;
+    auto fused_total = actual.first;
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      EXPECT_LT(distance(actual.second[i], expected.second[i]), tolerance) << "state " << i;
+      total = total + 0.1 * expected.second[i].square().sum();
+      fused_total = fused_total + 0.1 * actual.second[i].square().sum();
+    }
+    total.backward();
+    fused_total.backward();
+    expect_same_gradients(tolerance);
+    for (std::size_t i = 0; i < state.size(); ++i) {
+      EXPECT_LT(distance(fused_state[i].grad(), state[i].grad()), tolerance) << "state " << i;
+    }
+  }
 };
 
 // Of the float32 sums themselves; the bound.
@@ -140,30 +182,7 @@ TEST_P(Fused, LossStatesAndGradientsEqualThePlainModelsOverRandomShapes) {
   for (const auto& shape : shapes) {
     SCOPED_TRACE(to_text(shape));
     make(shape);
-    const auto batch = random_batch(shape);
-    const auto state = random_state(*plain_, shape.B);
-    State fused_state;
-    for (const auto& s : state) {
-      fused_state.push_back(s.detach().clone().requires_grad_());
-    }
-    const auto [loss, after] = plain_->loss(batch, state);
-    const auto [fused_loss, fused_after] = fused_->loss(batch, fused_state);
-    EXPECT_NEAR(fused_loss.item<double>(), loss.item<double>(), 2e-6 * (1 + loss.item<double>()));
-
-    // The state after the batch takes part in the gradient, as where a sequence goes on.
-    auto total = loss;
-    auto fused_total = fused_loss;
-    for (std::size_t i = 0; i < after.size(); ++i) {
-      EXPECT_LT(distance(fused_after[i], after[i]), kTolerance);
-      total = total + 0.1 * after[i].square().sum();
-      fused_total = fused_total + 0.1 * fused_after[i].square().sum();
-    }
-    total.backward();
-    fused_total.backward();
-    expect_same_gradients(kTolerance);
-    for (std::size_t i = 0; i < state.size(); ++i) {
-      EXPECT_LT(distance(fused_state[i].grad(), state[i].grad()), kTolerance) << "state " << i;
-    }
+    expect_the_same(shape, 2e-6, kTolerance);
   }
 }
 
@@ -450,44 +469,7 @@ std::vector<ModelConfig> models_with_dropout(int64_t hidden) {
   return result;
 }
 
-class FusedWithDropout : public Fused {
- protected:
-  // What `compute` returns where it draws what every other one does; also how far it drew.
-  template <typename Compute>
-  static auto drawn(const Compute& compute) {
-    at::manual_seed(23);
-    auto result = compute();
-    return std::pair(std::move(result), torch::rand({1}).item<float>());
-  }
-
-  // The plain model's and the fused one's loss, states after the batch and gradients.
-  void expect_the_same(const Shape& shape, double loss_tolerance, double tolerance) {
-    const auto batch = random_batch(shape);
-    const auto state = random_state(*plain_, shape.B);
-    State fused_state;
-    for (const auto& s : state) {
-      fused_state.push_back(s.detach().clone().requires_grad_());
-    }
-    const auto [expected, drew] = drawn([&] { return plain_->loss(batch, state); });
-    const auto [actual, fused_drew] = drawn([&] { return fused_->loss(batch, fused_state); });
-    EXPECT_EQ(fused_drew, drew);
-    const auto loss = expected.first.item<double>();
-    EXPECT_NEAR(actual.first.item<double>(), loss, loss_tolerance * (1 + loss));
-    auto total = expected.first;
-    auto fused_total = actual.first;
-    for (std::size_t i = 0; i < state.size(); ++i) {
-      EXPECT_LT(distance(actual.second[i], expected.second[i]), tolerance) << "state " << i;
-      total = total + 0.1 * expected.second[i].square().sum();
-      fused_total = fused_total + 0.1 * actual.second[i].square().sum();
-    }
-    total.backward();
-    fused_total.backward();
-    expect_same_gradients(tolerance);
-    for (std::size_t i = 0; i < state.size(); ++i) {
-      EXPECT_LT(distance(fused_state[i].grad(), state[i].grad()), tolerance) << "state " << i;
-    }
-  }
-};
+using FusedWithDropout = Fused;
 
 TEST_P(FusedWithDropout, DropsWhatThePlainModelDrops) {
   at::manual_seed(12);

@@ -1,6 +1,6 @@
 // Whatever a file holds, load_checkpoint gives a checkpoint or throws Error, in memory that is
-// worth the file; what it gives survives being saved, and makes a model
-// and a training to go on with, or Error.
+// worth the file; what it gives survives being saved, and makes a model and a training to go on
+// with, or Error.
 
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -9,9 +9,9 @@
 #include <string>
 
 #include "allocation_limit.h"
+#include "folder.h"
 #include "require.h"
 #include "safetensors_mutator.h"
-#include "temp_folder.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
 #include "unroll/seq_data.h"
@@ -22,11 +22,6 @@ namespace {
 
 // A list in JSON, `0,0,0`, becomes values of 16 bytes each, in a vector that doubles.
 constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
-
-const TempFolder& folder() {
-  static const TempFolder folder;
-  return folder;
-}
 
 // Saves it, loads that, and saves it again.
 void check_that_saving_keeps(const Checkpoint& checkpoint) {

@@ -10,9 +10,9 @@
 #include <string>
 
 #include "allocation_limit.h"
+#include "folder.h"
 #include "require.h"
 #include "safetensors_mutator.h"
-#include "temp_folder.h"
 #include "unroll/corpus_index.h"
 #include "unroll/error.h"
 #include "unroll/fingerprint.h"
@@ -23,11 +23,6 @@ namespace {
 // A token of one byte, with 16 for its end and its count, is kept three times: with its count, in
 // the vocabulary's list and in its hash table.
 constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
-
-const TempFolder& folder() {
-  static const TempFolder folder;
-  return folder;
-}
 
 void check(const Corpus& corpus, CorpusOptions options) {
   save_corpus_index(folder() / "once", corpus, options);

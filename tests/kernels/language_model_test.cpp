@@ -29,25 +29,34 @@ class EachCell : public EachTarget {
     return result;
   }
 
-  Storage random_model(CellKind cell, int64_t V, int64_t H) {
+  // Standard deviations; of 0, there are zeros, and nothing is drawn.
+  struct Scales {
+    float W_x_of_tokens = 0, W_x = 0, W_h = 0, b = 0, W_hq = 0, b_q = 0;
+  };
+  Storage model(CellKind cell, int64_t layers, int64_t V, int64_t H, const Scales& scales) {
     Storage s;
-    s.arrays.reserve(100);
-    const auto array = [&](int64_t size) {
-      s.arrays.push_back(values(size, 0.3F));
+    s.arrays.reserve(200);
+    const auto array = [&](int64_t size, float scale) {
+      s.arrays.push_back(scale > 0 ? values(size, scale) : std::vector<float>(size));
       return s.arrays.back().data();
     };
-    for (int64_t l = 0; l < kLayers; ++l) {
+    for (int64_t l = 0; l < layers; ++l) {
       const int64_t inputs = l == 0 ? V : H;
+      const float W_x_scale = l == 0 ? scales.W_x_of_tokens : scales.W_x;
       auto& layer = s.parameters.layers.emplace_back();
       for (int64_t g = 0; g < gate_count(cell); ++g) {
-        layer.gates.push_back({.W_x = {array(inputs * H), inputs, H, H, 1},
-                               .W_h = {array(H * H), H, H, H, 1},
-                               .b = array(H)});
+        layer.gates.push_back({.W_x = {array(inputs * H, W_x_scale), inputs, H, H, 1},
+                               .W_h = {array(H * H, scales.W_h), H, H, H, 1},
+                               .b = array(H, scales.b)});
       }
-      layer.b_hh = array(H);
+      layer.b_hh = array(H, scales.b);
     }
-    s.parameters.output = {.W_hq = {array(H * V), H, V, V, 1}, .b_q = array(V)};
+    s.parameters.output = {.W_hq = {array(H * V, scales.W_hq), H, V, V, 1},
+                           .b_q = array(V, scales.b_q)};
     return s;
+  }
+  Storage random_model(CellKind cell, int64_t V, int64_t H) {
+    return model(cell, kLayers, V, H, {0.3F, 0.3F, 0.3F, 0.3F, 0.3F, 0.3F});
   }
 };
 
@@ -61,28 +70,8 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
       constexpr int64_t H = 18;
       constexpr int64_t B = 3;
       constexpr int64_t T = 4;
-      const auto make = [&](bool random) {
-        Storage s;
-        s.arrays.reserve(200);
-        const auto array = [&](int64_t size, float scale) {
-          s.arrays.push_back(random ? values(size, scale) : std::vector<float>(size));
-          return s.arrays.back().data();
-        };
-        for (int64_t l = 0; l < kLayers; ++l) {
-          const int64_t inputs = l == 0 ? V : H;
-          auto& layer = s.parameters.layers.emplace_back();
-          for (int64_t g = 0; g < gate_count(cell); ++g) {
-            layer.gates.push_back({.W_x = {array(inputs * H, 0.4F), inputs, H, H, 1},
-                                   .W_h = {array(H * H, 0.25F), H, H, H, 1},
-                                   .b = array(H, 0.3F)});
-          }
-          layer.b_hh = array(H, 0.3F);
-        }
-        s.parameters.output = {.W_hq = {array(H * V, 0.5F), H, V, V, 1}, .b_q = array(V, 0.3F)};
-        return s;
-      };
-      auto weights = make(true);
-      auto gradients = make(false);
+      auto weights = model(cell, kLayers, V, H, {0.4F, 0.4F, 0.25F, 0.3F, 0.5F, 0.3F});
+      auto gradients = model(cell, kLayers, V, H, {});
       std::vector<int64_t> tokens;
       std::vector<int64_t> labels;
       for (int64_t r = 0; r < T * B; ++r) {
@@ -241,28 +230,16 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       SCOPED_TRACE(::testing::Message()
                    << "cell " << static_cast<int>(cell) << " B " << B << " T " << T << " V " << V
                    << " H " << H << " L " << L << (masked ? " masked" : ""));
-      const auto make = [&](bool random) {
-        Storage s;
-        s.arrays.reserve(200);
-        const auto array = [&](int64_t size, double inputs) {
-          s.arrays.push_back(random ? values(size, static_cast<float>(1 / std::sqrt(inputs)))
-                                    : std::vector<float>(size));
-          return s.arrays.back().data();
-        };
-        for (int64_t l = 0; l < L; ++l) {
-          const int64_t inputs = l == 0 ? V : H;
-          auto& layer = s.parameters.layers.emplace_back();
-          for (int64_t g = 0; g < gate_count(cell); ++g) {
-            layer.gates.push_back({.W_x = {array(inputs * H, l == 0 ? 2 : H), inputs, H, H, 1},
-                                   .W_h = {array(H * H, 2 * H), H, H, H, 1},
-                                   .b = array(H, 10)});
-          }
-          layer.b_hh = array(H, 10);
-        }
-        s.parameters.output = {.W_hq = {array(H * V, H), H, V, V, 1}, .b_q = array(V, 10)};
-        return s;
+      const auto of_inputs = [](double inputs) {
+        return static_cast<float>(1 / std::sqrt(inputs));
       };
-      auto weights = make(true);
+      auto weights = model(cell, L, V, H,
+                           {.W_x_of_tokens = of_inputs(2),
+                            .W_x = of_inputs(H),
+                            .W_h = of_inputs(2 * H),
+                            .b = of_inputs(10),
+                            .W_hq = of_inputs(H),
+                            .b_q = of_inputs(10)});
       std::vector<int64_t> tokens;
       std::vector<int64_t> labels;
       for (int64_t r = 0; r < T * B; ++r) {
@@ -289,7 +266,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       const auto run = [&](int parts) {
         const auto size = static_cast<std::size_t>(L * B * H);
         Result r{.loss = 0,
-                 .gradients = make(false),
+                 .gradients = model(cell, L, V, H, {}),
                  .h = std::vector<float>(size),
                  .c = std::vector<float>(size),
                  .dh = std::vector<float>(size),
@@ -298,7 +275,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
         // More sequences first, whose remains must not matter.
         const int64_t more = round_up(B, 32);
         const std::vector<int64_t> others(static_cast<std::size_t>(T * more), V - 1);
-        auto unused = make(false);
+        auto unused = model(cell, L, V, H, {});
         pass.forward(others.data(), T, more, weights.parameters, {}, true);
         pass.mean_cross_entropy(others.data());
         pass.backward(unused.parameters, {});
