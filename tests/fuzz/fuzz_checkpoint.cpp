@@ -21,7 +21,7 @@ namespace unroll {
 namespace {
 
 // A list in JSON, `0,0,0`, becomes values of 16 bytes each, in a vector that doubles.
-constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
+constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 36};
 
 // Saves it, loads that, and saves it again.
 void check_that_saving_keeps(const Checkpoint& checkpoint) {

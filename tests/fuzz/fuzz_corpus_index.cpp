@@ -22,7 +22,7 @@ namespace {
 
 // A token of one byte, with 16 for its end and its count, is kept three times: with its count, in
 // the vocabulary's list and in its hash table.
-constexpr AllocationLimit::Multiples kLimit{.largest = 16, .live = 64};
+constexpr AllocationLimit::Multiples kLimit{.largest = 8, .live = 24};
 
 void check(const Corpus& corpus, CorpusOptions options) {
   save_corpus_index(folder() / "once", corpus, options);

@@ -1,9 +1,11 @@
 // Whatever bytes a text has, and wherever they are cut into pieces, its tokens are the same, or its
-// error is; valid is what utf8proc takes for valid, and characters come out in its NFC.
+// error is; valid is what utf8proc takes for valid, and characters come out in its NFC. Two files
+// are read as what ends the first one's characters and begins the second one's.
 
 #include <torch/types.h>
 #include <utf8proc.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <random>
@@ -11,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "folder.h"
 #include "require.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
@@ -42,10 +45,11 @@ Result tokens_of(const TextOptions& options, const Feed& feed) {
 }
 
 // The same by way of the corpus, which has a path of its own for tokens that are known.
-Result tokens_of_corpus(const TextOptions& options, std::string_view text) {
+template <typename Read>
+Result tokens_of_corpus(const TextOptions& options, const Read& read) {
   Result result;
   try {
-    const auto corpus = make_corpus(text, {.text = options, .max_tokens = 0});
+    const Corpus corpus = read(CorpusOptions{.text = options, .max_tokens = 0});
     const auto indices = corpus.indices.to(torch::kInt64);
     for (int64_t i = 0; i < corpus.size(); ++i) {
       result.tokens.emplace_back(corpus.vocab.to_token(indices.data_ptr<int64_t>()[i]));
@@ -110,6 +114,29 @@ std::optional<std::string> expected_text(std::string_view text) {
   return std::string(reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(size));
 }
 
+// Read from two files, as the command reads them.
+void check_two_files(const TextOptions& options, std::string_view first, std::string_view second) {
+  const auto expected = tokens_of(options, [&](Tokenizer& tokenizer) {
+    tokenizer.feed(first);
+    tokenizer.end_file();
+    tokenizer.feed(second);
+  });
+  const std::vector<std::filesystem::path> files{folder().write("first", first),
+                                                 folder().write("second", second)};
+  const auto read = tokens_of_corpus(options, [&](const CorpusOptions& corpus_options) {
+    return read_corpus(files, corpus_options);
+  });
+  const auto binary = [](std::string_view file) {
+    return file.find('\0') != std::string_view::npos || file.starts_with("\xFF\xFE") ||
+           file.starts_with("\xFE\xFF");
+  };
+  if (read.error.empty() || !(binary(first) || binary(second))) {
+    require(read.tokens == expected.tokens, "two files have their texts' tokens");
+    require(expected.error.empty() || read.error.ends_with(expected.error),
+            "an error in one of two files is that of its text");
+  }
+}
+
 void check_characters(const TextOptions& options, std::string_view text, const Result& result) {
   const auto invalid = first_invalid(text);
   if (options.invalid_utf8 == InvalidUtf8::kRefuse) {
@@ -156,8 +183,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     ++taken;
   }
   require(whole == pieces, "where a text is cut makes no difference");
-  const auto indexed = tokens_of_corpus(options, text);
+  const auto indexed = tokens_of_corpus(options, [&](const CorpusOptions& corpus_options) {
+    return make_corpus(text, corpus_options);
+  });
   require(whole.tokens == indexed.tokens, "a corpus has the text's tokens");
+  if ((data[0] & 16) != 0 && text.size() > 1) {
+    const auto cut = 1 + data[1] % (text.size() - 1);
+    check_two_files(options, text.substr(0, cut), text.substr(cut));
+  }
 
   if (options.normalize == Normalize::kLetters) {
     require(
