@@ -34,6 +34,10 @@ void Saver::save_best() {
   attempt([&] { files_.save_best(checkpoint_()); });
 }
 
+void Saver::keep_best_of(const std::string& from, const Checkpoint& resumed) {
+  attempt([&] { files_.keep_best_of(from, resumed); });
+}
+
 void Saver::save() {
   const auto checkpoint = checkpoint_();
   files_.save(checkpoint);

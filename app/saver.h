@@ -34,6 +34,9 @@ class Saver {
   /// Saves the best beside it, likewise.
   void save_best();
 
+  /// The same with the best of the training that goes on, where it stood elsewhere.
+  void keep_best_of(const std::string& from, const Checkpoint& resumed);
+
   std::string path() const { return files_.path().string(); }
 
   /// Saves in any case. Throws Error when that fails.

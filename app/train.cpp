@@ -173,12 +173,15 @@ void train(int argc, const char* const* argv) {
   Training training(*net, train_iter, corpus.vocab, request.training, texts.valid);
   if (resumed) {
     go_on(training, *net, *resumed, options.path("resume"), display);
-    resumed.reset();
   }
   std::optional<TrainLog> log;
   if (options.has("log")) {  // a new training empties the file: the last thing that can fail
     log.emplace(options.path("log"), training.history());
   }
+  if (resumed && saver && texts.valid.defined()) {
+    saver->keep_best_of(options.path("resume"), *resumed);
+  }
+  resumed.reset();
   if (saver) {
     saver->set_source([&] {
       attempt(log, display, [](TrainLog& file) { file.sync(); });

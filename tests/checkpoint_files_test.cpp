@@ -76,6 +76,42 @@ TEST(CheckpointFiles, KeepsTheNewestAndTheBest) {
   EXPECT_EQ(load_checkpoint(folder / "model.best.safetensors").epochs, 2);
 }
 
+// Of a training that was best after `best` epochs.
+Checkpoint in_training(int64_t epochs, int64_t best) {
+  auto checkpoint = after(epochs);
+  checkpoint.training.emplace();
+  checkpoint.training->state.progress.epoch = epochs;
+  checkpoint.training->state.best.epoch = best;
+  return checkpoint;
+}
+
+TEST(CheckpointFiles, TheBestOfATrainingThatGoesOnElsewhereIsKept) {
+  const TempFolder folder;
+  const auto best_beside = [&](const char* name) {
+    return load_checkpoint(folder / (std::string(name) + ".best")).epochs;
+  };
+  {
+    const CheckpointFiles files(folder / "model");
+    files.save_best(after(2));
+    files.keep_best_of(folder / "model", in_training(3, 2));  // it is here
+    EXPECT_EQ(best_beside("model"), 2);
+    files.keep_best_of(folder / "model", in_training(3, 3));  // no older training takes its place
+    EXPECT_EQ(best_beside("model"), 2);
+  }
+  const CheckpointFiles files(folder / "other");
+  files.keep_best_of(folder / "model", in_training(3, 0));
+  EXPECT_FALSE(std::filesystem::exists(files.best_path()));
+  EXPECT_THAT(thrown<Error>([&] { files.keep_best_of(folder / "model", in_training(3, 1)); }),
+              HasSubstr("model.best: is of epoch 2, expected the best of the training resumed, 1"));
+  files.keep_best_of(folder / "model", in_training(3, 2));
+  EXPECT_EQ(best_beside("other"), 2);
+  files.keep_best_of(folder / "gone",
+                     in_training(3, 3));  // the training resumed is the best itself
+  EXPECT_EQ(best_beside("other"), 3);
+  EXPECT_THAT(thrown<Error>([&] { files.keep_best_of(folder / "gone", in_training(3, 2)); }),
+              HasSubstr("gone.best"));
+}
+
 TEST(CheckpointFiles, WhatCannotBeWrittenMovesNothing) {
   const TempFolder folder;
   CheckpointFiles files(folder / "model", 3);

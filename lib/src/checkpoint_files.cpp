@@ -138,6 +138,27 @@ void CheckpointFiles::save(const Checkpoint& checkpoint) {
   }
 }
 
+void CheckpointFiles::keep_best_of(const fs::path& from, const Checkpoint& resumed) const {
+  const auto& at = resumed.training.value().state;
+  const auto origin = link_target(from);
+  const bool here = origin == path_;
+  std::error_code error;
+  if (at.best.epoch == 0 || (here && fs::exists(best_path(), error))) {
+    return;
+  }
+  if (at.progress.epoch == at.best.epoch && at.progress.batch == 0) {
+    save_best(resumed);
+  } else if (!here) {
+    const auto source = with_tag(origin, "best");
+    const auto best = load_checkpoint(source);
+    if (best.epochs != at.best.epoch) {
+      throw Error(fmt::format("{}: is of epoch {}, expected the best of the training resumed, {}",
+                              source.string(), best.epochs, at.best.epoch));
+    }
+    save_best(best);
+  }
+}
+
 void CheckpointFiles::save_best(const Checkpoint& checkpoint) const {
   save_checkpoint(best_path(), checkpoint);
 }

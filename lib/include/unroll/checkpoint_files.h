@@ -46,6 +46,11 @@ class CheckpointFiles {
   /// Makes it the best.
   void save_best(const Checkpoint& checkpoint) const;
 
+  /// Where the training that stands at `from` goes on here: its best becomes the best here, be it
+  /// `resumed` itself or in the file beside it. Nothing where there is none yet, or it is here.
+  /// Throws Error when that file cannot be loaded, is another epoch's, or ours cannot be written.
+  void keep_best_of(const std::filesystem::path& from, const Checkpoint& resumed) const;
+
   const std::filesystem::path& path() const { return path_; }
 
   /// `model.best.safetensors`
