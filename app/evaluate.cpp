@@ -120,8 +120,7 @@ class Tokens {
 
   // What stands between token i and the one before it.
   std::string_view gap(int64_t i) const {
-    const bool words = vocab_.kind() == TokenKind::kWord;
-    return words && i > 0 && text(i) != "\n" && text(i - 1) != "\n" ? " " : "";
+    return i > 0 ? gap_between(text(i - 1), text(i), vocab_.kind()) : "";
   }
 
   std::string span(int64_t start, int64_t length) const {
@@ -166,13 +165,9 @@ CopyReport find_copy(const std::string& path, const Corpus& sample, const Tokens
 }
 
 // Those of all tokens but the first, which is not predicted; by byte its bytes.
-int64_t predicted_characters(const Corpus& corpus, const Tokens& tokens) {
-  if (corpus.text.tokens != TokenKind::kWord) {
-    return corpus.size() - 1;
-  }
-  const auto& first = tokens.text(0);
-  const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
-  return corpus.characters - std::count_if(first.begin(), first.end(), begins);
+int64_t predicted_characters(const Corpus& corpus) {
+  return corpus.text.tokens == TokenKind::kWord ? corpus.characters - corpus.first_characters
+                                                : corpus.size() - 1;
 }
 
 }  // namespace
@@ -244,7 +239,7 @@ void evaluate(int argc, const char* const* argv) {
     };
   }
   EvaluateReport report{.text = path,
-                        .characters = predicted_characters(corpus, tokens),
+                        .characters = predicted_characters(corpus),
                         .unknown = corpus.unknown,
                         .tokens = checkpoint.text.tokens};
   try {

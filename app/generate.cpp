@@ -1,6 +1,7 @@
 #include "unroll/generate.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,11 +90,17 @@ std::size_t read_samples(const Options& options, double temperature) {
   return static_cast<std::size_t>(samples);
 }
 
+// Whether someone may be waiting at the other end: of a terminal or a pipe, not of a file.
+bool stdout_is_read_at_once() {
+  struct stat status {};
+  return fstat(STDOUT_FILENO, &status) != 0 || !S_ISREG(status.st_mode);
+}
+
 // Bytes, whatever they are; throws once nobody takes them any more.
 void write_out(std::string_view text) {
+  static const bool at_once = stdout_is_read_at_once();
   std::fwrite(text.data(), 1, text.size(), stdout);
-  static const bool terminal = isatty(STDOUT_FILENO) != 0;
-  if (terminal) {
+  if (at_once) {
     std::fflush(stdout);
   }
   if (std::ferror(stdout) != 0) {
@@ -142,6 +149,9 @@ void converse(Writer& writer, GenerateOptions request,
     return static_cast<bool>(std::getline(std::cin, line));
   };
   for (std::string line; ask(line); ++request.seed) {
+    if (line.ends_with('\r')) {
+      line.pop_back();
+    }
     if (line.empty()) {
       continue;
     }
@@ -184,7 +194,7 @@ void generate(int argc, const char* const* argv) {
   }
   const auto unknown = parse_unknown_tokens(options.text("unknown"));
   const int64_t length = read_length(options);
-  const auto request = read_generate_options(options);
+  auto request = read_generate_options(options);
   const auto samples = read_samples(options, request.temperature);
   check_machine_options(options);
   const auto path = options.path("checkpoint");
@@ -196,6 +206,9 @@ void generate(int argc, const char* const* argv) {
   };
   std::vector<std::string> fitted(prompts.size());
   std::transform(prompts.begin(), prompts.end(), fitted.begin(), fit);
+  for (auto& stop : request.stop) {
+    stop = normalize_stop(stop, checkpoint.text.normalize, checkpoint.text.tokens);
+  }
   const auto net = make_model(checkpoint, device);
   Writer writer(*net, checkpoint.vocab, length, samples);
   if (!fitted.empty()) {

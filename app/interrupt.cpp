@@ -19,6 +19,8 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+void outlive_readers() { std::signal(SIGPIPE, SIG_IGN); }
+
 bool is_interrupted() { return interrupted != 0; }
 
 std::string interruption(const TrainProgress& progress) {

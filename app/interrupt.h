@@ -16,6 +16,10 @@ class Interrupted : public std::runtime_error {
 /// From here on the first SIGINT or SIGTERM only sets a flag; a second one ends the program.
 void catch_interrupts();
 
+/// From here on a reader that goes away, as `| head` does, does not end the program: what is
+/// written for it is lost, and the exit code is that of a failure.
+void outlive_readers();
+
 /// Whether the flag is set.
 bool is_interrupted();
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -91,6 +92,8 @@ int run(int argc, const char* const* argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A limit on the size of files is then an error of writing, like a full disk's.
+  std::signal(SIGXFSZ, SIG_IGN);
   const auto fail = [](int code, const std::string& message) {
     unroll::app::print_error(message);
     return code;
@@ -110,6 +113,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
   } catch (const std::exception& error) {
-    return fail(kFailed, gist(error.what()));
+    return fail(kFailed, std::ferror(stdout) != 0 ? "standard output cannot be written"
+                                                  : gist(error.what()));
   }
 }

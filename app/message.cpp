@@ -7,6 +7,11 @@
 
 namespace unroll::app {
 
+void print_note(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 void print_error(std::string_view message) {
   std::string line;
   for (const char c : message) {
@@ -16,7 +21,7 @@ void print_error(std::string_view message) {
       line += c;
     }
   }
-  fmt::print(stderr, "unroll: {}\n", line);
+  print_note(fmt::format("unroll: {}\n", line));
 }
 
 }  // namespace unroll::app

@@ -214,6 +214,14 @@ std::optional<std::filesystem::path> read_index_path(const Options& options) {
   return index_beside(texts.front());
 }
 
+Corpus read_with_hint(const std::function<Corpus()>& read) {
+  try {
+    return read();
+  } catch (const InvalidUtf8Error& error) {
+    throw Error(fmt::format("{} (--invalid-utf8 replace puts U+FFFD there)", error.what()));
+  }
+}
+
 Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
   const auto texts = options.paths("text");
   if (texts.empty()) {
@@ -222,7 +230,9 @@ Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
   Progress progress(options.given("quiet"), 0);
   const auto show = [&](const ReadProgress& read) { progress.show(read); };
   const auto index = read_index_path(options);
-  return index ? read_kept_corpus(texts, *index, corpus, show) : read_corpus(texts, corpus, show);
+  return read_with_hint([&] {
+    return index ? read_kept_corpus(texts, *index, corpus, show) : read_corpus(texts, corpus, show);
+  });
 }
 
 SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,

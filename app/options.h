@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -82,6 +83,9 @@ std::optional<std::filesystem::path> read_index_path(const Options& options);
 /// The text that the options name, the bundled one by default; shows on stderr how far a long one
 /// has been read, unless --quiet.
 Corpus load_corpus(const Options& options, const CorpusOptions& corpus);
+
+/// What `read` gives, a text read by these options; its error tells the option that helps.
+Corpus read_with_hint(const std::function<Corpus()>& read);
 
 /// The batches of a corpus. Throws Error, naming the text, when it is too short for one.
 SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,

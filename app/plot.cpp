@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "message.h"
 #include "unroll/error.h"
 
 namespace unroll::app {
@@ -19,7 +20,7 @@ void Plot::attempt(const Draw& draw) {
   } catch (const Error& error) {
     failed_ = true;
     progress_.clear();
-    fmt::print(stderr, "unroll: {}; the training is not harmed\n", error.what());
+    print_error(fmt::format("{}; the training is not harmed", error.what()));
   }
 }
 

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdio>
+
+#include "message.h"
 
 namespace unroll::app {
 namespace {
@@ -77,20 +78,18 @@ bool Progress::is_due() const {
 
 void Progress::print(const std::string& line) {
   if (terminal_) {
-    fmt::print(stderr, "\r{}\x1b[K", line);
+    print_note(fmt::format("\r{}\x1b[K", line));
     on_screen_ = true;
   } else {
-    fmt::print(stderr, "{}\n", line);
+    print_note(line + "\n");
   }
-  std::fflush(stderr);
   shown_ = true;
   since_shown_.start();
 }
 
 void Progress::clear() {
   if (on_screen_) {
-    fmt::print(stderr, "\r\x1b[K");
-    std::fflush(stderr);
+    print_note("\r\x1b[K");
     on_screen_ = false;
   }
 }

@@ -198,6 +198,9 @@ void train(int argc, const char* const* argv) {
   }
 
   catch_interrupts();
+  if (saver) {
+    outlive_readers();
+  }
   const auto callbacks = make_callbacks(training, texts.valid.defined(), display, log, saver);
   conclude(saver, display,
            {.result = run(training, callbacks, saver),

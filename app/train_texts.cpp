@@ -38,7 +38,8 @@ TrainTexts load_texts(const Options& options, const CorpusOptions& request) {
     CorpusOptions as_trained = request;
     as_trained.max_tokens = 0;
     as_trained.vocab = std::make_shared<Vocab>(texts.corpus.vocab);
-    const auto corpus = read_corpus(options.path("valid"), as_trained);
+    const auto corpus =
+        read_with_hint([&] { return read_corpus(options.path("valid"), as_trained); });
     if (corpus.size() < 2) {
       throw Error(fmt::format("{}: has {} token, need at least 2 to validate on",
                               options.path("valid"), corpus.size()));

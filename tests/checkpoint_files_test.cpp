@@ -126,7 +126,9 @@ TEST(CheckpointFiles, WhatCannotBeWrittenMovesNothing) {
   EXPECT_EQ(load_checkpoint(folder / "model").epochs, 3);
   EXPECT_EQ(load_checkpoint(folder / "model.1").epochs, 2);
   EXPECT_EQ(load_checkpoint(folder / "model.2").epochs, 1);
-  EXPECT_THAT(names_in(folder), ElementsAre(".model.unroll-lock", "model", "model.1", "model.2"));
+  EXPECT_THAT(names_in(folder),
+              ElementsAre(".model.1.unroll-lock", ".model.2.unroll-lock", ".model.best.unroll-lock",
+                          ".model.unroll-lock", "model", "model.1", "model.2"));
   EXPECT_THAT(
       CheckpointFiles::names(folder / "model", 3),
       ElementsAre(folder / "model", folder / "model.best", folder / "model.1", folder / "model.2"));
@@ -155,6 +157,22 @@ TEST(CheckpointFiles, ASecondTrainingIsRefused) {
     CheckpointFiles(folder / "other");
   }
   CheckpointFiles(folder / "model");
+}
+
+TEST(CheckpointFiles, ASecondTrainingIsRefusedAtEachOfThem) {
+  const TempFolder folder;
+  {
+    const CheckpointFiles first(folder / "model", 3);
+    for (const char* name : {"model.best", "model.1", "model.2"}) {
+      EXPECT_THAT(thrown<Error>([&] { CheckpointFiles(folder / name); }),
+                  HasSubstr(std::string(name) + ": another training writes there"));
+    }
+    CheckpointFiles(folder / "model.3");
+  }
+  const CheckpointFiles first(folder / "model.1");
+  CheckpointFiles(folder / "model", 1);
+  EXPECT_THAT(thrown<Error>([&] { CheckpointFiles(folder / "model", 2); }),
+              HasSubstr("model.1: another training writes there"));
 }
 
 TEST(CheckpointFiles, AKilledTrainingsLockIsFree) {

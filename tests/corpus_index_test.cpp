@@ -28,6 +28,7 @@ void expect_equal(const Corpus& a, const Corpus& b) {
   EXPECT_EQ(a.fingerprint, b.fingerprint);
   EXPECT_EQ(a.unknown, b.unknown);
   EXPECT_EQ(a.characters, b.characters);
+  EXPECT_EQ(a.first_characters, b.first_characters);
 }
 
 // Options of each kind, and texts that differ by them.
@@ -106,6 +107,21 @@ TEST(CorpusIndex, IsTakenForTheSameTextAndMadeAnewForAnother) {
   expect_equal(read(words), read_corpus(paths, words));
   EXPECT_TRUE(load_corpus_index(index, words));
   EXPECT_FALSE(load_corpus_index(index, {}));
+}
+
+TEST(CorpusIndex, OfTwoFilesIsNoneOfTheSameBytesInOne) {
+  const TempFolder folder;
+  const auto index = folder / "index";
+  const CorpusOptions options{.text = {.normalize = Normalize::kNone}, .max_tokens = 0};
+  const std::string one = "abcd\n";
+  const std::string two =
+      "\xef\xbb\xbf"
+      "efgh\n";
+  const std::vector both{folder.write("one", one), folder.write("two", two)};
+  const auto joined = folder.write("joined", one + two);
+  EXPECT_EQ(read_kept_corpus(both, index, options).size(), 10);
+  EXPECT_EQ(read_kept_corpus({joined}, index, options).size(), 11);  // the mark within is kept
+  EXPECT_EQ(read_kept_corpus(both, index, options).size(), 10);
 }
 
 TEST(CorpusIndex, DamagedAndForeignFilesAreErrorsAndStay) {

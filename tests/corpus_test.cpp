@@ -51,7 +51,8 @@ void expect_as_the_notebook_reads(const std::filesystem::path& file, TokenKind k
 
 TEST(Corpus, EqualsTheNotebooksPathOnRandomTexts) {
   const TempFolder folder;
-  const std::string alphabet = "abcXYZ  \n\r\t.,-\xc3\xa9";
+  const std::vector<std::string> alphabet{"a", "b",  "c",  "X",  "Y", "Z", " ",
+                                          " ", "\n", "\r", "\t", ".", ",", "-\xc3\xa9"};
   for (unsigned seed = 0; seed < 30; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));
     std::mt19937 random(seed);
@@ -247,6 +248,19 @@ TEST(Corpus, CharactersAreThoseOfTheTokensThatAreKept) {
   EXPECT_EQ(characters("abcd", TokenKind::kChar, 3), 3);
 }
 
+TEST(Corpus, TheFirstTokensCharactersAreKnownThoughTheTokenIsNot) {
+  auto options = options_of(TokenKind::kWord, Normalize::kNone);
+  EXPECT_EQ(make_corpus("\xc3\xa9t\xc3\xa9 on", options).first_characters, 3);
+  options.vocab = std::make_shared<const Vocab>(make_corpus("one two", options).vocab);
+  EXPECT_EQ(make_corpus("seven one", options).first_characters, 5);
+  EXPECT_EQ(make_corpus("two seven", options).first_characters, 3);
+  options.text.tokens = TokenKind::kChar;
+  options.vocab = std::make_shared<const Vocab>(
+      make_corpus("abc", options_of(TokenKind::kChar, Normalize::kNone)).vocab);
+  EXPECT_EQ(make_corpus("abc", options).first_characters, 1);
+  EXPECT_EQ(make_corpus("xbc", options).first_characters, 1);
+}
+
 TEST(Corpus, FilesAreOneTextAndOneFingerprint) {
   const TempFolder folder;
   const std::vector paths{folder.write("one", "The time\nma"), folder.write("two", "chine, by")};
@@ -257,25 +271,30 @@ TEST(Corpus, FilesAreOneTextAndOneFingerprint) {
                                     EXPECT_EQ(progress.total_bytes, 20);
                                   });
   EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "the", "time", "machine", "by"));
-  EXPECT_EQ(corpus.fingerprint, fingerprint_of("The time\nmachine, by"));
+  EXPECT_EQ(corpus.fingerprint, fingerprint_of_files(paths));
   EXPECT_EQ(reports, 2);
 }
 
 TEST(Corpus, ErrorsNameTheFileAmongSeveral) {
   const TempFolder folder;
-  const auto read = [&](const std::vector<std::filesystem::path>& paths, Normalize normalize) {
-    return thrown<Error>([&] { read_corpus(paths, options_of(TokenKind::kChar, normalize)); });
+  using Paths = std::vector<std::filesystem::path>;
+  const auto characters = options_of(TokenKind::kChar, Normalize::kNone);
+  const auto invalid = [&](const Paths& paths) {
+    return thrown<InvalidUtf8Error>([&] { read_corpus(paths, characters); });
   };
   const auto good = folder.write("good", "caf\xc3\xa9\n");
   const auto bad = folder.write("bad", "one\ncaf\xe9\n");
   const auto cut = folder.write("cut", "caf\xc3");
-  EXPECT_THAT(read({good, bad, good}, Normalize::kNone),
+  EXPECT_THAT(invalid({good, bad, good}),
               AllOf(HasSubstr("bad: byte 7 "), ::testing::Not(HasSubstr("good"))));
-  EXPECT_THAT(read({good, cut, good}, Normalize::kNone), HasSubstr("cut: byte 3 "));
-  EXPECT_THAT(read({good, cut}, Normalize::kNone), HasSubstr("cut: byte 3 "));
-  EXPECT_THAT(read({good, folder / "missing"}, Normalize::kNone), HasSubstr("missing"));
+  EXPECT_THAT(invalid({good, cut, good}), HasSubstr("cut: byte 3 "));
+  EXPECT_THAT(invalid({good, cut}), HasSubstr("cut: byte 3 "));
+  EXPECT_THAT(thrown<Error>([&] {
+                read_corpus(Paths{good, folder / "missing"}, characters);
+              }),
+              HasSubstr("missing"));
   const auto digits = folder.write("digits", "12");
-  EXPECT_THAT(read({digits, digits}, Normalize::kLetters), HasSubstr("digits, "));
+  EXPECT_THAT(thrown<Error>([&] { read_corpus(Paths{digits, digits}); }), HasSubstr("digits, "));
 }
 
 TEST(Corpus, OptionsOutOfRangeAreWrongUsage) {
@@ -299,8 +318,12 @@ TEST(Corpus, TextsThatCannotBeReadAreErrorsThatNameTheFile) {
               AllOf(HasSubstr("digits.txt"), HasSubstr("no letter")));
   EXPECT_THAT(read(folder.write("nul.txt", std::string("a\0", 2)), Normalize::kNone),
               AllOf(HasSubstr("nul.txt"), HasSubstr("NUL")));
-  EXPECT_THAT(read(folder.write("latin1.txt", "one\ncaf\xe9\n"), Normalize::kNone),
-              AllOf(HasSubstr("latin1.txt"), HasSubstr("byte 7 ")));
+  const auto latin1 = folder.write("latin1.txt", "one\ncaf\xe9\n");
+  for (const auto normalize : {Normalize::kLetters, Normalize::kNone}) {
+    EXPECT_THAT(thrown<InvalidUtf8Error>(
+                    [&] { read_corpus(latin1, options_of(TokenKind::kChar, normalize)); }),
+                AllOf(HasSubstr("latin1.txt"), HasSubstr("byte 7 ")));
+  }
 }
 
 }  // namespace

@@ -40,6 +40,13 @@ TEST(Fingerprint, OfFilesIsThatOfTheirBytesInOrder) {
   const std::string long_text(1'500'000, 'x');
   const auto one = folder.write("one", long_text);
   const auto two = folder.write("two", std::string("a\0", 2));
+  Fingerprinter joined;
+  joined.feed(long_text);
+  joined.end_file();
+  joined.feed(std::string_view("a\0", 2));
+  joined.end_file();
+  EXPECT_EQ(joined.fingerprint().bytes, 1'500'002);
+  EXPECT_EQ(fingerprint_of_files({one}), fingerprint_of(long_text));
   int64_t read = 0;
   EXPECT_EQ(fingerprint_of_files({one, two},
                                  [&](const ReadProgress& progress) {
@@ -47,9 +54,11 @@ TEST(Fingerprint, OfFilesIsThatOfTheirBytesInOrder) {
                                    EXPECT_EQ(progress.total_bytes, 1'500'002);
                                    read = progress.bytes;
                                  }),
-            fingerprint_of(long_text + std::string("a\0", 2)));
+            joined.fingerprint());
   EXPECT_EQ(read, 1'500'002);
   EXPECT_NE(fingerprint_of_files({two, one}), fingerprint_of_files({one, two}));
+  const auto both = folder.write("both", long_text + std::string("a\0", 2));
+  EXPECT_NE(fingerprint_of_files({both}), fingerprint_of_files({one, two}));
   EXPECT_THAT(thrown<Error>([&] { fingerprint_of_files({folder / "missing"}); }),
               HasSubstr("missing"));
 }

@@ -250,6 +250,18 @@ TEST(Generate, APieceComesWithItsToken) {
   EXPECT_THAT(fed, ElementsAre(1, 2, 3));
 }
 
+TEST(Generate, WordsStandApartWithinALine) {
+  const auto words = Vocab::from_tokens({"<unk>", "one", "two", "\n"}, TokenKind::kWord);
+  std::string text;
+  for (const std::size_t token : {1, 3, 2}) {
+    std::vector<float> logits(4);
+    logits[token] = 1;
+    Constant net(logits);
+    text += generate({"one\ntwo"}, 1, net, words, {}).front() + "|";
+  }
+  EXPECT_EQ(text, "one\ntwo one|one\ntwo\n|one\ntwo two|");
+}
+
 TEST(Generate, OptionsHaveBounds) {
   Successor net(kLetters.size());
   const auto refused = [&](const GenerateOptions& options) {

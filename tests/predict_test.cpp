@@ -48,7 +48,7 @@ TEST(Predict, TheMostLikelyTokenMayBeUnknownAsInTheNotebook) {
 TEST(Predict, WordsAreJoinedBySpaces) {
   const auto words = Vocab::from_tokens({"<unk>", "to", "be", "\n", "or"}, TokenKind::kWord);
   Successor net(words.size());
-  EXPECT_EQ(predict_ch8("to", 3, net, words), "to be \nor");
+  EXPECT_EQ(predict_ch8("to", 3, net, words), "to be\nor");
   net.fed.clear();
   EXPECT_EQ(predict_ch8("or to", 1, net, words), "or to be");
 }

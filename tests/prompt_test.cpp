@@ -20,6 +20,16 @@ TEST(Prompt, IsNormalisedAsTheText) {
   EXPECT_EQ(normalize_prompt("Time", Normalize::kNone), "Time");
 }
 
+TEST(Prompt, AStopStringIsWrittenAsTheTextIs) {
+  EXPECT_EQ(normalize_stop("THE End", Normalize::kLetters, TokenKind::kChar), "the end");
+  EXPECT_EQ(normalize_stop("THE e\xcc\x81\r\n", Normalize::kNone, TokenKind::kWord),
+            "THE \xc3\xa9\n");
+  EXPECT_EQ(normalize_stop("e\xcc\x81\xff", Normalize::kNone, TokenKind::kByte), "e\xcc\x81\xff");
+  EXPECT_THAT(
+      thrown<UsageError>([] { normalize_stop("a\xff", Normalize::kNone, TokenKind::kChar); }),
+      HasSubstr("stop 'a\xff': byte 1"));
+}
+
 TEST(Prompt, IsCheckedAgainstTheVocabulary) {
   EXPECT_NO_THROW(check_prompt("abc", kLetters));
   EXPECT_THAT(thrown<Error>([] { check_prompt("ab?", kLetters); }),

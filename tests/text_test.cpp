@@ -89,6 +89,13 @@ TEST(Text, ReadTimeMachineKeepsEmptyLines) {
   EXPECT_THAT(read_time_machine(file), ElementsAre("the time", "", "", "machine"));
 }
 
+TEST(Text, ReadTimeMachineNamesTheLineThatIsNoUtf8) {
+  const TempFolder folder;
+  const auto file = folder.write("latin1", "one\ncaf\xe9\n");
+  EXPECT_THAT(thrown<InvalidUtf8Error>([&] { read_time_machine(file); }),
+              HasSubstr("latin1: line 2: byte 3 (0xe9)"));
+}
+
 TEST(Text, TokensDoNotDependOnWhereBlocksAreCut) {
   const std::string text =
       "\xef\xbb\xbf"
@@ -200,8 +207,11 @@ TEST(Text, FilesAreReadAsOneTextEachWithItsOwnMark) {
               ElementsAre("no", "thing"));
   // A code point does not go on in the next file, and offsets begin again.
   EXPECT_EQ(read({"a\xc3", "\xa9"}, kReplacing), "a\xef\xbf\xbd\xef\xbf\xbd");
-  EXPECT_THAT(thrown<Error>([] { read({"long enough", "ab\xff"}); }), HasSubstr("byte 2 (0xff)"));
-  EXPECT_THAT(thrown<Error>([] { read({"abc\xe2\x82"}); }), HasSubstr("byte 3 (0xe2)"));
+  EXPECT_THAT(thrown<InvalidUtf8Error>([] {
+                read({"long enough", "ab\xff"});
+              }),
+              HasSubstr("byte 2 (0xff)"));
+  EXPECT_THAT(thrown<InvalidUtf8Error>([] { read({"abc\xe2\x82"}); }), HasSubstr("byte 3 (0xe2)"));
 }
 
 // The example of the Unicode Standard, table 3-8, and those of tables 3-9 to 3-11.
@@ -249,7 +259,7 @@ TEST(Text, BlocksAreTheWholeFile) {
 }
 
 TEST(Text, WordsMustBeUtf8Too) {
-  EXPECT_THAT(thrown<Error>([] { tokens_of("un caf\xe9", TokenKind::kWord); }),
+  EXPECT_THAT(thrown<InvalidUtf8Error>([] { tokens_of("un caf\xe9", TokenKind::kWord); }),
               HasSubstr("byte 6 "));
 }
 
@@ -261,9 +271,38 @@ TEST(Text, TokensByCharacterAreCodePoints) {
 TEST(Text, InvalidUtf8IsAnErrorThatNamesTheByte) {
   for (const std::string bad :
        {"\xff", "\xc3", "\xc3(", "\x80", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80"}) {
-    EXPECT_THAT(thrown<Error>([&] { tokens_of("abc" + bad, TokenKind::kChar); }),
+    EXPECT_THAT(thrown<InvalidUtf8Error>([&] { tokens_of("abc" + bad, TokenKind::kChar); }),
                 HasSubstr("byte 3 "));
   }
+}
+
+TEST(Text, LettersMustBeUtf8TooThoughLittleOfItStays) {
+  TextOptions letters;
+  const std::string valid = "caf\xc3\xa9s, the \xe6\x99\x82 of 16 bytes \xf0\x9f\x95\xb0 clock";
+  const std::string latin1 = "The time traveller, caf\xe9s";
+  for (const std::size_t block : {1, 2, 3, 7, 1000}) {
+    EXPECT_EQ(read({valid}, letters, block), "caf s the of bytes clock") << block;
+    EXPECT_EQ(thrown<InvalidUtf8Error>([&] {
+                read({"fine", latin1}, letters, block);
+              }),
+              "byte 23 (0xe9) is not valid UTF-8")
+        << block;
+    // Its end is missing, and the next file's start does not bring it.
+    EXPECT_THAT(thrown<InvalidUtf8Error>([&] {
+                  read({"caf\xc3", "\xa9"}, letters, block);
+                }),
+                HasSubstr("byte 3 (0xc3)"));
+  }
+  letters.invalid_utf8 = InvalidUtf8::kReplace;
+  EXPECT_EQ(read({latin1}, letters), "the time traveller caf s");
+}
+
+TEST(Text, BetweenTwoWordsOfALineStandsASpace) {
+  EXPECT_EQ(gap_between("one", "two", TokenKind::kWord), " ");
+  EXPECT_EQ(gap_between("one", "\n", TokenKind::kWord), "");
+  EXPECT_EQ(gap_between("one\n", "two", TokenKind::kWord), "");
+  EXPECT_EQ(gap_between("", "two", TokenKind::kWord), "");
+  EXPECT_EQ(gap_between("o", "n", TokenKind::kChar), "");
 }
 
 TEST(Text, TokensByByteTakeAnything) {

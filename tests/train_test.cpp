@@ -24,6 +24,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 // Trains until the perplexity is below `goal`, for so many epochs at most; returns the best.
 double best_perplexity(const ModelConfig& config, double goal, int64_t epochs) {
@@ -286,8 +287,9 @@ TEST_F(TrainCh8, ReportsEveryEpoch) {
 }
 
 TEST_F(TrainCh8, DivergenceIsAnErrorThatNamesTheEpoch) {
-  EXPECT_THAT(thrown<Diverged>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
-              HasSubstr("diverged in epoch 1"));
+  EXPECT_THAT(
+      thrown<Diverged>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
+      MatchesRegex("training diverged in epoch 1: loss .*, gradient norm .* on average; .*"));
 }
 
 TEST_F(TrainCh8, AnEpochOfWhichEveryStepIsSkippedIsAnError) {

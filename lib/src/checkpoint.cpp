@@ -271,6 +271,10 @@ void check_resumable(const Checkpoint& saved, const ModelConfig& config, const T
   const auto parameters = [](const ModelConfig& of) {
     auto json = to_json(parameter_model(of));
     json["dropout"] = of.dropout;
+    // Last, as it follows from the others where the model is fused.
+    const auto model = json["model"];
+    json.erase("model");
+    json["model"] = model;
     return json;
   };
   const auto updater = [](const TrainOptions& options) {

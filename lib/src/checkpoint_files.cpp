@@ -75,14 +75,16 @@ SaveInterval parse_save_interval(std::string_view text) {
 }
 
 void check_keep(int64_t keep) {
-  constexpr int64_t kMostFiles = 1000;
+  constexpr int64_t kMostFiles = 100;  // each has a lock, which is an open file
   require_in("keep", keep, 1, kMostFiles);
 }
 
 CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
     : path_(link_target(std::move(path))), keep_(keep) {
   check_keep(keep);
-  lock_ = std::make_unique<FileLock>(path_);
+  for (const auto& name : names(path_, keep)) {
+    locks_.push_back(std::make_unique<FileLock>(name));
+  }
   for (const auto& path : {path_, next_path(), best_path()}) {
     remove_unfinished(path);
   }

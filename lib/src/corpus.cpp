@@ -115,7 +115,10 @@ class Indexer {
     cut(normalizer_.feed(block));
   }
 
-  void end_file() { cut(normalizer_.end_file()); }
+  void end_file() {
+    fingerprinter_.end_file();
+    cut(normalizer_.end_file());
+  }
 
   // Without indices where one byte each was not enough to keep them until their vocabulary, small
   // enough for that, was known: the text is then to be read again with this vocabulary.
@@ -141,6 +144,7 @@ class Indexer {
       corpus.characters += kept * count_code_points(token);
     }
     corpus.characters += spaces_;
+    corpus.first_characters = count_code_points(tokens_.tokens()[static_cast<std::size_t>(first_)]);
     if (!only_counts_) {
       const bool narrow = corpus.vocab.size() <= kNarrowSize;
       corpus.indices = indices_.release(final_index, narrow ? torch::kUInt8 : torch::kInt32);
@@ -198,6 +202,9 @@ class Indexer {
       at += size;
     }
     if (kept) {
+      if (indices_.size() == 0 && added > 0) {
+        first_ = room.front();
+      }
       indices_.take(added);
       if (indices_.size() == most_tokens_) {
         kept_counts_ = counts_;
@@ -214,6 +221,9 @@ class Indexer {
     ++counts_[static_cast<std::size_t>(index)];
     if (indices_.size() < most_tokens_ && !only_counts_) {
       count_space(token);
+      if (indices_.size() == 0) {
+        first_ = index;
+      }
       indices_.push_back(index < known_ ? index : static_cast<int32_t>(Vocab::unk()));
       if (indices_.size() == most_tokens_) {
         kept_counts_ = counts_;
@@ -258,6 +268,7 @@ class Indexer {
   std::optional<std::vector<int64_t>> kept_counts_;  // where the corpus is cut
   std::vector<uint8_t> cut_off_;                     // where what is counted alone is put
   IndexBuffer indices_;
+  int32_t first_ = 0;  // the provisional index of the first token
   bool after_word_ = false;
   int64_t spaces_ = 0;
 };
@@ -266,6 +277,8 @@ template <typename Work>
 auto naming(const std::string& name, const Work& work) {
   try {
     return work();
+  } catch (const InvalidUtf8Error& error) {
+    throw InvalidUtf8Error(fmt::format("{}: {}", name, error.what()));
   } catch (const Error& error) {
     throw Error(fmt::format("{}: {}", name, error.what()));
   }

@@ -40,7 +40,7 @@ std::string hash_of(const Vocab& vocab) {
 // All that decides how a text is indexed, beside the text itself.
 Metadata describe(const CorpusOptions& options) {
   return {{"format", std::string(kFormat)},
-          {"version", "1"},
+          {"version", "2"},
           {"unicode", utf8proc_unicode_version()},
           {"normalize", std::string(to_string(options.text.normalize))},
           {"tokens", std::string(to_string(options.text.tokens))},
@@ -105,6 +105,7 @@ class IndexFile {
     corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
     corpus.unknown = number("unknown");
     corpus.characters = number("characters");
+    corpus.first_characters = number("first_characters");
     corpus.vocab = options.vocab ? *options.vocab
                                  : Vocab::from_counts(token_counts(), options.min_freq, {},
                                                       options.text.tokens, options.vocab_size);
@@ -204,6 +205,7 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
   metadata["hash"] = corpus.fingerprint.hash;
   metadata["unknown"] = fmt::to_string(corpus.unknown);
   metadata["characters"] = fmt::to_string(corpus.characters);
+  metadata["first_characters"] = fmt::to_string(corpus.first_characters);
   if (!options.vocab) {
     for (auto& tensor : to_tensors(corpus.vocab.token_freqs())) {
       content.tensors.push_back(std::move(tensor));

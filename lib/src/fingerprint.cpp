@@ -10,6 +10,7 @@ namespace unroll {
 struct Fingerprinter::State {
   XXH3_state_t hash;
   int64_t bytes = 0;
+  bool file_ended = false;
 };
 
 Fingerprinter::Fingerprinter() : state_(std::make_unique<State>()) {
@@ -21,9 +22,15 @@ Fingerprinter::Fingerprinter(Fingerprinter&&) noexcept = default;
 Fingerprinter& Fingerprinter::operator=(Fingerprinter&&) noexcept = default;
 
 void Fingerprinter::feed(std::string_view bytes) {
+  if (state_->file_ended) {
+    XXH3_128bits_update(&state_->hash, &state_->bytes, sizeof(state_->bytes));
+    state_->file_ended = false;
+  }
   XXH3_128bits_update(&state_->hash, bytes.data(), bytes.size());
   state_->bytes += static_cast<int64_t>(bytes.size());
 }
+
+void Fingerprinter::end_file() { state_->file_ended = true; }
 
 TextFingerprint Fingerprinter::fingerprint() const {
   const auto hash = XXH3_128bits_digest(&state_->hash);
@@ -39,9 +46,17 @@ TextFingerprint fingerprint_of(std::string_view bytes) {
 TextFingerprint fingerprint_of_files(const std::vector<std::filesystem::path>& paths,
                                      const ReadCallback& on_read) {
   Fingerprinter fingerprinter;
+  std::size_t current = 0;
   read_blocks(
       paths, NulBytes::kAllow,
-      [&](std::size_t, std::string_view block) { fingerprinter.feed(block); }, on_read);
+      [&](std::size_t file, std::string_view block) {
+        if (file != current) {
+          fingerprinter.end_file();
+          current = file;
+        }
+        fingerprinter.feed(block);
+      },
+      on_read);
   return fingerprinter.fingerprint();
 }
 

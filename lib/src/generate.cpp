@@ -107,8 +107,8 @@ class Sequence {
  private:
   std::string piece(int64_t token) const {
     const auto& before = continuation_.text().empty() ? prefix_ : continuation_.text();
-    const bool apart = vocab_.kind() == TokenKind::kWord && !before.ends_with('\n');
-    return (apart ? " " : "") + vocab_.to_token(token);
+    const auto& text = vocab_.to_token(token);
+    return std::string(gap_between(before, text, vocab_.kind())) + text;
   }
 
   void show(std::string_view text, const TextCallback& on_text) const {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
 
 #include "unroll/error.h"
 #include "utf8.h"
@@ -22,10 +23,48 @@ constexpr std::array<char, 256> kLetterOf = [] {
   return table;
 }();
 
+// How many bytes at the front are ASCII.
+std::size_t ascii_size(std::string_view text) {
+  uint64_t bytes = 0;
+  std::size_t at = 0;
+  for (; at + sizeof(bytes) <= text.size(); at += sizeof(bytes)) {
+    std::memcpy(&bytes, text.data() + at, sizeof(bytes));
+    if ((bytes & 0x8080808080808080U) != 0) {
+      break;
+    }
+  }
+  while (at < text.size() && static_cast<unsigned char>(text[at]) < 0x80) {
+    ++at;
+  }
+  return at;
+}
+
 }  // namespace
+
+// Takes the units of the next piece by `put`, which is given a text and an end, takes what begins
+// before that end and is whole, and returns how many bytes. What is left waits for the next piece.
+template <typename Put>
+void Normalizer::take_units(std::string_view block, const Put& put) {
+  if (!held_.empty()) {
+    // No code point is longer than what is added here, so a held one ends or the block does.
+    const auto held = held_.size();
+    held_.append(block.substr(0, 4));
+    const auto taken = put(std::string_view(held_), held);
+    if (taken < held) {
+      return;
+    }
+    held_.clear();
+    block.remove_prefix(taken - held);
+  }
+  held_ = block.substr(put(block, block.size()));
+}
 
 std::string_view Normalizer::feed(std::string_view block) {
   if (options_.normalize == Normalize::kLetters) {
+    if (options_.invalid_utf8 == InvalidUtf8::kRefuse) {
+      take_units(block,
+                 [this](std::string_view text, std::size_t end) { return check_units(text, end); });
+    }
     put_letters(block);
     return letters_;
   }
@@ -33,25 +72,12 @@ std::string_view Normalizer::feed(std::string_view block) {
     return block;
   }
   characters_.drop_ready();
-  if (!held_.empty()) {
-    // No code point is longer than what is added here, so a held one ends or the block does.
-    const auto held = held_.size();
-    held_.append(block.substr(0, 4));
-    const auto taken = put_characters(held_, held);
-    if (taken < held) {
-      return characters_.ready();
-    }
-    held_.clear();
-    block.remove_prefix(taken - held);
-  }
-  held_ = block.substr(put_characters(block, block.size()));
+  take_units(block,
+             [this](std::string_view text, std::size_t end) { return put_characters(text, end); });
   return characters_.ready();
 }
 
 std::string_view Normalizer::end_file() {
-  if (options_.normalize == Normalize::kLetters || options_.tokens == TokenKind::kByte) {
-    return {};
-  }
   characters_.drop_ready();
   if (held_ == "\r") {
     characters_.append_staying(held_, 0);
@@ -94,6 +120,27 @@ void Normalizer::put_letters(std::string_view block) {
   line_began_ = line_began;
   gap_ = gap;
   letters_.resize(static_cast<std::size_t>(at - letters_.data()));
+}
+
+// Of units whose letters alone are kept.
+std::size_t Normalizer::check_units(std::string_view text, std::size_t end) {
+  std::size_t at = 0;
+  while (at < end) {
+    at += ascii_size(text.substr(at, end - at));
+    if (at == end) {
+      break;
+    }
+    const auto unit = first_unit(text.substr(at));
+    if (unit.state == Utf8Unit::State::kIncomplete) {
+      break;
+    }
+    if (unit.state == Utf8Unit::State::kIllFormed) {
+      put_invalid(text.substr(at), offset_ + static_cast<int64_t>(at));
+    }
+    at += unit.size;
+  }
+  offset_ += static_cast<int64_t>(at);
+  return at;
 }
 
 // Takes the text up to `end`, or to the first unit before it that may not stay as it is; returns
@@ -151,9 +198,8 @@ std::size_t Normalizer::put_characters(std::string_view text, std::size_t end) {
 
 void Normalizer::put_invalid(std::string_view bytes, int64_t offset) {
   if (options_.invalid_utf8 == InvalidUtf8::kRefuse) {
-    throw Error(fmt::format(
-        "byte {} (0x{:02x}) is not valid UTF-8 (invalid-utf8 replace puts U+FFFD there)", offset,
-        static_cast<unsigned char>(bytes.front())));
+    throw InvalidUtf8Error(fmt::format("byte {} (0x{:02x}) is not valid UTF-8", offset,
+                                       static_cast<unsigned char>(bytes.front())));
   }
   characters_.append(kReplacement, kReplacementUtf8);
 }

@@ -17,7 +17,7 @@ class Normalizer {
   explicit Normalizer(const TextOptions& options) : options_(options) {}
 
   /// Takes the next piece, cut anywhere, and returns what is settled; valid until the next call.
-  /// Throws Error at invalid UTF-8 that is refused, naming the byte's offset in its file.
+  /// Throws InvalidUtf8Error where that is refused, naming the byte's offset in its file.
   std::string_view feed(std::string_view block);
 
   /// Ends a file; another may follow. Returns and throws as feed does.
@@ -27,7 +27,10 @@ class Normalizer {
   std::string_view finish();
 
  private:
+  template <typename Put>
+  void take_units(std::string_view block, const Put& put);
   void put_letters(std::string_view block);
+  std::size_t check_units(std::string_view text, std::size_t end);
   std::size_t put_staying(std::string_view text, std::size_t end);
   std::size_t put_characters(std::string_view text, std::size_t end);
   void put_invalid(std::string_view bytes, int64_t offset);
@@ -38,7 +41,7 @@ class Normalizer {
   bool gap_ = false;         // letters: whether something was dropped since
   Nfc characters_;
   std::string held_;    // the start of a code point, or a carriage return, at a block's end
-  int64_t offset_ = 0;  // in the file, of what put_characters takes next
+  int64_t offset_ = 0;  // in the file, of the units that are taken next
 };
 
 }  // namespace unroll

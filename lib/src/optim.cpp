@@ -255,8 +255,10 @@ Optimizer parse_optimizer(std::string_view name) {
 }
 
 void check(const UpdaterOptions& options) {
-  if (!std::isfinite(options.lr) || options.lr <= 0) {
-    throw UsageError(fmt::format("lr must be > 0, got {}", options.lr));
+  // float32 ends at 3.4e38; Adam's first steps are 10 lr, AdamW's decay is lr times the option.
+  constexpr double kMost = 3e37;
+  if (!(options.lr > 0 && options.lr <= kMost)) {
+    throw UsageError(fmt::format("lr must be > 0 and at most {}, got {}", kMost, options.lr));
   }
   if (!(options.momentum >= 0 && options.momentum < 1)) {
     throw UsageError(fmt::format("momentum must be from 0 to below 1, got {}", options.momentum));
@@ -265,9 +267,11 @@ void check(const UpdaterOptions& options) {
     throw UsageError(fmt::format("momentum is the optimizer sgd's, got momentum {} with {}",
                                  options.momentum, to_string(options.optimizer)));
   }
+  const double most_decay = kMost / std::max(options.lr, 1.0);
   if (options.weight_decay &&
-      !(std::isfinite(*options.weight_decay) && *options.weight_decay >= 0)) {
-    throw UsageError(fmt::format("weight-decay must be >= 0, got {}", *options.weight_decay));
+      !(*options.weight_decay >= 0 && *options.weight_decay <= most_decay)) {
+    throw UsageError(fmt::format("weight-decay must be from 0 to {}, got {}", most_decay,
+                                 *options.weight_decay));
   }
 }
 

@@ -16,8 +16,8 @@ std::string known_part(std::string_view prompt, const Vocab& vocab) {
   std::string known;
   for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
     if (vocab.contains(token)) {
-      const bool apart = vocab.kind() == TokenKind::kWord && !known.empty();
-      known += (apart ? " " : "") + token;
+      known += gap_between(known, token, vocab.kind());
+      known += token;
     }
   }
   if (known.empty()) {
@@ -57,6 +57,18 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) 
     throw UsageError(fmt::format("prompt must have at least one token, got '{}'", prompt));
   }
   return tokens;
+}
+
+std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind) {
+  std::string text;
+  try {
+    const auto whole = kind == TokenKind::kByte ? kind : TokenKind::kChar;
+    tokenize_line(normalize_prompt(stop, normalize), whole,
+                  [&](std::string_view token) { text += token; });
+  } catch (const Error& error) {
+    throw UsageError(fmt::format("stop '{}': {}", stop, error.what()));
+  }
+  return text;
 }
 
 std::string normalize_prompt(std::string_view prompt, Normalize normalize) {

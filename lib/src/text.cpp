@@ -233,7 +233,12 @@ std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
   std::vector<std::string> lines;
   std::string line;
   const auto end_line = [&] {
-    lines.push_back(normalize_letters(line));
+    try {
+      lines.push_back(normalize_letters(line));
+    } catch (const InvalidUtf8Error& error) {
+      throw InvalidUtf8Error(
+          fmt::format("{}: line {}: {}", text_name(path), lines.size() + 1, error.what()));
+    }
     line.clear();
   };
   read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) {
@@ -248,6 +253,12 @@ std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
     end_line();
   }
   return lines;
+}
+
+std::string_view gap_between(std::string_view before, std::string_view token, TokenKind kind) {
+  const bool words_of_a_line =
+      kind == TokenKind::kWord && !before.empty() && !before.ends_with('\n') && token != "\n";
+  return words_of_a_line ? " " : "";
 }
 
 void tokenize_line(std::string_view line, TokenKind kind,

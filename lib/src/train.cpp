@@ -144,12 +144,16 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const double seconds = seconds_before + timer.stop();
   // All batches are of one size.
   const int64_t finite_steps = sums.steps - skipped;
-  const double perplexity =
-      unroll::perplexity(sums.loss.item<double>(), sums.tokens / sums.steps * finite_steps);
+  const int64_t finite_tokens = sums.tokens / sums.steps * finite_steps;
+  const double nats = sums.loss.item<double>();
+  const double mean_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps);
+  const double perplexity = unroll::perplexity(nats, finite_tokens);
   if (!std::isfinite(perplexity)) {
-    const auto steps = skipped > 0
-                           ? fmt::format("{} of {} steps were not finite", skipped, sums.steps)
-                           : fmt::format("its perplexity is {}", std::abs(perplexity));
+    const auto steps =
+        finite_steps == 0
+            ? fmt::format("{} of {} steps were not finite", skipped, sums.steps)
+            : fmt::format("loss {:.3g}, gradient norm {:.3g} on average",
+                          std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
     throw Diverged(fmt::format(
         "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
         "norm",
@@ -158,7 +162,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
           .tokens_per_second = static_cast<double>(sums.tokens) / seconds,
-          .grad_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps),
+          .grad_norm = mean_norm,
           .seconds = seconds,
           .lr = 0,
           .skipped = skipped,

@@ -193,6 +193,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   }
 
   if (options.normalize == Normalize::kLetters) {
+    require(options.invalid_utf8 == InvalidUtf8::kReplace ||
+                first_invalid(text).has_value() == !whole.error.empty(),
+            "letters are those of valid text");
     require(
         joined(whole.tokens).find_first_not_of("abcdefghijklmnopqrstuvwxyz ") == std::string::npos,
         "only letters and spaces stay");

@@ -28,7 +28,7 @@ void check_keep(int64_t keep);
 /// the one before it and so on, `model.best.safetensors` the best.
 ///
 /// Each is whole at any moment: a crash, a full disk or a kill leaves what was there. While the
-/// object lives, another training cannot write to the same path.
+/// object lives, another training cannot write to one of them.
 class CheckpointFiles {
  public:
   /// Keeps the newest `keep` >= 1. Removes what a killed training left unfinished at that path.
@@ -63,7 +63,7 @@ class CheckpointFiles {
 
   std::filesystem::path path_;
   int64_t keep_;
-  std::unique_ptr<FileLock> lock_;
+  std::vector<std::unique_ptr<FileLock>> locks_;  // of each name
 };
 
 }  // namespace unroll

@@ -39,6 +39,7 @@ struct Corpus {
   /// Code points of the N tokens, `<unk>` counting as what it stands for, and one for the space
   /// between two words of a line; bytes count where they do not continue a code point.
   int64_t characters = 0;
+  int64_t first_characters = 0;  ///< those of the first token, which no model predicts
 
   int64_t size() const { return indices.size(0); }
 };
@@ -49,7 +50,8 @@ struct Corpus {
 /// Holds little more than the indices and the vocabulary. For that, files whose many tokens
 /// `vocab_size` cuts to 256 entries or fewer are read twice where they can be; the standard input,
 /// which cannot, may take up to four bytes a token until its end. Throws UsageError as check does,
-/// Error, naming the file, when one cannot be read (read_blocks, Tokenizer) or no token is left.
+/// Error, naming the file, when one cannot be read (read_blocks) or no token is left, and
+/// InvalidUtf8Error as Tokenizer does, naming the file too.
 Corpus read_corpus(const std::vector<std::filesystem::path>& paths,
                    const CorpusOptions& options = {}, const ReadCallback& on_read = {});
 

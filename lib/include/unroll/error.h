@@ -17,4 +17,10 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// Bytes that were to be characters are not valid UTF-8.
+class InvalidUtf8Error : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace unroll

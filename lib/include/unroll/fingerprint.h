@@ -11,10 +11,12 @@
 
 namespace unroll {
 
-/// What tells a text from others: its bytes as they lie in the files, all of them in order.
+/// What tells a text from others: its bytes as they lie in the files, all of them in order, and
+/// where a file ends and the next begins.
 struct TextFingerprint {
   int64_t bytes = 0;  ///< their number
-  std::string hash;   ///< XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com)
+  std::string hash;   ///< XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com), with the
+                      ///< bytes so far, in eight bytes, between two files
 
   bool operator==(const TextFingerprint&) const = default;
 };
@@ -29,6 +31,9 @@ class Fingerprinter {
 
   /// Takes the next piece, cut anywhere.
   void feed(std::string_view bytes);
+
+  /// Ends a file; what is fed next is another's.
+  void end_file();
 
   /// Of all that was fed.
   TextFingerprint fingerprint() const;

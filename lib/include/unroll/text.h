@@ -25,18 +25,18 @@ enum class TokenKind {
   kByte,  ///< a byte
 };
 
-/// What becomes of bytes that are not valid UTF-8 where characters are kept.
+/// What becomes of bytes that are not valid UTF-8.
 enum class InvalidUtf8 {
   kRefuse,   ///< an error that names the first one's offset
   kReplace,  ///< U+FFFD, one for each maximal subpart of an ill-formed sequence (the Unicode
-             ///< Standard, section 3.9)
+             ///< Standard, section 3.9), which is no letter
 };
 
 /// How a text is read.
 struct TextOptions {
   Normalize normalize = Normalize::kLetters;        ///< what is kept of the characters
   TokenKind tokens = TokenKind::kChar;              ///< what one token is
-  InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;  ///< matters where normalize is kNone
+  InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;  ///< of a text kept as bytes nothing is asked
 
   bool operator==(const TextOptions&) const = default;
 };
@@ -110,7 +110,7 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
   /// Takes the next piece of the text, cut anywhere.
-  /// Throws Error at invalid UTF-8 that is kept, naming the byte's offset in the file.
+  /// Throws InvalidUtf8Error, naming the byte's offset in the file.
   void feed(std::string_view block);
 
   /// Ends a file and leaves the text open: the next piece is another file's start, which may have a
@@ -125,16 +125,21 @@ class Tokenizer {
   std::unique_ptr<State> state_;
 };
 
-/// Normalize::kLetters on one line: `"  Don't -- stop "` becomes `"don t stop"`.
+/// Normalize::kLetters on one line: `"  Don't -- stop "` becomes `"don t stop"`. Throws
+/// InvalidUtf8Error.
 std::string normalize_letters(std::string_view line);
 
 /// The lines of a text, normalised with Normalize::kLetters; empty lines stay as empty strings.
-/// The notebook's `read_time_machine`, for any file. Throws as read_blocks does.
+/// The notebook's `read_time_machine`, for any file. Throws as read_blocks does, and
+/// InvalidUtf8Error, naming the file, the line and the byte's offset in it.
 std::vector<std::string> read_time_machine(const std::filesystem::path& path);
 
+/// What stands between a token and what comes before it: a space between two words of a line.
+std::string_view gap_between(std::string_view before, std::string_view token, TokenKind kind);
+
 /// Calls `sink` with each token of one line, as Normalize::kNone reads it: a prompt finds the
-/// tokens of a text however both are composed. Throws Error at invalid UTF-8 unless by byte, naming
-/// the byte's offset within the line.
+/// tokens of a text however both are composed. Throws InvalidUtf8Error unless by byte, naming the
+/// byte's offset within the line.
 void tokenize_line(std::string_view line, TokenKind kind,
                    const std::function<void(std::string_view)>& sink);
 
