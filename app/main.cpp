@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "commands.h"
 #include "interrupt.h"
@@ -112,8 +113,10 @@ int main(int argc, char** argv) {
     return fail(kFailed, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
-  } catch (const std::exception& error) {
+  } catch (const std::system_error& error) {  // fmt::print's
     return fail(kFailed, std::ferror(stdout) != 0 ? "standard output cannot be written"
                                                   : gist(error.what()));
+  } catch (const std::exception& error) {
+    return fail(kFailed, gist(error.what()));
   }
 }

@@ -218,7 +218,7 @@ Corpus read_with_hint(const std::function<Corpus()>& read) {
   try {
     return read();
   } catch (const InvalidUtf8Error& error) {
-    throw Error(fmt::format("{} (--invalid-utf8 replace puts U+FFFD there)", error.what()));
+    throw Error(fmt::format("{} (--invalid-utf8 replace reads on)", error.what()));
   }
 }
 

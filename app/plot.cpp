@@ -36,7 +36,8 @@ void Plot::add(const EpochStats& stats, std::size_t curve) {
 void Plot::finish() {
   attempt([&] {
     if (text_) {
-      fmt::print("{}", animator_->text());
+      const auto text = animator_->text();
+      std::fwrite(text.data(), 1, text.size(), stdout);
     } else {
       animator_->draw();
     }

@@ -34,7 +34,7 @@ class Saver {
   /// Saves the best beside it, likewise.
   void save_best();
 
-  /// The same with the best of the training that goes on, where it stood elsewhere.
+  /// The same with the best of the training that goes on, unless it is there already.
   void keep_best_of(const std::string& from, const Checkpoint& resumed);
 
   std::string path() const { return files_.path().string(); }

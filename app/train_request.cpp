@@ -77,7 +77,7 @@ Options declare_train_options() {
       .value("save", "write the training as a checkpoint; with --valid the best one beside it",
              "FILE")
       .value("save-every", "also while training: 10 (epochs) or 5m (minutes)", "N")
-      .value("keep", "checkpoints to keep, FILE.1 being the one before", "N", "1")
+      .value("keep", "checkpoints to keep, at most 100, FILE.1 being the one before", "N", "1")
       .value("resume", "go on with a checkpoint's training; options not given are as they were",
              "FILE");
   options.group("Output")

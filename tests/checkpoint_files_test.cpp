@@ -76,40 +76,95 @@ TEST(CheckpointFiles, KeepsTheNewestAndTheBest) {
   EXPECT_EQ(load_checkpoint(folder / "model.best.safetensors").epochs, 2);
 }
 
-// Of a training that was best after `best` epochs.
-Checkpoint in_training(int64_t epochs, int64_t best) {
-  auto checkpoint = after(epochs);
-  checkpoint.training.emplace();
-  checkpoint.training->state.progress.epoch = epochs;
-  checkpoint.training->state.best.epoch = best;
+// Of a training whose perplexities were these, after its last epoch or some batches later.
+Checkpoint in_training(const std::vector<double>& perplexities, int64_t batch = 0) {
+  auto checkpoint = after(static_cast<int64_t>(perplexities.size()));
+  auto& state = checkpoint.training.emplace().state;
+  state.progress.epoch = checkpoint.epochs;
+  state.progress.batch = batch;
+  for (const double perplexity : perplexities) {
+    state.history.push_back(
+        {.epoch = static_cast<int64_t>(state.history.size()) + 1, .perplexity = perplexity});
+    state.best.update(state.history.back().epoch, perplexity, {});
+  }
   return checkpoint;
 }
 
-TEST(CheckpointFiles, TheBestOfATrainingThatGoesOnElsewhereIsKept) {
-  const TempFolder folder;
-  const auto best_beside = [&](const char* name) {
-    return load_checkpoint(folder / (std::string(name) + ".best")).epochs;
-  };
-  {
-    const CheckpointFiles files(folder / "model");
-    files.save_best(after(2));
-    files.keep_best_of(folder / "model", in_training(3, 2));  // it is here
-    EXPECT_EQ(best_beside("model"), 2);
-    files.keep_best_of(folder / "model", in_training(3, 3));  // no older training takes its place
-    EXPECT_EQ(best_beside("model"), 2);
+class BestOfAResumedTraining : public ::testing::Test {
+ protected:
+  void save_best(const std::string& name, const Checkpoint& checkpoint) const {
+    CheckpointFiles(folder / name).save_best(checkpoint);
   }
-  const CheckpointFiles files(folder / "other");
-  files.keep_best_of(folder / "model", in_training(3, 0));
-  EXPECT_FALSE(std::filesystem::exists(files.best_path()));
-  EXPECT_THAT(thrown<Error>([&] { files.keep_best_of(folder / "model", in_training(3, 1)); }),
-              HasSubstr("model.best: is of epoch 2, expected the best of the training resumed, 1"));
-  files.keep_best_of(folder / "model", in_training(3, 2));
-  EXPECT_EQ(best_beside("other"), 2);
-  files.keep_best_of(folder / "gone",
-                     in_training(3, 3));  // the training resumed is the best itself
-  EXPECT_EQ(best_beside("other"), 3);
-  EXPECT_THAT(thrown<Error>([&] { files.keep_best_of(folder / "gone", in_training(3, 2)); }),
-              HasSubstr("gone.best"));
+  void resume(const std::string& from, const Checkpoint& checkpoint, const std::string& to) const {
+    CheckpointFiles(folder / to).keep_best_of(folder / from, checkpoint);
+  }
+  bool has_best(const std::string& name) const {
+    return std::filesystem::exists(folder / (name + ".best"));
+  }
+  int64_t best_epoch(const std::string& name) const {
+    return load_checkpoint(folder / (name + ".best")).epochs;
+  }
+
+  TempFolder folder;
+};
+
+TEST_F(BestOfAResumedTraining, IsKeptWhereItIs) {
+  save_best("model", in_training({9, 5}));
+  resume("model", in_training({9, 5, 7}), "model");
+  EXPECT_EQ(best_epoch("model"), 2);
+  resume("./model", in_training({9}), "model");  // killed once it had got further
+  EXPECT_EQ(best_epoch("model"), 2);
+  resume("model.1", in_training({9}), "model");
+  EXPECT_EQ(best_epoch("model"), 2);
+}
+
+TEST_F(BestOfAResumedTraining, GoesAlong) {
+  save_best("model", in_training({9, 5}));
+  save_best("other", in_training({8, 4}));  // another training's
+  for (const std::string from : {"model", "./model", "model.1", "model.12"}) {
+    resume(from, in_training({9, 5, 7}), "other");
+    EXPECT_EQ(best_epoch("other"), 2) << from;
+    EXPECT_EQ(load_checkpoint(folder / "other.best").training->state.best.perplexity, 5);
+    std::filesystem::remove(folder / "other.best");
+  }
+  resume("model", in_training({9, 5}, 3), "other");  // its weights have gone on since
+  EXPECT_EQ(best_epoch("other"), 2);
+  EXPECT_EQ(load_checkpoint(folder / "other.best").training->state.progress.batch, 0);
+}
+
+TEST_F(BestOfAResumedTraining, GoesAlongFromEachOfThoseKept) {
+  save_best("model.st", in_training({9, 5}));  // model.best.st
+  for (const std::string from : {"model.st", "model.1.st"}) {
+    resume(from, in_training({9, 5, 7}), "other");
+    EXPECT_EQ(best_epoch("other"), 2) << from;
+    std::filesystem::remove(folder / "other.best");
+  }
+}
+
+TEST_F(BestOfAResumedTraining, IsTheTrainingItself) {
+  save_best("model.best", in_training({8, 4}));  // another training's
+  resume("model.best", in_training({9, 5}), "model.best");
+  EXPECT_EQ(load_checkpoint(folder / "model.best.best").training->state.best.perplexity, 5);
+  resume("gone", in_training({9, 5}), "other");
+  EXPECT_EQ(best_epoch("other"), 2);
+}
+
+TEST_F(BestOfAResumedTraining, IsMissed) {
+  resume("model", in_training({}), "other");  // none yet
+  EXPECT_FALSE(has_best("other"));
+  EXPECT_THAT(thrown<Error>([&] {
+                resume("model", in_training({9, 5, 7}), "other");
+              }),
+              HasSubstr("model.best: cannot be opened"));
+  for (const auto& foreign : {in_training({9, 4}), in_training({9}), in_training({9, 5, 7, 6})}) {
+    save_best("model", foreign);
+    EXPECT_THAT(
+        thrown<Error>([&] {
+          resume("model", in_training({9, 5, 7}), "other");
+        }),
+        HasSubstr("model.best: is not the best of the training resumed, which is of epoch 2"));
+  }
+  EXPECT_FALSE(has_best("other"));
 }
 
 TEST(CheckpointFiles, WhatCannotBeWrittenMovesNothing) {

@@ -28,6 +28,11 @@ TEST(Prompt, AStopStringIsWrittenAsTheTextIs) {
   EXPECT_THAT(
       thrown<UsageError>([] { normalize_stop("a\xff", Normalize::kNone, TokenKind::kChar); }),
       HasSubstr("stop 'a\xff': byte 1"));
+  for (const char* nothing : {"", "\xef\xbb\xbf"}) {
+    EXPECT_THAT(
+        thrown<UsageError>([&] { normalize_stop(nothing, Normalize::kNone, TokenKind::kChar); }),
+        HasSubstr("at least one character"));
+  }
 }
 
 TEST(Prompt, IsCheckedAgainstTheVocabulary) {

@@ -123,6 +123,7 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   Json config = to_json(checkpoint.config);
   config["tokens"] = to_string(checkpoint.text.tokens);
   config["normalize"] = to_string(checkpoint.text.normalize);
+  config["invalid_utf8"] = to_string(checkpoint.text.invalid_utf8);
   config["epochs"] = checkpoint.epochs;
   config["perplexity"] = checkpoint.perplexity;
   if (checkpoint.training) {
@@ -174,7 +175,10 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     const auto text = [&](const char* key) { return config.at(key).get<std::string>(); };
     checkpoint.config = model_config_from(config);
     checkpoint.text = {.normalize = parse_normalize(text("normalize")),
-                       .tokens = parse_token_kind(text("tokens"))};
+                       .tokens = parse_token_kind(text("tokens")),
+                       .invalid_utf8 = config.contains("invalid_utf8")
+                                           ? parse_invalid_utf8(text("invalid_utf8"))
+                                           : InvalidUtf8::kRefuse};
     checkpoint.vocab = Vocab::from_tokens(
         tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
     checkpoint.epochs = integer_at(config, "epochs", 0, std::numeric_limits<int64_t>::max());

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -20,17 +22,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool are_digits(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return '0' <= c && c <= '9'; });
+}
+
 // `model.safetensors.123.tmp`, as a writer of that file names its unfinished work.
 bool is_unfinished(const std::string& name, const std::string& target) {
   constexpr std::string_view kEnd = ".tmp";
   const auto begin = target + ".";
   if (!name.starts_with(begin) || !name.ends_with(kEnd) ||
-      name.size() <= begin.size() + kEnd.size()) {
+      name.size() < begin.size() + kEnd.size()) {
     return false;
   }
-  return std::all_of(name.begin() + static_cast<std::ptrdiff_t>(begin.size()),
-                     name.end() - static_cast<std::ptrdiff_t>(kEnd.size()),
-                     [](char c) { return '0' <= c && c <= '9'; });
+  std::string_view number(name);
+  number.remove_prefix(begin.size());
+  number.remove_suffix(kEnd.size());
+  return are_digits(number);
 }
 
 void remove_unfinished(const fs::path& path) {
@@ -46,6 +54,52 @@ void remove_unfinished(const fs::path& path) {
 fs::path with_tag(const fs::path& path, const std::string& tag) {
   auto name = path.stem().string() + "." + tag + path.extension().string();
   return path.parent_path() / name;
+}
+
+// `.1`
+bool is_number(const fs::path& extension) {
+  const auto text = extension.string();
+  return !text.empty() && are_digits(std::string_view(text).substr(1));
+}
+
+// `model.1.safetensors` -> `model.safetensors`; any other path as it is.
+fs::path without_number(const fs::path& path) {
+  if (is_number(path.extension())) {
+    return path.parent_path() / path.stem();
+  }
+  if (is_number(path.stem().extension())) {
+    return path.parent_path() / (path.stem().stem().string() + path.extension().string());
+  }
+  return path;
+}
+
+// The best of the training whose checkpoint this is, or one of those kept.
+fs::path best_beside(const fs::path& path) {
+  std::error_code error;
+  const auto best = with_tag(path, "best");
+  return fs::exists(best, error) ? best : with_tag(without_number(path), "best");
+}
+
+std::optional<Checkpoint> load_if_any(const fs::path& path) {
+  try {
+    return load_checkpoint(path);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+// Whether one is the other at another time: all epochs that both know of went alike.
+bool is_same_training(const Checkpoint& one, const Checkpoint& other) {
+  if (!one.training || !other.training ||
+      one.training->fingerprint != other.training->fingerprint) {
+    return false;
+  }
+  const auto& a = one.training->state.history;
+  const auto& b = other.training->state.history;
+  const auto both = static_cast<std::ptrdiff_t>(std::min(a.size(), b.size()));
+  return both > 0 &&
+         std::equal(a.begin(), a.begin() + both, b.begin(),
+                    [](const auto& x, const auto& y) { return x.perplexity == y.perplexity; });
 }
 
 }  // namespace
@@ -142,23 +196,29 @@ void CheckpointFiles::save(const Checkpoint& checkpoint) {
 
 void CheckpointFiles::keep_best_of(const fs::path& from, const Checkpoint& resumed) const {
   const auto& at = resumed.training.value().state;
-  const auto origin = link_target(from);
-  const bool here = origin == path_;
-  std::error_code error;
-  if (at.best.epoch == 0 || (here && fs::exists(best_path(), error))) {
+  if (at.best.epoch == 0) {
+    return;
+  }
+  // A better one is of epochs that were trained, but not saved.
+  const auto serves = [&](const std::optional<Checkpoint>& best) {
+    return best && is_same_training(*best, resumed) &&
+           best->training->state.best.epoch == best->epochs &&
+           best->training->state.best.perplexity <= at.best.perplexity;
+  };
+  if (serves(load_if_any(best_path()))) {
     return;
   }
   if (at.progress.epoch == at.best.epoch && at.progress.batch == 0) {
     save_best(resumed);
-  } else if (!here) {
-    const auto source = with_tag(origin, "best");
-    const auto best = load_checkpoint(source);
-    if (best.epochs != at.best.epoch) {
-      throw Error(fmt::format("{}: is of epoch {}, expected the best of the training resumed, {}",
-                              source.string(), best.epochs, at.best.epoch));
-    }
-    save_best(best);
+    return;
   }
+  const auto source = best_beside(link_target(from));
+  const auto best = load_checkpoint(source);
+  if (!serves(best)) {
+    throw Error(fmt::format("{}: is not the best of the training resumed, which is of epoch {}",
+                            source.string(), at.best.epoch));
+  }
+  save_best(best);
 }
 
 void CheckpointFiles::save_best(const Checkpoint& checkpoint) const {

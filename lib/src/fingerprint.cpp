@@ -5,6 +5,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <array>
+
 namespace unroll {
 
 struct Fingerprinter::State {
@@ -23,7 +25,11 @@ Fingerprinter& Fingerprinter::operator=(Fingerprinter&&) noexcept = default;
 
 void Fingerprinter::feed(std::string_view bytes) {
   if (state_->file_ended) {
-    XXH3_128bits_update(&state_->hash, &state_->bytes, sizeof(state_->bytes));
+    std::array<unsigned char, 8> bytes_before{};
+    for (std::size_t i = 0; i < bytes_before.size(); ++i) {
+      bytes_before[i] = static_cast<unsigned char>(state_->bytes >> (8 * i));
+    }
+    XXH3_128bits_update(&state_->hash, bytes_before.data(), bytes_before.size());
     state_->file_ended = false;
   }
   XXH3_128bits_update(&state_->hash, bytes.data(), bytes.size());

@@ -270,8 +270,8 @@ void check(const UpdaterOptions& options) {
   const double most_decay = kMost / std::max(options.lr, 1.0);
   if (options.weight_decay &&
       !(*options.weight_decay >= 0 && *options.weight_decay <= most_decay)) {
-    throw UsageError(fmt::format("weight-decay must be from 0 to {}, got {}", most_decay,
-                                 *options.weight_decay));
+    throw UsageError(fmt::format("weight-decay must be from 0 to {} at lr {}, got {}", most_decay,
+                                 options.lr, *options.weight_decay));
   }
 }
 

@@ -62,11 +62,14 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) 
 std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind) {
   std::string text;
   try {
-    const auto whole = kind == TokenKind::kByte ? kind : TokenKind::kChar;
-    tokenize_line(normalize_prompt(stop, normalize), whole,
+    tokenize_line(normalize_prompt(stop, normalize),
+                  kind == TokenKind::kByte ? kind : TokenKind::kChar,
                   [&](std::string_view token) { text += token; });
   } catch (const Error& error) {
     throw UsageError(fmt::format("stop '{}': {}", stop, error.what()));
+  }
+  if (text.empty()) {  // or a byte-order mark, which no text has
+    throw UsageError(fmt::format("a stop string must have at least one character, got '{}'", stop));
   }
   return text;
 }

@@ -46,9 +46,10 @@ class CheckpointFiles {
   /// Makes it the best.
   void save_best(const Checkpoint& checkpoint) const;
 
-  /// Where the training that stands at `from` goes on here: its best becomes the best here, be it
-  /// `resumed` itself or in the file beside it. Nothing where there is none yet, or it is here.
-  /// Throws Error when that file cannot be loaded, is another epoch's, or ours cannot be written.
+  /// For a training that stood at `from` with the checkpoint `resumed` and goes on here: its best
+  /// becomes the best here, be it `resumed` itself or in the file beside it, unless it is here, or
+  /// a better one that it came to before it was killed. Nothing where there is none yet.
+  /// Throws Error when that file cannot be loaded, is not that, or ours cannot be written.
   void keep_best_of(const std::filesystem::path& from, const Checkpoint& resumed) const;
 
   const std::filesystem::path& path() const { return path_; }

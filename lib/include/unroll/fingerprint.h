@@ -16,7 +16,8 @@ namespace unroll {
 struct TextFingerprint {
   int64_t bytes = 0;  ///< their number
   std::string hash;   ///< XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com), with the
-                      ///< bytes so far, in eight bytes, between two files
+                      ///< bytes so far, in eight bytes, the lowest first,
+                      ///< between two files
 
   bool operator==(const TextFingerprint&) const = default;
 };

@@ -29,7 +29,8 @@ struct GenerateOptions {
   /// n: no token is taken that completes a run of n tokens which the text, its prefix included, has
   /// already; 0 is off. What keeps the most likely token from running in circles.
   int64_t no_repeat_ngram = 0;
-  /// A text ends before the first of these that its continuation comes to.
+  /// A text ends before the first of these that its continuation comes to, byte by byte: see
+  /// normalize_stop.
   std::vector<std::string> stop;
   /// Whether `<unk>`, which is no text, may be taken.
   bool take_unk = false;

@@ -13,7 +13,7 @@ namespace unroll {
 /// Continues `prefix` by `num_preds` tokens, as the notebook's `predict_ch8`: a batch of one is
 /// warmed up on all of the prefix' tokens but the last, then the most likely token is fed back.
 ///
-/// Returns prefix and predictions, joined without a separator (words: by a space). Tokens of the
+/// Returns prefix and predictions, joined as gap_between has it: words by a space. Tokens of the
 /// prefix that the vocabulary lacks count as `<unk>`. Records no gradients.
 /// Throws UsageError for an empty prefix or num_preds < 0.
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,

@@ -29,7 +29,7 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind);
 std::string normalize_prompt(std::string_view prompt, Normalize normalize);
 
 /// A stop string as generated text is written: the same, and composed as its tokens are. Throws
-/// UsageError when it is not valid UTF-8, unless by byte.
+/// UsageError when it is not valid UTF-8, unless by byte, or has no character.
 std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind);
 
 /// Throws UsageError when the prompt has no token, Error when a token is not in the vocabulary.

@@ -110,7 +110,7 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
   /// Takes the next piece of the text, cut anywhere.
-  /// Throws InvalidUtf8Error, naming the byte's offset in the file.
+  /// Throws InvalidUtf8Error where that is refused, naming the byte's offset in the file.
   void feed(std::string_view block);
 
   /// Ends a file and leaves the text open: the next piece is another file's start, which may have a
