@@ -3,9 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
 #include "all_close.h"
 #include "model_configs.h"
+#include "temp_folder.h"
 #include "thrown.h"
+#include "unroll/checkpoint.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/scratch_weights.h"
@@ -40,6 +48,94 @@ TEST(Device, AnAbsentGpuIsAnError) {
   EXPECT_THAT(thrown<Error>([] { parse_device("cuda:999"); }), HasSubstr("cuda:999"));
   if (!cuda_is_available()) {
     EXPECT_THAT(thrown<Error>([] { parse_device("cuda"); }), HasSubstr("cuda"));
+  }
+}
+
+// A short training of four epochs.
+class SmallTraining {
+ public:
+  explicit SmallTraining(const ModelConfig& config) : config_(config) {
+    at::manual_seed(0);
+    weights_ = make_model(config_, corpus_.vocab.size(), torch::kCPU)->weights();
+  }
+
+  // The perplexity of each epoch, from the first to the last on one device.
+  std::vector<double> run_on(torch::Device device) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options_));
+  }
+
+  // The same, but stopped in the middle of the second, saved, and gone on with from the file.
+  std::vector<double> run_on(torch::Device first, torch::Device then) const {
+    const TempFolder folder;
+    stop_on(first, folder / "model");
+    const auto saved = load_checkpoint(folder / "model");
+    const auto net = make_model(saved, then);
+    const SeqDataLoader train_iter(corpus_.indices, data_, then);
+    Training training(*net, train_iter, corpus_.vocab, saved.training->options);
+    training.load_state(saved.training->state);
+    return perplexities(training.run());
+  }
+
+ private:
+  static std::vector<double> perplexities(const TrainResult& result) {
+    std::vector<double> values;
+    for (const auto& epoch : result.epochs) {
+      values.push_back(epoch.perplexity);
+    }
+    return values;
+  }
+
+  static Corpus corpus() {
+    std::string text;
+    for (int i = 0; i < 60; ++i) {
+      text += "abc ab ";
+    }
+    return make_corpus(text);
+  }
+
+  std::unique_ptr<SequenceModel> begin_on(torch::Device device) const {
+    auto net = make_model(config_, corpus_.vocab.size(), device);
+    load_weights(*net, weights_);
+    return net;
+  }
+
+  void stop_on(torch::Device device, const std::filesystem::path& path) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    Training training(*net, train_iter, corpus_.vocab, options_);
+    TrainCallbacks callbacks;
+    callbacks.on_batch = [](const TrainProgress& at, int64_t) {
+      if (at.epoch == 1 && at.batch == 5) {
+        throw std::runtime_error("stopped");
+      }
+    };
+    EXPECT_EQ(thrown<std::runtime_error>([&] { training.run(callbacks); }), "stopped");
+    TrainRecord record;
+    record.data = data_;
+    record.options = options_;
+    record.state = training.state();
+    save_checkpoint(path, {.config = config_,
+                           .vocab = corpus_.vocab,
+                           .text = corpus_.text,
+                           .weights = net->weights(),
+                           .epochs = record.state.progress.epoch,
+                           .training = record});
+  }
+
+  ModelConfig config_;
+  Corpus corpus_ = corpus();
+  DataOptions data_{.batch_size = 4, .num_steps = 8};
+  TrainOptions options_{.epochs = 4, .lr = 0.01, .optimizer = Optimizer::kAdam, .prompts = {}};
+  NamedTensors weights_;
+};
+
+TEST(Device, ATrainingGoesOnFromItsFile) {
+  for (const auto& config : all_models(8)) {
+    const SmallTraining training(config);
+    EXPECT_EQ(training.run_on(torch::kCPU, torch::kCPU), training.run_on(torch::kCPU))
+        << name_of(config);
   }
 }
 
@@ -93,6 +189,19 @@ TEST_P(Cuda, TrainingLearnsASmallText) {
                 {.epochs = 10, .lr = 0.03, .optimizer = Optimizer::kAdam, .prompts = {"ab"}});
   EXPECT_LT(result.perplexity(), 1.1);
   EXPECT_EQ(result.predictions.at(0).substr(0, 8), "abc abc ");
+}
+
+TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
+  const SmallTraining training(GetParam());
+  const auto expected = training.run_on(torch::kCPU);
+  for (const auto& perplexities :
+       {training.run_on(torch::kCPU, try_gpu()), training.run_on(try_gpu(), torch::kCPU),
+        training.run_on(try_gpu(), try_gpu())}) {
+    ASSERT_EQ(perplexities.size(), expected.size());
+    for (std::size_t e = 0; e < expected.size(); ++e) {
+      EXPECT_NEAR(perplexities[e], expected[e], 1e-3 * expected[e]) << "epoch " << e + 1;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(all_models(32)),
