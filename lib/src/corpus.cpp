@@ -290,21 +290,13 @@ Corpus read_once(const std::vector<std::filesystem::path>& paths, const CorpusOp
   // Only bytes kept as they are can be those of a binary file.
   const bool bytes_as_they_are =
       options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
-  std::size_t current = 0;
-  const auto end_file = [&] { naming(text_name(paths[current]), [&] { indexer.end_file(); }); };
   read_blocks(
       paths, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse,
       [&](std::size_t file, std::string_view block) {
-        if (file != current) {
-          end_file();
-          current = file;
-        }
         naming(text_name(paths[file]), [&] { indexer.feed(block); });
       },
-      on_read);
-  if (!paths.empty()) {
-    end_file();
-  }
+      on_read,
+      [&](std::size_t file) { naming(text_name(paths[file]), [&] { indexer.end_file(); }); });
   return naming(text_name(paths), [&] { return indexer.finish(); });
 }
 

@@ -52,17 +52,10 @@ TextFingerprint fingerprint_of(std::string_view bytes) {
 TextFingerprint fingerprint_of_files(const std::vector<std::filesystem::path>& paths,
                                      const ReadCallback& on_read) {
   Fingerprinter fingerprinter;
-  std::size_t current = 0;
   read_blocks(
       paths, NulBytes::kAllow,
-      [&](std::size_t file, std::string_view block) {
-        if (file != current) {
-          fingerprinter.end_file();
-          current = file;
-        }
-        fingerprinter.feed(block);
-      },
-      on_read);
+      [&](std::size_t, std::string_view block) { fingerprinter.feed(block); }, on_read,
+      [&](std::size_t) { fingerprinter.end_file(); });
   return fingerprinter.fingerprint();
 }
 

@@ -59,6 +59,16 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) 
   return tokens;
 }
 
+std::string normalize_prompt(std::string_view prompt, Normalize normalize) {
+  std::string text(prompt);
+  if (normalize == Normalize::kLetters) {
+    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+      return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+  }
+  return text;
+}
+
 std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind) {
   std::string text;
   try {
@@ -70,16 +80,6 @@ std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind
   }
   if (text.empty()) {  // or a byte-order mark, which no text has
     throw UsageError(fmt::format("a stop string must have at least one character, got '{}'", stop));
-  }
-  return text;
-}
-
-std::string normalize_prompt(std::string_view prompt, Normalize normalize) {
-  std::string text(prompt);
-  if (normalize == Normalize::kLetters) {
-    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-      return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
   }
   return text;
 }

@@ -160,7 +160,8 @@ bool can_be_read_again(const std::filesystem::path& path) {
 
 void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,
                  const std::function<void(std::size_t file, std::string_view)>& sink,
-                 const ReadCallback& on_read) {
+                 const ReadCallback& on_read,
+                 const std::function<void(std::size_t file)>& end_file) {
   std::string buffer(kBlockBytes, '\0');
   ReadProgress progress{.name = {}, .bytes = 0, .total_bytes = size_of(paths)};
   for (std::size_t file = 0; file < paths.size(); ++file) {
@@ -181,6 +182,9 @@ void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_b
     }
     if (offset == 0) {
       throw Error(fmt::format("{}: is empty, expected a text", input.name()));
+    }
+    if (end_file) {
+      end_file(file);
     }
   }
 }

@@ -15,9 +15,9 @@ namespace unroll {
 /// where a file ends and the next begins.
 struct TextFingerprint {
   int64_t bytes = 0;  ///< their number
-  std::string hash;   ///< XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com), with the
-                      ///< bytes so far, in eight bytes, the lowest first,
-                      ///< between two files
+  /// XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com); between two files it takes the
+  /// number of bytes so far, in eight bytes, the lowest first.
+  std::string hash;
 
   bool operator==(const TextFingerprint&) const = default;
 };

@@ -87,10 +87,12 @@ using ReadCallback = std::function<void(const ReadProgress&)>;
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink);
 
-/// The same for several files, one after the other: `sink` is told which one a block is of.
+/// The same for several files, one after the other: `sink` is told which one a block is of, and
+/// `end_file`, where it is not empty, that there is no more of it.
 void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,
                  const std::function<void(std::size_t file, std::string_view)>& sink,
-                 const ReadCallback& on_read = {});
+                 const ReadCallback& on_read = {},
+                 const std::function<void(std::size_t file)>& end_file = {});
 
 /// Normalises a text and cuts it into tokens as it streams by, in memory that depends on its
 /// longest word alone.
