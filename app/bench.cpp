@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "interrupt.h"
+#include "message.h"
 #include "options.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
@@ -62,7 +63,9 @@ void bench(int argc, const char* const* argv) {
       .value("precision", "of fused models: of fp32, bf16x3, bf16", "NAMES",
              std::string(to_string(ModelConfig{}.precision)))
       .value("threads", "numbers of threads", "N,...", "1")
-      .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto");
+      .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
+      .value("graph", "steps captured as CUDA graphs: of on, off, auto (off)", "WHEN,...",
+             std::string(to_string(GraphMode::kAuto)));
   add_data_options(options);
   options.group("Measuring")
       .value("repeat", "epochs of each, taken in turns", "N", fmt::to_string(defaults.repeat))
@@ -91,6 +94,7 @@ void bench(int argc, const char* const* argv) {
     }
   }
   request.threads = integers_of(options, "threads");
+  request.graphs = list_of(options.text("graph"), parse_graph_mode);
   request.repeat = options.integer("repeat");
   check(request);
   const auto text = read_corpus_options(options);
@@ -101,11 +105,15 @@ void bench(int argc, const char* const* argv) {
   for (const auto& model : request.models) {
     require_supported(model.precision, device);
   }
+  for (const auto graph : request.graphs) {
+    require_graph(graph, device);
+  }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus.indices, data, device);
   at::manual_seed(data.seed);
   TrainCallbacks callbacks;
   callbacks.on_batch = [](const TrainProgress& at, int64_t) { check_interrupt(at); };
+  callbacks.on_graph_fallback = print_error;
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, callbacks);
   fmt::print("{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }

@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "interrupt.h"
 #include "machine.h"
+#include "message.h"
 #include "options.h"
 #include "plot.h"
 #include "progress.h"
@@ -34,6 +35,7 @@ void compare(int argc, const char* const* argv) {
   add_data_options(options);
   add_train_options(options, request.train);
   add_machine_options(options);
+  add_graph_option(options);
   options.group("Output")
       .value("plot", "draw the perplexities; fused lies on scratch", "FILE.svg|.png")
       .flag("json", "print one JSON object as the result")
@@ -54,6 +56,7 @@ void compare(int argc, const char* const* argv) {
   check_distinct_files(options, {"text", "plot", "index"});
 
   const auto device = set_up_machine(options);
+  require_graph(request.train.graph, device);
   if (options.given("plot")) {
     check_writable(options.path("plot"));
   }
@@ -90,6 +93,10 @@ void compare(int argc, const char* const* argv) {
       if (plot) {
         plot->add(stats, curve);
       }
+    };
+    callbacks.on_graph_fallback = [&](const std::string& reason) {
+      progress.clear();
+      print_error(reason);
     };
     return callbacks;
   };

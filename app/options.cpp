@@ -316,6 +316,10 @@ TrainOptions read_train_options(const Options& options) {
                     .patience = options.integer("lr-patience")};
   train.on_nonfinite = parse_on_nonfinite(options.text("on-nonfinite"));
   train.predict = options.integer("predict");
+  train.graph = parse_graph_mode(options.text("graph"));
+  if (train.graph == GraphMode::kOn && options.text("device") == "cpu") {
+    throw UsageError("--graph on captures the work of a CUDA device, got --device cpu");
+  }
   if (options.has("prompt")) {
     train.prompts = options.texts("prompt");
   }
@@ -366,6 +370,11 @@ void add_machine_options(Options& options) {
   options.group("Machine")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
       .value("threads", "threads of the CPU (default: all cores)", "N");
+}
+
+void add_graph_option(Options& options) {
+  options.value("graph", "capture a step as a CUDA graph and replay it: on, off, or auto (off)",
+                "WHEN", std::string(to_string(TrainOptions{}.graph)));
 }
 
 }  // namespace unroll::app

@@ -114,5 +114,7 @@ void check_apart(const Options& options, const std::string& name,
 void check_distinct_files(const Options& options, const std::vector<std::string>& names);
 
 void add_machine_options(Options& options);
+/// --graph; read_train_options reads it.
+void add_graph_option(Options& options);
 
 }  // namespace unroll::app

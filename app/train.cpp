@@ -96,6 +96,9 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
     display.show(stats);
   };
   callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
+  callbacks.on_graph_fallback = [&](const std::string& reason) {
+    display.warn(fmt::format("{}; the training goes on without", reason));
+  };
   if (saver) {
     callbacks.on_epoch_end = [&, validates](const EpochStats& stats) {
       if (validates && training.best().epoch == stats.epoch) {
@@ -151,6 +154,7 @@ void train(int argc, const char* const* argv) {
 
   const auto device = set_up_machine(options);
   require_supported(request.config.precision, device);
+  require_graph(request.training.graph, device);
   Display display(options, request.training);
   auto saver = make_saver(options, record, resumed, display);
   if (options.has("plot") && options.path("plot") != "-") {

@@ -73,6 +73,7 @@ Options declare_train_options() {
       .value("patience", "stop after so many validations without a better one; 0 is never", "N",
              fmt::to_string(TrainOptions{}.patience));
   add_machine_options(options);
+  add_graph_option(options);
   options.group("Checkpoints")
       .value("save", "write the training as a checkpoint; with --valid the best one beside it",
              "FILE")
@@ -187,7 +188,7 @@ TrainRecord make_record(const Options& options, const TrainRequest& request) {
   record.data = request.data;
   record.options = request.training;
   record.precision = request.config.precision;
-  for (const char* name : {"device", "threads", "save-every", "keep"}) {
+  for (const char* name : {"device", "threads", "graph", "save-every", "keep"}) {
     if (options.has(name)) {
       record.settings[name] = options.text(name);
     }

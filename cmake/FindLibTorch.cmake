@@ -14,6 +14,7 @@
 # In 2 to 5 a LibTorch that is too old is passed over.
 #
 # Defines LibTorch::LibTorch (libtorch_cpu and libc10; never libtorch_cuda, which can only be loaded where a driver is),
+#   LibTorch::cuda (libtorch_cuda and libc10_cuda, for what is loaded there; only where LibTorch has them),
 #   LibTorch::openmp (the OpenMP library that LibTorch itself runs on, for files compiled with -fopenmp: another one would
 #   bring a second set of threads; LibTorch_OPENMP_DIR, where that is not the compiler's) and
 #   LibTorch_VERSION, LibTorch_ORIGIN (where it came from, in words), LibTorch_INSTALL_DIR,
@@ -222,6 +223,22 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   foreach(_dir IN LISTS LibTorch_LIBRARY_DIR _needed)
     target_link_options(LibTorch::LibTorch INTERFACE "LINKER:-rpath-link,${_dir}")
   endforeach()
+
+  set(_cuda_libraries "")
+  foreach(_library IN ITEMS torch_cuda c10_cuda)
+    if(EXISTS "${LibTorch_LIBRARY_DIR}/lib${_library}.so")
+      add_library(LibTorch::${_library} SHARED IMPORTED)
+      set_target_properties(LibTorch::${_library} PROPERTIES
+        IMPORTED_LOCATION "${LibTorch_LIBRARY_DIR}/lib${_library}.so"
+        IMPORTED_SONAME "lib${_library}.so")
+      list(APPEND _cuda_libraries LibTorch::${_library})
+    endif()
+  endforeach()
+  list(LENGTH _cuda_libraries _count)
+  if(_count EQUAL 2)
+    add_library(LibTorch::cuda INTERFACE IMPORTED)
+    target_link_libraries(LibTorch::cuda INTERFACE ${_cuda_libraries})
+  endif()
 
   # A wheel brings its own libgomp, beside its libraries or (as libgomp-HASH) in torch.libs; elsewhere it is the compiler's. Code
   # that clang compiled for OpenMP needs clang's own library, and so gets a second set of threads.

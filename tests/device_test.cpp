@@ -1,9 +1,11 @@
 #include "unroll/device.h"
 
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -51,7 +53,7 @@ TEST(Device, AnAbsentGpuIsAnError) {
   }
 }
 
-// A short training of four epochs.
+// A short training of ten epochs.
 class SmallTraining {
  public:
   explicit SmallTraining(const ModelConfig& config) : config_(config) {
@@ -64,6 +66,31 @@ class SmallTraining {
     const auto net = begin_on(device);
     const SeqDataLoader train_iter(corpus_.indices, data_, device);
     return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options_));
+  }
+
+  // The same, by steps that are captured in a CUDA graph.
+  std::vector<double> run_captured_on(torch::Device device,
+                                      const FallbackCallback& on_fallback) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    auto options = options_;
+    options.graph = GraphMode::kOn;
+    TrainCallbacks callbacks;
+    callbacks.on_graph_fallback = on_fallback;
+    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options, callbacks));
+  }
+
+  // The steps of an epoch, without its end.
+  void run_steps_on(torch::Device device, OnNonfinite on_nonfinite) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    const auto updater = make_updater(*net, options_);
+    TrainProgress progress;
+    EagerStep step(*net, *updater, options_.clip, progress, on_nonfinite);
+    const auto epoch = train_iter.epoch(0);
+    for (int64_t k = 0; k < epoch.size(); ++k) {
+      step.run_batch(epoch, k);
+    }
   }
 
   // The same, but stopped in the middle of the second, saved, and gone on with from the file.
@@ -127,7 +154,7 @@ class SmallTraining {
   ModelConfig config_;
   Corpus corpus_ = corpus();
   DataOptions data_{.batch_size = 4, .num_steps = 8};
-  TrainOptions options_{.epochs = 4, .lr = 0.01, .optimizer = Optimizer::kAdam, .prompts = {}};
+  TrainOptions options_{.epochs = 10, .lr = 0.01, .optimizer = Optimizer::kAdam, .prompts = {}};
   NamedTensors weights_;
 };
 
@@ -189,6 +216,54 @@ TEST_P(Cuda, TrainingLearnsASmallText) {
                 {.epochs = 10, .lr = 0.03, .optimizer = Optimizer::kAdam, .prompts = {"ab"}});
   EXPECT_LT(result.perplexity(), 1.1);
   EXPECT_EQ(result.predictions.at(0).substr(0, 8), "abc abc ");
+}
+
+// The names of the operations that make the host wait for a value, if any were called.
+std::vector<std::string> waits_during(const std::function<void()>& work) {
+  static thread_local std::vector<std::string> names;
+  names.clear();
+  const auto handle = at::addThreadLocalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction& call)
+                                     -> std::unique_ptr<at::ObserverContext> {
+        if (std::string(call.name()) == "aten::_local_scalar_dense") {
+          names.emplace_back(call.name());
+        }
+        return nullptr;
+      }).scopes({at::RecordScope::FUNCTION}));
+  work();
+  at::removeCallback(handle);
+  return names;
+}
+
+TEST_P(Cuda, NothingInAnEpochWaitsForTheDevice) {
+  const SmallTraining training(GetParam());
+  for (const auto on_nonfinite : {OnNonfinite::kStop, OnNonfinite::kSkip}) {
+    EXPECT_TRUE(waits_during([&] { training.run_steps_on(try_gpu(), on_nonfinite); }).empty());
+  }
+  EXPECT_FALSE(waits_during([] { torch::ones({}, try_gpu()).item<float>(); }).empty());
+}
+
+TEST_P(Cuda, CapturedStepsTrainAsEagerOnes) {
+  const SmallTraining training(GetParam());
+  const auto expected = training.run_on(try_gpu());
+  std::vector<std::string> reasons;
+  const auto captured = training.run_captured_on(
+      try_gpu(), [&](const std::string& reason) { reasons.push_back(reason); });
+  EXPECT_TRUE(reasons.empty()) << reasons.front();
+  ASSERT_EQ(captured.size(), expected.size());
+  for (std::size_t e = 0; e < expected.size(); ++e) {
+    EXPECT_NEAR(captured[e], expected[e], 1e-4 * expected[e]) << "epoch " << e + 1;
+  }
+}
+
+TEST_P(Cuda, TenEpochsAreTheCpus) {
+  const SmallTraining training(GetParam());
+  const auto expected = training.run_on(torch::kCPU);
+  const auto actual = training.run_on(try_gpu());
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t e = 0; e < expected.size(); ++e) {
+    EXPECT_NEAR(actual[e], expected[e], 1e-4 * expected[e]) << "epoch " << e + 1;
+  }
 }
 
 TEST_P(Cuda, ATrainingGoesOnThereAndBack) {

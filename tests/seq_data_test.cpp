@@ -275,6 +275,31 @@ TEST(SeqData, OptionsOutOfRangeAreWrongUsage) {
   thrown<UsageError>([] { SeqDataLoader(places(50), {.batch_size = 0}); });
 }
 
+TEST(SeqData, StartsTellWhereTheRowsOfEachBatchBegin) {
+  // A part of a tensor, so that positions in it and in its memory differ.
+  const auto corpus = places(60).narrow(0, 5, 50);
+  for (const auto sampling :
+       {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
+    const SeqDataLoader train_iter(corpus, {.batch_size = 3, .num_steps = 4, .sampling = sampling});
+    const auto whole = train_iter.epoch(1);
+    for (const auto& epoch : {whole, whole.shard(1, 2)}) {
+      const auto starts = epoch.starts();
+      ASSERT_EQ(starts.sizes(), (std::vector<int64_t>{epoch.size(), epoch.rows()}));
+      for (int64_t k = 0; k < epoch.size(); ++k) {
+        for (int64_t b = 0; b < epoch.rows(); ++b) {
+          const auto start = starts[k][b].item<int64_t>();
+          const auto row = epoch.corpus().narrow(0, start, epoch.num_steps() + 1);
+          EXPECT_TRUE(torch::equal(epoch[k].X[b], row.narrow(0, 0, 4).to(torch::kInt64)));
+          EXPECT_TRUE(torch::equal(epoch[k].Y[b], row.narrow(0, 1, 4).to(torch::kInt64)));
+        }
+      }
+    }
+    EXPECT_TRUE(Epoch(whole).is_same(whole));
+    EXPECT_FALSE(train_iter.epoch(1).is_same(whole));
+    EXPECT_FALSE(whole.shard(0, 2).is_same(whole));
+  }
+}
+
 TEST(SeqData, HugeOptionsDoNotOverflow) {
   const int64_t most = std::numeric_limits<int64_t>::max();
   EXPECT_THROW(

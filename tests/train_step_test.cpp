@@ -126,5 +126,37 @@ TEST(OnNonfinite, NamesAreParsedBack) {
   EXPECT_THAT(thrown<UsageError>([] { parse_on_nonfinite("go"); }), HasSubstr("'go'"));
 }
 
+TEST(GraphModes, NamesAreParsedBack) {
+  for (const auto mode : {GraphMode::kAuto, GraphMode::kOn, GraphMode::kOff}) {
+    EXPECT_EQ(parse_graph_mode(to_string(mode)), mode);
+  }
+  EXPECT_THAT(thrown<UsageError>([] { parse_graph_mode("yes"); }), HasSubstr("'yes'"));
+}
+
+TEST(GraphModes, OneThatIsAskedForNeedsACudaDevice) {
+  EXPECT_THAT(thrown<Error>([] { require_graph(GraphMode::kOn, torch::kCPU); }),
+              AllOf(HasSubstr("CUDA"), HasSubstr("got device cpu")));
+  EXPECT_NO_THROW(require_graph(GraphMode::kOn, torch::Device(torch::kCUDA, 0)));
+  for (const auto mode : {GraphMode::kAuto, GraphMode::kOff}) {
+    EXPECT_NO_THROW(require_graph(mode, torch::kCPU));
+  }
+  const auto net = make_model({.hidden = 4}, 5, torch::kCPU);
+  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
+  TrainProgress progress;
+  thrown<Error>([&] { make_train_step(*net, *updater, progress, {.graph = GraphMode::kOn}); });
+}
+
+TEST(Updaters, AStepCanDependOnATensor) {
+  const auto net = make_model({.hidden = 4}, 5, torch::kCPU);
+  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
+  auto weight = net->weights().front().tensor;
+  weight.mutable_grad() = torch::ones_like(weight);
+  const auto before = weight.detach().clone();
+  updater->step_unless(torch::ones({}));
+  EXPECT_TRUE(torch::equal(weight, before));
+  updater->step_unless(torch::zeros({}));
+  EXPECT_TRUE(all_close(weight, before - 1, 1e-6));
+}
+
 }  // namespace
 }  // namespace unroll

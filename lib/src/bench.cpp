@@ -10,6 +10,7 @@
 #include <numeric>
 #include <string>
 
+#include "cuda_part.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
 #include "median.h"
@@ -58,28 +59,62 @@ void forget_peak_memory() {
   std::ofstream("/proc/self/clear_refs") << 5;
 }
 
+// The most memory in use since construction, of the process or of what LibTorch holds on a GPU.
+class PeakMemory {
+ public:
+  explicit PeakMemory(torch::Device device) : device_(device) {
+    if (device.is_cpu()) {
+      forget_peak_memory();
+      before_ = memory("VmRSS");
+    } else if (cuda_part().part != nullptr) {
+      cuda_part().part->forget_peak_memory(device);
+      before_ = cuda_part().part->memory(device).now;
+    }
+  }
+
+  // Beyond what there was.
+  int64_t added() const {
+    if (device_.is_cpu()) {
+      return std::max<int64_t>(0, memory("VmHWM") - before_);
+    }
+    return cuda_part().part == nullptr ? 0 : cuda_part().part->memory(device_).peak - before_;
+  }
+
+ private:
+  torch::Device device_;
+  int64_t before_ = 0;
+};
+
 // A model under training.
 class Contender {
  public:
   Contender(const ModelConfig& config, int64_t vocab_size, const SeqDataLoader& train_iter,
-            const TrainOptions& options = {})
+            GraphMode graph, const FallbackCallback& on_fallback, const TrainOptions& options = {})
       : net_(make_model(config, vocab_size, train_iter.device())),
         updater_(make_updater(*net_, options.optimizer, options.lr)),
-        step_(*net_, *updater_, options.clip, progress_),
+        step_(make_train_step(*net_, *updater_, progress_, {.clip = options.clip, .graph = graph},
+                              on_fallback)),
         train_iter_(train_iter) {}
 
   double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) {
-    return train_epoch_ch8(train_iter_.epoch(epoch_++), step_, progress_, callbacks)
+    return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
         .tokens_per_second;
   }
-  const StepSeconds& seconds() const { return step_.seconds(); }
-  void reset_seconds() { step_.reset_seconds(); }
+  StepSeconds seconds() const {
+    const auto* eager = dynamic_cast<const EagerStep*>(step_.get());
+    return eager != nullptr ? eager->seconds() : StepSeconds{};
+  }
+  void reset_seconds() {
+    if (auto* eager = dynamic_cast<EagerStep*>(step_.get())) {
+      eager->reset_seconds();
+    }
+  }
 
  private:
   std::unique_ptr<SequenceModel> net_;
   std::unique_ptr<Updater> updater_;
   TrainProgress progress_;
-  EagerStep step_;
+  std::unique_ptr<TrainStep> step_;
   const SeqDataLoader& train_iter_;
   int64_t epoch_ = 0;
 };
@@ -128,14 +163,16 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
 
   for (const auto& model : options.models) {
     for (const auto threads : options.threads) {
-      rows.push_back({.config = model, .threads = threads});
-      // All models stay alive, so what one needs is what it adds.
-      forget_peak_memory();
-      const int64_t before = memory("VmRSS");
-      contenders.push_back(std::make_unique<Contender>(model, vocab_size, train_iter));
-      train_epoch(rows.size() - 1);  // warms up: memory, threads, caches
-      rows.back().peak_bytes = std::max<int64_t>(0, memory("VmHWM") - before);
-      contenders.back()->reset_seconds();
+      for (const auto graph : options.graphs) {
+        rows.push_back({.config = model, .threads = threads, .graph = graph});
+        // All models stay alive, so what one needs is what it adds.
+        const PeakMemory peak_memory(train_iter.device());
+        contenders.push_back(std::make_unique<Contender>(model, vocab_size, train_iter, graph,
+                                                         callbacks.on_graph_fallback));
+        train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
+        rows.back().peak_bytes = peak_memory.added();
+        contenders.back()->reset_seconds();
+      }
     }
   }
   std::vector<std::vector<double>> peaks(rows.size());

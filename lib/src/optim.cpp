@@ -14,22 +14,15 @@
 #include <string>
 #include <utility>
 
+#include "clip_on_device.h"
+#include "device_updater.h"
 #include "kernels/cpu/vector_ops.h"
 #include "parse_enum.h"
 #include "unroll/error.h"
+#include "updater_state.h"
 
 namespace unroll {
 namespace {
-
-std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
-  std::vector<torch::Tensor> grads;
-  for (const auto& p : params) {
-    if (p.grad().defined()) {
-      grads.push_back(p.grad());
-    }
-  }
-  return grads;
-}
 
 // One array of floats that the CPU's kernels can take as it lies in memory.
 bool is_plain(const torch::Tensor& tensor) {
@@ -96,17 +89,6 @@ class ScratchSgd : public Updater {
   double lr_;
 };
 
-// A tensor that was stored for a weight, as the optimiser wants it.
-torch::Tensor fitting(const torch::Tensor& loaded, const NamedTensor& weight) {
-  if (loaded.sizes() != weight.tensor.sizes() ||
-      loaded.scalar_type() != weight.tensor.scalar_type()) {
-    throw Error(fmt::format("the optimizer's state of {} has another shape or type than the weight",
-                            weight.name));
-  }
-  return loaded.to(weight.tensor.device(), weight.tensor.scalar_type(), /*non_blocking=*/false,
-                   /*copy=*/true);
-}
-
 // What torch::optim remembers of a weight, and under which names.
 NamedTensors to_tensors(const std::string& weight, const torch::optim::SGDParamState& state) {
   return {{weight + ".momentum_buffer", state.momentum_buffer()}};
@@ -126,13 +108,7 @@ NamedTensors to_tensors(const std::string& weight, const AdamState& state) {
 
 template <typename AdamState>
 void from_tensors(const NamedTensors& tensors, const NamedTensor& weight, AdamState& state) {
-  const auto& step = at(tensors, weight.name + ".step");
-  constexpr int64_t kMostSteps = int64_t{1} << 53;
-  if (step.numel() != 1 || step.scalar_type() != torch::kInt64 ||
-      step.template item<int64_t>() < 0 || step.template item<int64_t>() > kMostSteps) {
-    throw Error(fmt::format("the optimizer's step of {} is not one int64 >= 0", weight.name));
-  }
-  state.step(step.template item<int64_t>());
+  state.step(steps_of(tensors, weight));
   state.exp_avg(fitting(at(tensors, weight.name + ".exp_avg"), weight));
   state.exp_avg_sq(fitting(at(tensors, weight.name + ".exp_avg_sq"), weight));
 }
@@ -203,6 +179,30 @@ std::unique_ptr<Updater> make_torch_updater(SequenceModel& net, OptimOptions opt
 
 }  // namespace
 
+std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
+  std::vector<torch::Tensor> grads;
+  for (const auto& p : params) {
+    if (p.grad().defined()) {
+      grads.push_back(p.grad());
+    }
+  }
+  return grads;
+}
+
+torch::Tensor clip_on_device(const std::vector<torch::Tensor>& grads, double theta) {
+  auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
+  if (theta > 0) {
+    torch::_foreach_mul_(grads, (theta / norm).clamp_max(1.0));
+  }
+  return norm;
+}
+
+void Updater::step_unless(const torch::Tensor& skip) {
+  if (skip.item<float>() == 0) {
+    step();
+  }
+}
+
 void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size) {
   const torch::NoGradGuard no_grad;
   for (const auto& p : params) {
@@ -215,22 +215,14 @@ void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size
 
 torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta) {
   const torch::NoGradGuard no_grad;
-  auto grads = gradients(params);
+  const auto grads = gradients(params);
   if (grads.empty()) {
     return torch::zeros({});
   }
   if (std::all_of(grads.begin(), grads.end(), is_plain)) {
     return torch::scalar_tensor(clip_plain(grads, theta), torch::kFloat32);
   }
-  auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
-  if (theta > 0) {
-    const auto factor = (theta / norm).clamp_max(1.0);
-    // On a CPU there is nothing to wait for, and often nothing to do.
-    if (!factor.is_cpu() || !(factor.item<double>() >= 1)) {
-      torch::_foreach_mul_(grads, factor);
-    }
-  }
-  return norm;
+  return clip_on_device(grads, theta);
 }
 
 torch::Tensor grad_clipping(const SequenceModel& net, double theta) {
@@ -280,6 +272,9 @@ std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& 
   using torch::optim::AdamW;
   using torch::optim::SGD;
   check(options);
+  if (!net.device().is_cpu()) {
+    return std::make_unique<DeviceUpdater>(net.weights(), options);
+  }
   switch (options.optimizer) {
     case Optimizer::kAdam:
       return make_torch_updater<Adam, torch::optim::AdamParamState>(

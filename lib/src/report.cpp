@@ -211,10 +211,16 @@ std::string to_json(const Comparison& comparison) {
 
 std::string table(const std::vector<BenchRow>& rows) {
   constexpr double kMebi = 1024.0 * 1024;
-  std::string text =
-      fmt::format("{:<9}{:<6}{:<7}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
-                  "model", "cell", "in", "hidden", "L", "threads", "tokens/s", "(range)", "ratio",
-                  "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
+  // A column of its own only where graphs were asked for.
+  const bool with_graphs = std::any_of(
+      rows.begin(), rows.end(), [](const BenchRow& row) { return row.graph != GraphMode::kAuto; });
+  const auto graph_column = [&](std::string_view value) {
+    return with_graphs ? fmt::format("{:<6}", value) : std::string();
+  };
+  std::string text = fmt::format(
+      "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n", "model",
+      "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s", "(range)", "ratio",
+      "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
   for (const auto& row : rows) {
     const auto [low, high] =
         std::minmax_element(row.tokens_per_second.begin(), row.tokens_per_second.end());
@@ -224,14 +230,14 @@ std::string table(const std::vector<BenchRow>& rows) {
       return whole > 0 ? fmt::format("{:.0f}%", 100 * part / whole) : std::string("-");
     };
     text += fmt::format(
-        "{:<9}{:<6}{:<7}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
+        "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
         "\n",
         to_string(row.config.model), to_string(row.config.cell), to_string(row.config.precision),
-        row.config.hidden, row.config.layers, row.threads, row.median(),
-        fmt::format("({:.0f}-{:.0f})", *low, *high), row.median() / rows.front().median(),
-        row.flops / 1e9, percent(row.flops, row.peak), percent(phases.forward, seconds),
-        percent(phases.backward, seconds), percent(phases.update, seconds),
-        static_cast<double>(row.peak_bytes) / kMebi);
+        graph_column(to_string(row.graph)), row.config.hidden, row.config.layers, row.threads,
+        row.median(), fmt::format("({:.0f}-{:.0f})", *low, *high),
+        row.median() / rows.front().median(), row.flops / 1e9, percent(row.flops, row.peak),
+        percent(phases.forward, seconds), percent(phases.backward, seconds),
+        percent(phases.update, seconds), static_cast<double>(row.peak_bytes) / kMebi);
   }
   return text;
 }
@@ -241,6 +247,7 @@ std::string to_json(const std::vector<BenchRow>& rows) {
   for (const auto& row : rows) {
     Json entry = to_json_object(row.config);
     entry["threads"] = row.threads;
+    entry["graph"] = to_string(row.graph);
     entry["tokens_per_second"] = row.median();
     entry["epochs"] = row.tokens_per_second;
     entry["ratio"] = row.median() / rows.front().median();

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "one_hot.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -40,7 +41,7 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
 }
 
 std::pair<torch::Tensor, State> RNNModel::forward(const torch::Tensor& X, const State& state) {
-  const auto inputs = torch::one_hot(X.t(), vocab_size_).to(linear_->weight.scalar_type());
+  const auto inputs = one_hot(X.t(), vocab_size_, linear_->weight.scalar_type());
   return std::visit(
       [&](auto& layer) -> std::pair<torch::Tensor, State> {
         if constexpr (kIsLstm<decltype(layer)>) {

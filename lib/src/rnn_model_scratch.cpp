@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "one_hot.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -23,7 +24,7 @@ RNNModelScratch::RNNModelScratch(int64_t vocab_size, int64_t num_hiddens, torch:
 
 std::pair<torch::Tensor, State> RNNModelScratch::forward(const torch::Tensor& X,
                                                          const State& state) {
-  const auto inputs = torch::one_hot(X.t(), vocab_size_).to(params_.front().tensor.scalar_type());
+  const auto inputs = one_hot(X.t(), vocab_size_, params_.front().tensor.scalar_type());
   return forward_fn_(inputs, state, params_);
 }
 

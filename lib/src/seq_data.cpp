@@ -75,6 +75,16 @@ Batch Epoch::operator[](int64_t k) const {
   return {cut(inputs_), cut(labels_)};
 }
 
+torch::Tensor Epoch::starts() const {
+  const int64_t first = inputs_.storage_offset() - corpus_.storage_offset();
+  if (sampling_ == Sampling::kRandom) {
+    return starts_ + first;
+  }
+  const auto options = torch::dtype(torch::kInt64).device(device());
+  const auto rows = torch::arange(rows_, options).mul_(inputs_.stride(0)).add_(first);
+  return torch::arange(size_, options).mul_(num_steps_).unsqueeze(1) + rows;
+}
+
 Epoch Epoch::shard(int64_t rank, int64_t world) const {
   if (rank < 0 || rank >= world || world > rows_) {
     throw Error(fmt::format("shard must have 0 <= rank < world <= {} rows, got rank {} of {}",
@@ -94,7 +104,7 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
 
 SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
                              torch::Device device)
-    : corpus_(corpus.to(device)), options_(options) {
+    : corpus_(corpus.to(device).contiguous()), options_(options) {
   check(options);
   const int64_t needed = options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
   if (corpus.size(0) < needed) {
@@ -113,6 +123,7 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
 
   Epoch epoch;
   epoch.sampling_ = options_.sampling;
+  epoch.corpus_ = corpus_;
   epoch.rows_ = B;
   epoch.num_steps_ = T;
   // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that

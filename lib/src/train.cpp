@@ -122,11 +122,10 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const Timer timer;
   const double seconds_before = progress.sums.seconds;
   for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
-    const auto batch = train_iter[k];
     if (!progress.sums.loss.defined()) {
-      progress.sums = zero_sums(batch.X.device());
+      progress.sums = zero_sums(train_iter.device());
     }
-    step.run(batch, k == 0 || !train_iter.carries_state());
+    step.run_batch(train_iter, k);
     progress.batch = k + 1;
     progress.sums.seconds = seconds_before + timer.stop();
     if (callbacks.on_batch) {
@@ -150,7 +149,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   const double perplexity = unroll::perplexity(nats, finite_tokens);
   if (!std::isfinite(perplexity)) {
     const auto steps =
-        finite_steps == 0
+        finite_steps == 0 || (skipped > 0 && std::isnan(nats))
             ? fmt::format("{} of {} steps were not finite", skipped, sums.steps)
             : fmt::format("loss {:.3g}, gradient norm {:.3g} on average",
                           std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
@@ -172,15 +171,16 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
 // Sets each step's learning rate before it is taken.
 class Training::ScheduledStep : public TrainStep {
  public:
-  ScheduledStep(Training& training, int64_t batches)
-      : training_(training),
-        step_(training.net_, *training.updater_, training.options_.clip, training.progress_,
-              training.options_.on_nonfinite),
-        batches_(batches) {}
+  ScheduledStep(Training& training, TrainStep& step, int64_t batches)
+      : training_(training), step_(step), batches_(batches) {}
 
   void run(const Batch& batch, bool reset_state) override {
-    training_.updater_->set_lr(lr(training_.progress_.batch));
+    set_lr();
     step_.run(batch, reset_state);
+  }
+  void run_batch(const Epoch& epoch, int64_t k) override {
+    set_lr();
+    step_.run_batch(epoch, k);
   }
 
   // Of the k-th step of the running epoch.
@@ -194,8 +194,10 @@ class Training::ScheduledStep : public TrainStep {
   }
 
  private:
+  void set_lr() { training_.updater_->set_lr(lr(training_.progress_.batch)); }
+
   Training& training_;
-  EagerStep step_;
+  TrainStep& step_;
   int64_t batches_;
 };
 
@@ -215,14 +217,15 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
     throw Error(
         fmt::format("the validation text must have at least 2 tokens, got {}", valid_.numel()));
   }
+  require_graph(options_.graph, net_.device());
   updater_ = make_updater(net_, options_);
 }
 
 Training::~Training() = default;
 
-EpochStats Training::run_epoch(const TrainCallbacks& callbacks) {
+EpochStats Training::run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks) {
   const auto epoch = train_iter_.epoch(progress_.epoch);
-  ScheduledStep step(*this, epoch.size());
+  ScheduledStep step(*this, plain_step, epoch.size());
   net_.train(true);
   const double last_lr = step.lr(epoch.size() - 1);
   auto stats = train_epoch_ch8(epoch, step, progress_, callbacks);
@@ -257,8 +260,12 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
   for (const auto& prompt : options_.prompts) {
     predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
   }
+  const StepOptions step_options{
+      .clip = options_.clip, .on_nonfinite = options_.on_nonfinite, .graph = options_.graph};
+  const auto step =
+      make_train_step(net_, *updater_, progress_, step_options, callbacks.on_graph_fallback);
   while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
-    history_.push_back(run_epoch(callbacks));
+    history_.push_back(run_epoch(*step, callbacks));
     validate(history_.back());
     const auto stats = history_.back();
     if (callbacks.on_epoch) {

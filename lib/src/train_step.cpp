@@ -4,22 +4,19 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
+#include <utility>
 
+#include "cuda_part.h"
+#include "device_step.h"
+#include "graph_step.h"
 #include "parse_enum.h"
 #include "unroll/timer.h"
 
 namespace unroll {
 namespace {
 
-// On a CPU a tensor's operation costs more than the addition.
-void add_to(torch::Tensor& sum, double value) {
-  if (sum.is_cpu()) {
-    *sum.mutable_data_ptr<double>() += value;
-  } else {
-    sum.add_(value);
-  }
-}
+// A tensor's operation costs more than the addition.
+void add_to(torch::Tensor& sum, double value) { *sum.mutable_data_ptr<double>() += value; }
 
 }  // namespace
 
@@ -38,6 +35,50 @@ OnNonfinite parse_on_nonfinite(std::string_view name) {
   return parse_enum("on-nonfinite", name, std::array{OnNonfinite::kStop, OnNonfinite::kSkip});
 }
 
+std::string_view to_string(GraphMode mode) {
+  switch (mode) {
+    case GraphMode::kOn:
+      return "on";
+    case GraphMode::kOff:
+      return "off";
+    case GraphMode::kAuto:
+      break;
+  }
+  return "auto";
+}
+
+GraphMode parse_graph_mode(std::string_view name) {
+  return parse_enum("graph", name, std::array{GraphMode::kAuto, GraphMode::kOn, GraphMode::kOff});
+}
+
+std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
+                                           TrainProgress& progress, const StepOptions& options,
+                                           FallbackCallback on_fallback) {
+  const auto eager = [&] {
+    return std::make_unique<EagerStep>(net, updater, options.clip, progress, options.on_nonfinite);
+  };
+  if (options.graph != GraphMode::kOn) {
+    return eager();
+  }
+  require_graph(options.graph, net.device());
+  const auto& cuda = cuda_part();
+  if (!cuda.part) {
+    if (on_fallback) {
+      on_fallback(cuda.problem);
+    }
+    return eager();
+  }
+  return std::make_unique<GraphStep>(
+      std::make_unique<DeviceStep>(net, updater, options.clip, options.on_nonfinite), progress,
+      cuda.part->make_graph(net.device()), std::move(on_fallback));
+}
+
+void require_graph(GraphMode mode, torch::Device device) {
+  if (mode == GraphMode::kOn && !device.is_cuda()) {
+    throw Error(fmt::format("graph on needs a CUDA device, got device {}", device.str()));
+  }
+}
+
 EagerStep::EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress,
                      OnNonfinite on_nonfinite)
     : net_(net),
@@ -45,7 +86,13 @@ EagerStep::EagerStep(SequenceModel& net, Updater& updater, double clip, TrainPro
       clip_(clip),
       progress_(progress),
       on_nonfinite_(on_nonfinite),
-      params_(values(net.weights())) {}
+      params_(values(net.weights())) {
+  if (!net.device().is_cpu()) {
+    on_device_ = std::make_unique<DeviceStep>(net, updater, clip, on_nonfinite);
+  }
+}
+
+EagerStep::~EagerStep() = default;
 
 void EagerStep::run(const Batch& batch, bool reset_state) {
   Timer timer;
@@ -54,6 +101,13 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
     timer.start();
   };
   const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
+  if (on_device_) {
+    auto& sums = sums_on(batch.X.device());
+    progress_.carry = on_device_->run(batch, state, sums);
+    sums.tokens += batch.Y.numel();
+    ++sums.steps;
+    return;
+  }
   auto [loss, new_state] = net_.loss(batch, state);
   lap(seconds_.forward);
   updater_.zero_grad();
@@ -62,12 +116,7 @@ void EagerStep::run(const Batch& batch, bool reset_state) {
 
   const torch::NoGradGuard no_grad;
   const auto norm = grad_clipping(params_, clip_);
-  // On a CPU there is nothing to wait for, and a tensor's operation costs more than the question.
-  if (norm.is_cpu() || on_nonfinite_ == OnNonfinite::kSkip) {
-    finish(batch, loss, norm, new_state);
-  } else {
-    finish_without_waiting(batch, loss, norm, new_state);
-  }
+  finish(batch, loss, norm, new_state);
   lap(seconds_.update);
 }
 
@@ -94,27 +143,6 @@ void EagerStep::finish(const Batch& batch, const torch::Tensor& loss, const torc
   updater_.step();
   add_to(sums.loss, static_cast<double>(tokens) * loss_value);
   add_to(sums.grad_norm, norm_value);
-  progress_.carry = detach(new_state);
-}
-
-void EagerStep::finish_without_waiting(const Batch& batch, const torch::Tensor& loss,
-                                       const torch::Tensor& norm, const State& new_state) {
-  const auto nonfinite = torch::isfinite(norm + loss.detach()).logical_not();
-  for (const auto& p : params_) {
-    if (p.grad().defined()) {
-      p.grad().masked_fill_(nonfinite, 0);
-    }
-  }
-  updater_.step();
-  auto& sums = sums_on(batch.X.device());
-  const int64_t tokens = batch.Y.numel();
-  sums.tokens += tokens;
-  ++sums.steps;
-  sums.nonfinite.add_(nonfinite);
-  // So that the epoch's perplexity tells.
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  sums.loss.add_(loss.detach().masked_fill(nonfinite, kNan), static_cast<double>(tokens));
-  sums.grad_norm.add_(norm);
   progress_.carry = detach(new_state);
 }
 

@@ -8,29 +8,33 @@
 #include "unroll/model_config.h"
 #include "unroll/seq_data.h"
 #include "unroll/train.h"
+#include "unroll/train_step.h"
 
 namespace unroll {
 
 /// What is measured, and how often.
 struct BenchOptions {
   std::vector<ModelConfig> models = std::vector<ModelConfig>(1);  ///< each of these
-  std::vector<int64_t> threads = {1};  ///< with each of these numbers of threads
-  int64_t repeat = 5;                  ///< epochs of each, taken in turns
+  std::vector<int64_t> threads = {1};                  ///< with each of these numbers of threads
+  std::vector<GraphMode> graphs = {GraphMode::kAuto};  ///< each both ways, on a CUDA device
+  int64_t repeat = 5;                                  ///< epochs of each, taken in turns
 };
 
 /// Throws UsageError unless every model and number is in range.
 void check(const BenchOptions& options);
 
-/// One model with one number of threads.
+/// One model with one number of threads, its steps captured or not.
 struct BenchRow {
   ModelConfig config;
   int64_t threads = 1;
+  GraphMode graph = GraphMode::kAuto;
   std::vector<double> tokens_per_second;  ///< of each epoch
   double flops = 0;    ///< floating-point operations a second, at the median speed
   double peak = 0;     ///< those that this many threads reached in registers, just then; 0 on a GPU
-  StepSeconds phases;  ///< seconds of all epochs
-  /// Most memory that making the model and training it for an epoch added to the process; the first
-  /// row bears what LibTorch itself takes at first. 0 where the system does not tell.
+  StepSeconds phases;  ///< seconds of all epochs; 0 on a GPU
+  /// Most memory that making the model and training it for an epoch added to the process, or on a
+  /// GPU to what LibTorch holds there; the first row bears what LibTorch itself takes at first. 0
+  /// where the system does not tell.
   int64_t peak_bytes = 0;
 
   /// Median over epochs.

@@ -37,6 +37,11 @@ class Updater {
   /// Changes the parameters by their gradients.
   virtual void step() = 0;
 
+  /// The same, unless `skip`, a scalar float32 on the parameters' device, is 1 instead of 0; then
+  /// neither the parameters nor state() change. This one waits for the device; those that
+  /// make_updater makes for a CUDA device do not.
+  virtual void step_unless(const torch::Tensor& skip);
+
   /// Learning rate.
   virtual void set_lr(double lr) = 0;
 
@@ -69,7 +74,9 @@ struct UpdaterOptions {
 void check(const UpdaterOptions& options);
 
 /// As in the notebook: our own `sgd` for a model on raw tensors, torch::optim::SGD for a module;
-/// torch::optim for both where there is momentum or weight decay, and for Adam and AdamW.
+/// torch::optim for both where there is momentum or weight decay, and for Adam and AdamW. On a CUDA
+/// device LibTorch's fused kernels of the same formulas, which take the learning rate, the count of
+/// steps and whether to step at all from the device.
 /// The model must outlive the updater. Throws UsageError as check does.
 std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options);
 

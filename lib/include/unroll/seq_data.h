@@ -80,6 +80,25 @@ class Epoch {
   /// Tokens dropped at the corpus' start.
   int64_t offset() const { return offset_; }
 
+  /// Where the batches come out.
+  torch::Device device() const { return corpus_.device(); }
+
+  /// B, rows of a batch, and T, tokens of a row.
+  int64_t rows() const { return rows_; }
+  int64_t num_steps() const { return num_steps_; }
+
+  /// The whole corpus (N), whatever the epoch.
+  const torch::Tensor& corpus() const { return corpus_; }
+
+  /// Where each row of each batch begins in the corpus, (size(), B) int64 on the device: with them
+  /// batches can be cut without the host.
+  torch::Tensor starts() const;
+
+  /// Whether it is a copy of the other.
+  bool is_same(const Epoch& other) const {
+    return inputs_.is_same(other.inputs_) && starts_.is_same(other.starts_);
+  }
+
   /// The rows of each batch that worker `rank` of `world` trains on; all shards together are the
   /// whole. Throws Error unless 0 <= rank < world <= B.
   Epoch shard(int64_t rank, int64_t world) const;
@@ -89,6 +108,7 @@ class Epoch {
   Epoch() = default;
 
   Sampling sampling_ = Sampling::kSequential;
+  torch::Tensor corpus_;
   torch::Tensor inputs_;  // sequential: (B, n/B) view of the corpus; random: the corpus
   torch::Tensor labels_;  // the same, moved by one
   torch::Tensor starts_;  // random: (size, B) int64, shuffled starts of the subsequences

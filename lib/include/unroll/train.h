@@ -41,6 +41,7 @@ struct TrainOptions {
   std::optional<double> weight_decay;     ///< empty: torch::optim's own, 0.01 for adamw, else 0
   ScheduleOptions schedule;               ///< how the learning rate changes
   OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
+  GraphMode graph = GraphMode::kAuto;             ///< of the steps; no part of a checkpoint
   int64_t valid_every = 1;                        ///< epochs between two validations
   int64_t patience = 0;  ///< validations without a better one after which to stop; 0 is never
   int64_t every = 10;    ///< epochs between two predictions; 0 is never
@@ -61,6 +62,7 @@ struct TrainCallbacks {
   /// Every TrainOptions::every epochs: the first prompt continued.
   std::function<void(const EpochStats&, const std::string& text)> on_prediction;
   std::function<void(const EpochStats&)> on_epoch_end;  ///< the last call of an epoch
+  FallbackCallback on_graph_fallback;  ///< once, when steps cannot be captured as was asked for
 };
 
 /// What a training came to.
@@ -109,7 +111,8 @@ class Training {
  public:
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained
   /// on, to look at every valid_every epochs; undefined when there are none.
-  /// Throws UsageError for options out of range, or a patience without validation.
+  /// Throws UsageError for options out of range, or a patience without validation,
+  /// Error as require_graph does.
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
            TrainOptions options, torch::Tensor valid = {});
   ~Training();
@@ -134,7 +137,7 @@ class Training {
  private:
   class ScheduledStep;
 
-  EpochStats run_epoch(const TrainCallbacks& callbacks);
+  EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
   bool is_out_of_patience() const;
 

@@ -3,6 +3,9 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,6 +51,22 @@ std::string_view to_string(OnNonfinite on_nonfinite);
 /// `stop` or `skip`; throws UsageError otherwise.
 OnNonfinite parse_on_nonfinite(std::string_view name);
 
+/// Whether steps on a CUDA device are captured once as a CUDA graph and then replayed.
+enum class GraphMode {
+  kAuto,  ///< off, as long as captured steps have not been measured on a GPU
+  kOn,    ///< captured; where a model cannot be, it goes on operation by operation, and says so
+  kOff,   ///< operation by operation
+};
+
+/// The name that parse_graph_mode reads.
+std::string_view to_string(GraphMode mode);
+
+/// `auto`, `on` or `off`; throws UsageError otherwise.
+GraphMode parse_graph_mode(std::string_view name);
+
+/// Throws Error for a graph that is asked for on another device than a CUDA device.
+void require_graph(GraphMode mode, torch::Device device);
+
 /// A step's loss or gradient was not finite.
 class Diverged : public Error {
  public:
@@ -62,7 +81,31 @@ class TrainStep {
   /// Trains on one batch and adds to the progress' sums; starts from zeros when `reset_state`, else
   /// from the carried state.
   virtual void run(const Batch& batch, bool reset_state) = 0;
+
+  /// The same for batch k of an epoch; the state is new at its first batch, and at every batch
+  /// unless epoch.carries_state().
+  virtual void run_batch(const Epoch& epoch, int64_t k) {
+    run(epoch[k], k == 0 || !epoch.carries_state());
+  }
 };
+
+/// How a step trains.
+struct StepOptions {
+  double clip = 1;                                ///< bound on the gradient norm; 0 is off
+  OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
+  GraphMode graph = GraphMode::kAuto;             ///< on a CUDA device
+};
+
+/// Called with the reason why steps are not captured though they should be.
+using FallbackCallback = std::function<void(const std::string& reason)>;
+
+/// The step that the options and the model's device ask for. All but the options must outlive it.
+/// Throws Error as require_graph does.
+std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
+                                           TrainProgress& progress, const StepOptions& options,
+                                           FallbackCallback on_fallback = {});
+
+class DeviceStep;
 
 /// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
 /// that tells nothing.
@@ -74,15 +117,15 @@ struct StepSeconds {
 
 /// The step as the notebook writes it, operation by operation.
 ///
-/// A step whose loss or gradient is not finite is counted. With kStop on a CPU it throws Diverged,
-/// which names the batch, the loss and the norm, and leaves the weights; on a CUDA device, which is
-/// not waited for, it takes a gradient of zero instead, and the epoch's end tells. With kSkip it
-/// leaves the weights and the updater on both.
+/// A step whose loss or gradient is not finite is counted, and leaves the weights and the updater.
+/// With kStop on a CPU it throws Diverged, which names the batch, the loss and the norm; on a CUDA
+/// device, which is not waited for, the epoch's end tells.
 class EagerStep : public TrainStep {
  public:
   /// All three must outlive the step. `clip` is the bound on the gradient norm; 0 is off.
   EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress,
             OnNonfinite on_nonfinite = OnNonfinite::kStop);
+  ~EagerStep() override;
 
   void run(const Batch& batch, bool reset_state) override;
 
@@ -91,11 +134,8 @@ class EagerStep : public TrainStep {
   void reset_seconds() { seconds_ = {}; }
 
  private:
-  // Update and sums, by a device that is waited for and by one that is not.
   void finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,
               const State& new_state);
-  void finish_without_waiting(const Batch& batch, const torch::Tensor& loss,
-                              const torch::Tensor& norm, const State& new_state);
   Sums& sums_on(torch::Device device);
 
   SequenceModel& net_;
@@ -104,6 +144,7 @@ class EagerStep : public TrainStep {
   TrainProgress& progress_;
   OnNonfinite on_nonfinite_;
   std::vector<torch::Tensor> params_;
+  std::unique_ptr<DeviceStep> on_device_;  // of a model that is not on a CPU
   StepSeconds seconds_;
 };
 

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+namespace unroll {
+
+/// The gradients that are there.
+std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params);
+
+/// Clips gradients as grad_clipping does, by operations on their device alone. Returns the norm
+/// before. `grads` must not be empty.
+torch::Tensor clip_on_device(const std::vector<torch::Tensor>& grads, double theta);
+
+}  // namespace unroll

@@ -1,0 +1,82 @@
+#include "cuda/graph.h"
+
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <exception>
+#include <string>
+
+#include "unroll/error.h"
+
+namespace unroll::cuda {
+namespace {
+
+// Lets `later` go on once what `earlier` has been given so far is done.
+void order(const c10::cuda::CUDAStream& earlier, const c10::cuda::CUDAStream& later) {
+  at::cuda::CUDAEvent event;
+  event.record(earlier);
+  event.block(later);
+}
+
+// Without the stack that LibTorch adds, in one line.
+std::string message_of(const std::exception& error) {
+  const auto* of_libtorch = dynamic_cast<const c10::Error*>(&error);
+  std::string text = of_libtorch != nullptr ? of_libtorch->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+// Ends a capture that something went wrong in. A stream that is left capturing would refuse all
+// further work, and the runtime keeps its last error.
+void abandon(at::cuda::CUDAGraph& graph) noexcept {
+  try {
+    graph.capture_end();
+  } catch (const std::exception&) {
+    // it is the first error that is told
+  }
+  static_cast<void>(cudaGetLastError());
+}
+
+}  // namespace
+
+Graph::Graph(c10::DeviceIndex device)
+    : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)) {}
+
+void Graph::warm_up(const std::function<void()>& work) {
+  const auto current = c10::cuda::getCurrentCUDAStream(stream_.device_index());
+  order(current, stream_);
+  {
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    work();
+  }
+  order(stream_, current);
+}
+
+void Graph::capture(const std::function<void()>& work) {
+  graph_ = std::make_unique<at::cuda::CUDAGraph>();
+  // What is under way uses memory that the capture may be given.
+  c10::cuda::device_synchronize();
+  const c10::cuda::CUDAStreamGuard guard(stream_);
+  try {
+    graph_->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (const std::exception&) {
+      abandon(*graph_);
+      throw;
+    }
+    graph_->capture_end();
+  } catch (const std::exception& error) {
+    graph_.reset();
+    throw Error(fmt::format("a step cannot be captured in a CUDA graph: {}", message_of(error)));
+  }
+}
+
+void Graph::replay() {
+  const c10::cuda::CUDAGuard guard(stream_.device_index());
+  graph_->replay();
+}
+
+}  // namespace unroll::cuda
