@@ -7,6 +7,7 @@
 #include <string>
 
 #include "device_graph.h"
+#include "device_kernels.h"
 
 namespace unroll {
 
@@ -24,6 +25,9 @@ class CudaPart {
 
   /// A CUDA graph on a CUDA device.
   virtual std::unique_ptr<DeviceGraph> make_graph(torch::Device device) const = 0;
+
+  /// Those of every CUDA device.
+  virtual const DeviceKernels& kernels() const = 0;
 
   /// What LibTorch's tensors take on the device.
   virtual DeviceMemory memory(torch::Device device) const = 0;

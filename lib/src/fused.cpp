@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "cuda_part.h"
+#include "device_layers.h"
 #include "fused_layout.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/language_model.h"
@@ -21,7 +23,6 @@
 namespace unroll {
 namespace {
 
-using cpu::CellKind;
 using cpu::LanguageModelPass;
 using Tensors = std::vector<torch::Tensor>;
 
@@ -339,14 +340,35 @@ FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& 
   require_supported(config.precision);
   passes_ =
       std::make_unique<Passes>(layout.cell, layout.layers, hidden, parts_of(config.precision));
+  if (config.cuda_kernels && model_->device().is_cuda()) {
+    const auto& cuda = cuda_part();
+    if (cuda.part == nullptr) {
+      throw Error(fmt::format("the fused model has no kernels on {}: {}", model_->device().str(),
+                              cuda.problem));
+    }
+    kernels_ = &cuda.part->kernels();
+  }
 }
 
 FusedModel::~FusedModel() = default;
+
+bool FusedModel::is_for_kernels(const torch::Tensor& X, at::TensorList tensors) const {
+  return kernels_ != nullptr &&
+         std::all_of(tensors.begin(), tensors.end(),
+                     [](const auto& t) { return t.scalar_type() == torch::kFloat32; }) &&
+         kernels_->serve(layout_of(config_).cell, X.size(0), config_.hidden, device());
+}
 
 std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const torch::Tensor& Y,
                                                 const State& state) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
+  if (is_for_kernels(X, tensors)) {
+    auto [logits, after] = run_on_device(*kernels_, layout_of(config_), values(model_->weights()),
+                                         X, state, is_training() ? config_.dropout : 0);
+    return {Y.defined() ? torch::cross_entropy_loss(logits, Y.t().reshape({-1})) : logits,
+            std::move(after)};
+  }
   if (!all_float_on_cpu(tensors)) {
     return Y.defined() ? model_->loss({X, Y}, state) : model_->forward(X, state);
   }

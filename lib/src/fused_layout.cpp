@@ -9,8 +9,6 @@
 
 namespace unroll {
 
-using cpu::CellKind;
-
 namespace {
 
 CellKind kind_of(const ModelConfig& config) {
@@ -40,24 +38,10 @@ float* bias(const torch::Tensor& tensor, int64_t size) {
   return tensor.data_ptr<float>();
 }
 
-// Where the gates of a kernel's cell stand in torch::nn's stacks.
-std::vector<int64_t> torch_order(CellKind cell) {
-  switch (cell) {
-    case CellKind::kLstm:
-      return {0, 1, 3, 2};  // i, f, o, g of i, f, g, o
-    case CellKind::kGruBefore:
-    case CellKind::kGruAfter:
-      return {1, 0, 2};  // z, r, n of r, z, n
-    case CellKind::kRnn:
-      break;
-  }
-  return {0};
-}
-
 // One layer of torch::nn: weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH).
 cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
                                    int64_t H) {
-  const int64_t gates = cpu::gate_count(cell);
+  const int64_t gates = gate_count(cell);
   check_shape(tensors[0], {gates * H, inputs}, "weight_ih");
   const auto rows = [&](const torch::Tensor& stack, int64_t gate) {
     return stack.narrow(0, gate * H, H);
@@ -82,7 +66,7 @@ cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors, 
 cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
                                    int64_t H) {
   cpu::LayerParameters layer;
-  for (int64_t g = 0; g < cpu::gate_count(cell); ++g, tensors += 3) {
+  for (int64_t g = 0; g < gate_count(cell); ++g, tensors += 3) {
     layer.gates.push_back({.W_x = matrix(tensors[0], inputs, H),
                            .W_h = matrix(tensors[1], H, H),
                            .b = bias(tensors[2], H)});
@@ -95,6 +79,19 @@ cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors, 
 
 }  // namespace
 
+std::vector<int64_t> torch_order(CellKind cell) {
+  switch (cell) {
+    case CellKind::kLstm:
+      return {0, 1, 3, 2};  // i, f, o, g of i, f, g, o
+    case CellKind::kGruBefore:
+    case CellKind::kGruAfter:
+      return {1, 0, 2};  // z, r, n of r, z, n
+    case CellKind::kRnn:
+      break;
+  }
+  return {0};
+}
+
 Layout layout_of(const ModelConfig& config) {
   return {.cell = kind_of(config),
           .concise = config.model == ModelKind::kConcise,
@@ -103,7 +100,7 @@ Layout layout_of(const ModelConfig& config) {
 
 std::size_t weight_count(const Layout& layout) {
   const auto layers = static_cast<std::size_t>(layout.layers);
-  const auto gates = static_cast<std::size_t>(cpu::gate_count(layout.cell));
+  const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
   return 2 +
          (layout.concise ? 4 * layers : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
 }
@@ -111,7 +108,7 @@ std::size_t weight_count(const Layout& layout) {
 std::size_t state_count(const Layout& layout) { return layout.cell == CellKind::kLstm ? 2 : 1; }
 
 bool has_row_of_each_token(const Layout& layout, std::size_t i) {
-  const auto gates = static_cast<std::size_t>(cpu::gate_count(layout.cell));
+  const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
   return layout.concise ? i == 0 : i < 3 * gates && i % 3 == 0;
 }
 

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
+#include "kernels/cell_kind.h"
 #include "kernels/cpu/language_model.h"
 #include "unroll/model_config.h"
 
@@ -14,13 +16,16 @@ namespace unroll {
 
 /// How a model's weights, in their order, make up the cells that the kernels know.
 struct Layout {
-  cpu::CellKind cell;
+  CellKind cell;
   bool concise;  ///< torch::nn's layout, else the scratch models'
   int64_t layers;
 };
 
 /// Of a scratch or concise model. Throws UsageError for the mlp cell.
 Layout layout_of(const ModelConfig& config);
+
+/// Where the gates of a kernel's cell stand in torch::nn's stacks.
+std::vector<int64_t> torch_order(CellKind cell);
 
 /// How many weights, and how many state tensors, such a model has.
 std::size_t weight_count(const Layout& layout);

@@ -132,6 +132,7 @@ ModelConfig parameter_model(const ModelConfig& config) {
   if (config.model == ModelKind::kFused) {
     result.model = config.layers == 1 ? ModelKind::kScratch : ModelKind::kConcise;
     result.precision = Precision::kFp32;
+    result.cuda_kernels = false;
   }
   if (config.cell == Cell::kGru && !config.gru_reset) {
     result.gru_reset = result.model == ModelKind::kScratch ? GruReset::kBefore : GruReset::kAfter;
@@ -165,6 +166,10 @@ void check(const ModelConfig& config) {
   if (config.model != ModelKind::kFused && config.precision != Precision::kFp32) {
     throw UsageError(fmt::format("precision {} is the fused model's, got model {}",
                                  to_string(config.precision), to_string(config.model)));
+  }
+  if (config.model != ModelKind::kFused && config.cuda_kernels) {
+    throw UsageError(
+        fmt::format("CUDA kernels are the fused model's, got model {}", to_string(config.model)));
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(

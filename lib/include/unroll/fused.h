@@ -11,22 +11,26 @@
 
 namespace unroll {
 
+class DeviceKernels;
+
 /// A model's own formulas over the model's own parameters, faster: all time steps, the output layer
 /// and the loss are one autograd node with a hand-written backward pass over packed weights.
 ///
 ///     const auto net = make_model({.model = ModelKind::kFused, .cell = Cell::kLstm}, V,
 ///     torch::kCPU);
 ///
-/// It computes on a CPU from float32 weights, in the precision of its description; any other model
-/// computes as it always did. Decoders are float32 in any case. The same weights give the same
-/// results whatever the number of threads. Dropout takes the draws that the model's own would take
-/// from LibTorch's generator, and drops the same. The graph can be differentiated once, without
-/// create_graph. One thread may use a model at a time.
+/// It computes on a CPU from float32 weights, in the precision of its description, and on a CUDA
+/// device if its description has cuda_kernels; any other model computes as it always did, and so
+/// does one whose weights find no room in a GPU's multiprocessors. Decoders are float32 in any
+/// case. The same weights give the same results whatever the number of threads. Dropout takes the
+/// draws that the model's own would take from LibTorch's generator, and drops the same. The graph
+/// can be differentiated once, without create_graph. One thread may use a model at a time.
 class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)
   /// makes it. Throws UsageError for the mlp cell, which has no recurrence, Error for a model that
-  /// is not what `config` says, or a precision that this CPU does not have.
+  /// is not what `config` says, a precision that this CPU does not have, or CUDA kernels that this
+  /// build does not have.
   FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config);
   ~FusedModel() override;
 
@@ -42,6 +46,8 @@ class FusedModel : public SequenceModel {
  private:
   class Passes;
 
+  // Whether the device's own kernels compute these.
+  bool is_for_kernels(const torch::Tensor& X, at::TensorList tensors) const;
   // Logits, or the loss when there are labels.
   std::pair<torch::Tensor, State> run(const torch::Tensor& X, const torch::Tensor& Y,
                                       const State& state);
@@ -49,6 +55,7 @@ class FusedModel : public SequenceModel {
   std::unique_ptr<SequenceModel> model_;
   ModelConfig config_;
   std::unique_ptr<Passes> passes_;
+  const DeviceKernels* kernels_ = nullptr;  // of a model on a CUDA device, if it is to use them
 };
 
 /// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`,

@@ -42,6 +42,10 @@ struct ModelConfig {
   double dropout = 0;      ///< share of a layer's outputs that the next does not get in training
   std::optional<GruReset> gru_reset;       ///< empty: before for scratch, after for concise
   Precision precision = Precision::kFp32;  ///< of a fused model's training; no part of a checkpoint
+  /// Whether a fused model has kernels of its own on a CUDA device too, where it else computes as
+  /// the model whose parameters it has: they have not been run on a GPU yet. No part of a
+  /// checkpoint.
+  bool cuda_kernels = false;
 
   bool operator==(const ModelConfig&) const = default;
 };

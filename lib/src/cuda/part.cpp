@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "cuda/graph.h"
+#include "cuda/kernels.h"
 #include "cuda_part.h"
 
 namespace unroll::cuda {
@@ -16,6 +17,8 @@ class Part : public CudaPart {
     return std::make_unique<Graph>(device.index());
   }
 
+  const DeviceKernels& kernels() const override { return kernels_; }
+
   DeviceMemory memory(torch::Device device) const override {
     using c10::CachingAllocator::StatType;
     const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(device.index());
@@ -26,6 +29,9 @@ class Part : public CudaPart {
   void forget_peak_memory(torch::Device device) const override {
     c10::cuda::CUDACachingAllocator::resetPeakStats(device.index());
   }
+
+ private:
+  Kernels kernels_;
 };
 
 }  // namespace

@@ -74,19 +74,6 @@ class WorkInTurns {
 
 }  // namespace
 
-int64_t gate_count(CellKind cell) {
-  switch (cell) {
-    case CellKind::kLstm:
-      return 4;
-    case CellKind::kGruBefore:
-    case CellKind::kGruAfter:
-      return 3;
-    case CellKind::kRnn:
-      break;
-  }
-  return 1;
-}
-
 Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
     : cell_(cell), hidden_(hidden), parts_(parts) {
   const auto layout = [&](const std::vector<int64_t>& members) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/cell_kind.h"
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/panels.h"
@@ -11,12 +12,6 @@
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
-
-/// Which recurrence, and where a GRU's reset gate acts.
-enum class CellKind { kRnn, kLstm, kGruBefore, kGruAfter };
-
-/// Gates of a cell: RNN {h}, LSTM {i, f, o, g}, GRU {z, r, n}.
-int64_t gate_count(CellKind cell);
 
 /// One gate's parameters, or where their gradients are to go, as the caller holds them.
 struct GateParameters {

@@ -1,0 +1,74 @@
+#include "cuda/kernels.h"
+
+#include <ATen/ops/zeros.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <mutex>
+#include <optional>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/plan.h"
+#include "unroll/error.h"
+
+namespace unroll::cuda {
+namespace {
+
+void require(cudaError_t error) {
+  if (error != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // else the next call would be told of it
+    throw Error(
+        fmt::format("a kernel of the fused model cannot be run: {}", cudaGetErrorString(error)));
+  }
+}
+
+const DeviceLimits& limits_of(torch::Device device) {
+  static std::mutex mutex;
+  static std::map<c10::DeviceIndex, DeviceLimits> known;
+  const std::lock_guard lock(mutex);
+  const auto [entry, is_new] = known.try_emplace(device.index());
+  if (is_new) {
+    require(read_limits(device.index(), entry->second));
+  }
+  return entry->second;
+}
+
+template <typename Arguments>
+void run_way(CellKind cell, Way way, Arguments arguments, torch::Device device) {
+  const auto plan = make_plan(cell, way, arguments.batch_size, arguments.hidden, limits_of(device));
+  if (!plan) {
+    throw Error(fmt::format("{} hidden units find no room in {}", arguments.hidden, device.str()));
+  }
+  const c10::cuda::CUDAGuard guard(device);
+  // Freed when the launch is on the stream; what gets it next comes after it there.
+  at::Tensor exchange;
+  if (!plan->in_clusters) {
+    exchange =
+        at::zeros({plan->exchange_floats + plan->groups}, at::dtype(at::kFloat).device(device));
+    arguments.exchange.values = exchange.mutable_data_ptr<float>();
+    arguments.exchange.arrivals =
+        reinterpret_cast<unsigned*>(arguments.exchange.values + plan->exchange_floats);
+  }
+  require(launch(*plan, cell, arguments, c10::cuda::getCurrentCUDAStream(device.index())));
+}
+
+}  // namespace
+
+bool Kernels::serve(CellKind cell, int64_t batch_size, int64_t hidden, torch::Device device) const {
+  const auto& limits = limits_of(device);
+  return make_plan(cell, Way::kForward, batch_size, hidden, limits) &&
+         make_plan(cell, Way::kBackward, batch_size, hidden, limits);
+}
+
+void Kernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device device) const {
+  run_way(cell, Way::kForward, arguments, device);
+}
+
+void Kernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device device) const {
+  run_way(cell, Way::kBackward, arguments, device);
+}
+
+}  // namespace unroll::cuda

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "device_kernels.h"
+
+namespace unroll::cuda {
+
+/// kernels/cuda on LibTorch's current stream.
+class Kernels : public DeviceKernels {
+ public:
+  bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
+             torch::Device device) const override;
+  void run(CellKind cell, const ForwardArguments& arguments, torch::Device device) const override;
+  void run(CellKind cell, const BackwardArguments& arguments, torch::Device device) const override;
+};
+
+}  // namespace unroll::cuda

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+#include "kernels/cell_kind.h"
+#include "kernels/cuda/arguments.h"
+
+namespace unroll {
+
+/// Kernels of a device for all time steps of a layer. They work in order with what LibTorch does
+/// there, and nothing waits for them.
+class DeviceKernels {
+ public:
+  virtual ~DeviceKernels() = default;
+
+  /// Whether there are kernels for batches of B and H hidden units: the weights must find room in
+  /// the device's multiprocessors.
+  virtual bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
+                     torch::Device device) const = 0;
+
+  /// Throws Error when they cannot be run. The arguments' exchange is the kernels' own.
+  virtual void run(CellKind cell, const cuda::ForwardArguments& arguments,
+                   torch::Device device) const = 0;
+  virtual void run(CellKind cell, const cuda::BackwardArguments& arguments,
+                   torch::Device device) const = 0;
+};
+
+}  // namespace unroll

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+
+namespace unroll::cuda {
+
+/// Blocks that compute the same sequences exchange what they computed here, where they are no
+/// cluster: (groups, 2, depth, S) floats and a count of arrivals for each group, zero at first.
+struct ExchangeMemory {
+  float* values = nullptr;
+  unsigned* arrivals = nullptr;
+};
+
+/// All time steps of one layer. Matrices are row-major float32; time step t of sequence b is row
+/// t*B + b; G is gate_count.
+struct ForwardArguments {
+  int64_t steps;          // T
+  int64_t batch_size;     // B
+  int64_t hidden;         // H
+  const float* x;         // (R, GH): the inputs' share in the gates, X_t W_x + b
+  const int64_t* row;     // (T*B): which row of x, or null: row t*B + b
+  const float* W_h;       // (H, GH)
+  const float* b_hh;      // (H): GRU with the reset after the product; else null
+  const float* h_before;  // (B, H): the state before the first step
+  const float* c_before;  // (B, H): LSTM; else null
+  float* h;               // (T*B, H): the states
+  float* c;               // (T*B, H): LSTM
+  float* gates;           // (T*B, GH): their values; not of an RNN
+  float* p;               // (T*B, H): GRU with the reset after the product: what is reset
+  ExchangeMemory exchange;
+};
+
+/// What forward computed, and the way back.
+struct BackwardArguments {
+  int64_t steps;
+  int64_t batch_size;
+  int64_t hidden;
+  const float* W_h_t;  // (GH, H): W_h transposed
+  const float* h_before;
+  const float* c_before;
+  const float* h;
+  const float* c;
+  const float* gates;
+  const float* p;
+  const float* dh;        // (T*B, H): gradient by the states, from outside the recurrence
+  const float* dh_after;  // (B, H): by the state after the last step, or null for zeros
+  const float* dc_after;  // likewise; LSTM
+  float* dz;              // (T*B, GH): by the inputs' share in the gates
+  float* dp;              // (T*B, H): GRU with the reset after: by p
+  float* dh_before;       // (B, H): by the state before the first step, or null if not wanted
+  float* dc_before;       // likewise; LSTM
+  ExchangeMemory exchange;
+};
+
+}  // namespace unroll::cuda

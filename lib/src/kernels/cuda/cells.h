@@ -1,0 +1,191 @@
+#pragma once
+
+#include "kernels/cuda/arguments.h"
+#include "kernels/cuda/shapes.h"
+#include "kernels/cuda/simt.h"
+
+namespace unroll::cuda {
+
+UNROLL_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
+UNROLL_DEVICE float tanh_slope(float y) { return 1.0F - y * y; }
+UNROLL_DEVICE float sigmoid_slope(float y) { return y * (1.0F - y); }
+
+/// One thread's unit of one sequence in a group's tile.
+struct Place {
+  int64_t hidden;      // H
+  int64_t batch_size;  // B
+  int64_t unit;        // of H
+  int64_t b;           // of B
+
+  /// Of matrices (T*B, H) and (T*B, GH), at time step t.
+  UNROLL_DEVICE int64_t state(int64_t t) const { return (t * batch_size + b) * hidden + unit; }
+  UNROLL_DEVICE int64_t gate(int64_t t, int gates, int gate) const {
+    return ((t * batch_size + b) * gates + gate) * hidden + unit;
+  }
+  /// Of a matrix (B, H).
+  UNROLL_DEVICE int64_t once() const { return b * hidden + unit; }
+};
+
+// Formulas of the cells whose gates all follow from the previous state; a GRU with the reset before
+// the product has its own kernels. `step` takes the product with W_h and the inputs' share, gives
+// the new h and keeps what the way back needs. `step_back` takes the gradient by h and gives those
+// by what the gates are computed from: `published`, which the product with W_h transposed takes.
+
+template <CellKind kCell>
+struct Cell;
+
+template <>
+struct Cell<CellKind::kRnn> {
+  UNROLL_DEVICE void begin(const ForwardArguments&, const Place&) {}
+  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
+                           const float (&sums)[1], const float (&x)[1]) {
+    const float h = tanhf(x[0] + sums[0]);
+    a.h[at.state(t)] = h;
+    return h;
+  }
+};
+
+template <>
+struct Cell<CellKind::kLstm> {
+  float c = 0;
+
+  UNROLL_DEVICE void begin(const ForwardArguments& a, const Place& at) {
+    c = a.c_before[at.once()];
+  }
+  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
+                           const float (&sums)[4], const float (&x)[4]) {
+    const float i = sigmoid(x[0] + sums[0]);
+    const float f = sigmoid(x[1] + sums[1]);
+    const float o = sigmoid(x[2] + sums[2]);
+    const float g = tanhf(x[3] + sums[3]);
+    c = f * c + i * g;
+    const float h = o * tanhf(c);
+    a.gates[at.gate(t, 4, 0)] = i;
+    a.gates[at.gate(t, 4, 1)] = f;
+    a.gates[at.gate(t, 4, 2)] = o;
+    a.gates[at.gate(t, 4, 3)] = g;
+    a.c[at.state(t)] = c;
+    a.h[at.state(t)] = h;
+    return h;
+  }
+};
+
+template <>
+struct Cell<CellKind::kGruAfter> {
+  float h = 0;
+  float b_hh = 0;
+
+  UNROLL_DEVICE void begin(const ForwardArguments& a, const Place& at) {
+    h = a.h_before[at.once()];
+    b_hh = a.b_hh[at.unit];
+  }
+  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
+                           const float (&sums)[3], const float (&x)[3]) {
+    const float z = sigmoid(x[0] + sums[0]);
+    const float r = sigmoid(x[1] + sums[1]);
+    const float p = sums[2] + b_hh;
+    const float n = tanhf(x[2] + r * p);
+    h = z * h + (1.0F - z) * n;
+    a.gates[at.gate(t, 3, 0)] = z;
+    a.gates[at.gate(t, 3, 1)] = r;
+    a.gates[at.gate(t, 3, 2)] = n;
+    a.p[at.state(t)] = p;
+    a.h[at.state(t)] = h;
+    return h;
+  }
+};
+
+template <CellKind kCell>
+struct CellBack;
+
+template <>
+struct CellBack<CellKind::kRnn> {
+  // What a step reads of the way there; loaded a step ahead.
+  struct Saved {
+    float dh, h;
+  };
+  UNROLL_DEVICE static Saved load(const BackwardArguments& a, const Place& at, int64_t t) {
+    return {a.dh[at.state(t)], a.h[at.state(t)]};
+  }
+  UNROLL_DEVICE void begin(const BackwardArguments&, const Place&) {}
+  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
+                               const Saved& saved, float dh, float (&published)[1]) {
+    published[0] = dh * tanh_slope(saved.h);
+    a.dz[at.gate(t, 1, 0)] = published[0];
+  }
+  // The gradient by the previous h past the product.
+  UNROLL_DEVICE float carry() const { return 0; }
+  UNROLL_DEVICE void end(const BackwardArguments&, const Place&) {}
+};
+
+template <>
+struct CellBack<CellKind::kLstm> {
+  float dc = 0;
+
+  struct Saved {
+    float dh, i, f, o, g, c, c_before;
+  };
+  UNROLL_DEVICE static Saved load(const BackwardArguments& a, const Place& at, int64_t t) {
+    return {a.dh[at.state(t)],
+            a.gates[at.gate(t, 4, 0)],
+            a.gates[at.gate(t, 4, 1)],
+            a.gates[at.gate(t, 4, 2)],
+            a.gates[at.gate(t, 4, 3)],
+            a.c[at.state(t)],
+            t > 0 ? a.c[at.state(t - 1)] : a.c_before[at.once()]};
+  }
+  UNROLL_DEVICE void begin(const BackwardArguments& a, const Place& at) {
+    dc = a.dc_after != nullptr ? a.dc_after[at.once()] : 0.0F;
+  }
+  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
+                               const Saved& saved, float dh, float (&published)[4]) {
+    const float squashed = tanhf(saved.c);
+    dc += dh * saved.o * tanh_slope(squashed);
+    published[0] = dc * saved.g * sigmoid_slope(saved.i);
+    published[1] = dc * saved.c_before * sigmoid_slope(saved.f);
+    published[2] = dh * squashed * sigmoid_slope(saved.o);
+    published[3] = dc * saved.i * tanh_slope(saved.g);
+    dc *= saved.f;
+    UNROLL_UNROLL
+    for (int gate = 0; gate < 4; ++gate) {
+      a.dz[at.gate(t, 4, gate)] = published[gate];
+    }
+  }
+  UNROLL_DEVICE float carry() const { return 0; }
+  UNROLL_DEVICE void end(const BackwardArguments& a, const Place& at) {
+    if (a.dc_before != nullptr) {
+      a.dc_before[at.once()] = dc;
+    }
+  }
+};
+
+template <>
+struct CellBack<CellKind::kGruAfter> {
+  float past = 0;
+
+  struct Saved {
+    float dh, z, r, n, p, h_before;
+  };
+  UNROLL_DEVICE static Saved load(const BackwardArguments& a, const Place& at, int64_t t) {
+    return {a.dh[at.state(t)],         a.gates[at.gate(t, 3, 0)],
+            a.gates[at.gate(t, 3, 1)], a.gates[at.gate(t, 3, 2)],
+            a.p[at.state(t)],          t > 0 ? a.h[at.state(t - 1)] : a.h_before[at.once()]};
+  }
+  UNROLL_DEVICE void begin(const BackwardArguments&, const Place&) {}
+  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
+                               const Saved& saved, float dh, float (&published)[3]) {
+    const float dn = dh * (1.0F - saved.z) * tanh_slope(saved.n);
+    past = dh * saved.z;
+    published[0] = dh * (saved.h_before - saved.n) * sigmoid_slope(saved.z);
+    published[1] = dn * saved.p * sigmoid_slope(saved.r);
+    published[2] = dn * saved.r;
+    a.dz[at.gate(t, 3, 0)] = published[0];
+    a.dz[at.gate(t, 3, 1)] = published[1];
+    a.dz[at.gate(t, 3, 2)] = dn;
+    a.dp[at.state(t)] = published[2];
+  }
+  UNROLL_DEVICE float carry() const { return past; }
+  UNROLL_DEVICE void end(const BackwardArguments&, const Place&) {}
+};
+
+}  // namespace unroll::cuda

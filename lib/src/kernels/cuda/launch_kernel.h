@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <type_traits>
+
+#include "kernels/cuda/plan.h"
+#include "kernels/cuda/shapes.h"
+
+namespace unroll::cuda {
+
+/// Launches a kernel as the plan says; `cluster` blocks of it are a cluster, or 0: then all blocks
+/// of the grid run at the same time.
+template <typename... Parameters>
+cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int cluster,
+                          cudaStream_t stream,
+                          const std::type_identity_t<Parameters>&... arguments) {
+  const auto bytes = static_cast<size_t>(plan.shared_bytes);
+  if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              plan.shared_bytes);
+      error != cudaSuccess) {
+    return error;
+  }
+  cudaLaunchAttribute attribute{};
+  if (cluster > 0) {
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = static_cast<unsigned>(cluster);
+    attribute.val.clusterDim.y = 1;
+    attribute.val.clusterDim.z = 1;
+  } else {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(plan.blocks * plan.groups));
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+// Of the two kinds of plan; cluster kernels are compiled for compute capability 9.0 and later
+// alone.
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+                               cudaStream_t stream);
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
+                               cudaStream_t stream);
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+                           cudaStream_t stream);
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
+                           cudaStream_t stream);
+
+}  // namespace unroll::cuda

@@ -1,0 +1,329 @@
+#pragma once
+
+#include "kernels/cuda/arguments.h"
+#include "kernels/cuda/cells.h"
+#include "kernels/cuda/exchange.h"
+#include "kernels/cuda/slab.h"
+
+namespace unroll::cuda {
+
+/// Who computes what: each block of a group has the next `units` units, and each group the next S
+/// sequences.
+struct Group {
+  int index;  // which group
+  int count;  // of how many
+  int rank;   // which block in it
+  int units;  // a block's
+};
+
+/// What a thread has of its group's tiles: at most one unit of one sequence.
+template <int S>
+class TilePlace {
+ public:
+  UNROLL_DEVICE TilePlace(const Group& group, int64_t hidden, int64_t batch_size)
+      : s_(thread_index() / group.units), u_(thread_index() % group.units) {
+    place_.hidden = hidden;
+    place_.batch_size = batch_size;
+    place_.unit = static_cast<int64_t>(group.rank) * group.units + u_;
+    has_unit_ = s_ < S && place_.unit < hidden;
+  }
+
+  UNROLL_DEVICE void set_tile(int64_t tile) { place_.b = tile * S + s_; }
+
+  UNROLL_DEVICE int s() const { return s_; }
+  /// Among the block's.
+  UNROLL_DEVICE int u() const { return u_; }
+  /// Among all.
+  UNROLL_DEVICE int unit() const { return static_cast<int>(place_.unit); }
+  /// Whether there is a unit, and also a sequence.
+  UNROLL_DEVICE bool has_unit() const { return has_unit_; }
+  UNROLL_DEVICE bool has_work() const { return has_unit_ && place_.b < place_.batch_size; }
+  UNROLL_DEVICE const Place& place() const { return place_; }
+
+ private:
+  Place place_{};
+  int s_;
+  int u_;
+  bool has_unit_ = false;
+};
+
+/// A product's column n for sequence s: the sum of the partial sums.
+template <int S>
+UNROLL_DEVICE float sum_of(const float* partials, int slices, int columns, int s, int n) {
+  float total = 0;
+  for (int slice = 0; slice < slices; ++slice) {
+    total += partials[(slice * S + s) * columns + n];
+  }
+  return total;
+}
+
+UNROLL_DEVICE int64_t tiles_of(int64_t batch_size, int S) { return (batch_size + S - 1) / S; }
+
+/// The inputs' share in a unit's gates at time step t.
+template <int kGates>
+UNROLL_DEVICE void load_x(const ForwardArguments& a, const Place& at, int64_t t,
+                          float (&x)[kGates]) {
+  const int64_t i = t * a.batch_size + at.b;
+  const int64_t row = a.row != nullptr ? a.row[i] : i;
+  UNROLL_UNROLL
+  for (int gate = 0; gate < kGates; ++gate) {
+    x[gate] = a.x[(row * kGates + gate) * at.hidden + at.unit];
+  }
+}
+
+/// Weight k of column n of the forward product: unit n % units of gate n / units of the block.
+template <int kGates>
+struct ForwardWeight {
+  const float* W_h;  // (H, all gates * H), from the first of these gates on
+  int64_t row;       // floats of a row
+  int64_t hidden;
+  int units;
+  int64_t first_unit;
+
+  UNROLL_DEVICE float operator()(int k, int n) const {
+    const int64_t unit = first_unit + n % units;
+    return unit < hidden ? W_h[k * row + n / units * hidden + unit] : 0.0F;
+  }
+};
+
+/// Weight k of column n of the backward product: unit n of the block.
+struct BackwardWeight {
+  const float* W_h_t;  // (depth, H)
+  int64_t hidden;
+  int64_t first_unit;
+
+  UNROLL_DEVICE float operator()(int k, int n) const {
+    const int64_t unit = first_unit + n;
+    return unit < hidden ? W_h_t[k * hidden + unit] : 0.0F;
+  }
+};
+
+UNROLL_DEVICE int64_t first_unit_of(const Group& group) {
+  return static_cast<int64_t>(group.rank) * group.units;
+}
+
+template <CellKind kCell, int S, typename Slab, typename Exchange>
+UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& slab,
+                           Exchange& exchange, float* partials) {
+  constexpr int kGates = gate_count(kCell);
+  const int hidden = static_cast<int>(a.hidden);
+  const int columns = kGates * group.units;
+  slab.load(
+      hidden, columns,
+      ForwardWeight<kGates>{a.W_h, kGates * a.hidden, a.hidden, group.units, first_unit_of(group)});
+  exchange.begin();
+  TilePlace<S> mine(group, a.hidden, a.batch_size);
+  const int64_t tiles = tiles_of(a.batch_size, S);
+  for (int64_t tile = group.index; tile < tiles; tile += group.count) {
+    mine.set_tile(tile);
+    const Place& at = mine.place();
+    Cell<kCell> cell;
+    float h = 0;
+    if (mine.has_work()) {
+      h = a.h_before[at.once()];
+      cell.begin(a, at);
+    }
+    for (int64_t t = 0; t < a.steps; ++t) {
+      if (mine.has_unit()) {
+        exchange.template publish<S>(mine.unit(), mine.s(), h);
+      }
+      float x[kGates] = {};
+      if (mine.has_work()) {
+        load_x(a, at, t, x);  // is under way during the product
+      }
+      slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      sync_block();
+      if (mine.has_work()) {
+        float sums[kGates];
+        UNROLL_UNROLL
+        for (int gate = 0; gate < kGates; ++gate) {
+          sums[gate] =
+              sum_of<S>(partials, slab.slices(), columns, mine.s(), gate * group.units + mine.u());
+        }
+        h = cell.step(a, at, t, sums, x);
+      }
+    }
+  }
+}
+
+template <CellKind kCell, int S, typename Slab, typename Exchange>
+UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab& slab,
+                            Exchange& exchange, float* partials) {
+  constexpr int kGates = gate_count(kCell);
+  slab.load(static_cast<int>(kGates * a.hidden), group.units,
+            BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
+  exchange.begin();
+  TilePlace<S> mine(group, a.hidden, a.batch_size);
+  const int64_t tiles = tiles_of(a.batch_size, S);
+  const int hidden = static_cast<int>(a.hidden);
+  for (int64_t tile = group.index; tile < tiles; tile += group.count) {
+    mine.set_tile(tile);
+    const Place& at = mine.place();
+    CellBack<kCell> cell;
+    typename CellBack<kCell>::Saved saved{};
+    float dh = 0;  // by the state, from later time steps
+    if (mine.has_work()) {
+      dh = a.dh_after != nullptr ? a.dh_after[at.once()] : 0.0F;
+      cell.begin(a, at);
+      saved = CellBack<kCell>::load(a, at, a.steps - 1);
+    }
+    for (int64_t t = a.steps - 1; t >= 0; --t) {
+      float published[kGates] = {};
+      if (mine.has_work()) {
+        cell.step_back(a, at, t, saved, saved.dh + dh, published);
+      }
+      if (t == 0 && a.dh_before == nullptr) {
+        break;
+      }
+      if (mine.has_unit()) {
+        UNROLL_UNROLL
+        for (int gate = 0; gate < kGates; ++gate) {
+          exchange.template publish<S>(gate * hidden + mine.unit(), mine.s(), published[gate]);
+        }
+      }
+      if (t > 0 && mine.has_work()) {
+        saved = CellBack<kCell>::load(a, at, t - 1);
+      }
+      slab.template multiply<S>(exchange.template receive<S>(kGates * hidden), partials);
+      sync_block();
+      dh = mine.has_unit()
+               ? cell.carry() + sum_of<S>(partials, slab.slices(), group.units, mine.s(), mine.u())
+               : 0.0F;
+    }
+    if (mine.has_work()) {
+      if (a.dh_before != nullptr) {
+        a.dh_before[at.once()] = dh;
+      }
+      cell.end(a, at);
+    }
+  }
+}
+
+/// A GRU whose reset gate acts before the product: two products a time step, the second of what
+/// the first gates leave of the state.
+template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
+UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& group,
+                                      GatesSlab& gates_slab, StateSlab& state_slab,
+                                      Exchange& exchange, float* partials) {
+  const int hidden = static_cast<int>(a.hidden);
+  const int64_t row = 3 * a.hidden;
+  gates_slab.load(hidden, 2 * group.units,
+                  ForwardWeight<2>{a.W_h, row, a.hidden, group.units, first_unit_of(group)});
+  state_slab.load(
+      hidden, group.units,
+      ForwardWeight<1>{a.W_h + 2 * a.hidden, row, a.hidden, group.units, first_unit_of(group)});
+  exchange.begin();
+  TilePlace<S> mine(group, a.hidden, a.batch_size);
+  const int64_t tiles = tiles_of(a.batch_size, S);
+  for (int64_t tile = group.index; tile < tiles; tile += group.count) {
+    mine.set_tile(tile);
+    const Place& at = mine.place();
+    float h = mine.has_work() ? a.h_before[at.once()] : 0.0F;
+    for (int64_t t = 0; t < a.steps; ++t) {
+      if (mine.has_unit()) {
+        exchange.template publish<S>(mine.unit(), mine.s(), h);
+      }
+      float x[3] = {};
+      if (mine.has_work()) {
+        load_x(a, at, t, x);
+      }
+      gates_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      sync_block();
+      float z = 0;
+      float reset = 0;
+      if (mine.has_work()) {
+        const auto sum = [&](int gate) {
+          return sum_of<S>(partials, gates_slab.slices(), 2 * group.units, mine.s(),
+                           gate * group.units + mine.u());
+        };
+        z = sigmoid(x[0] + sum(0));
+        const float r = sigmoid(x[1] + sum(1));
+        reset = r * h;
+        a.gates[at.gate(t, 3, 0)] = z;
+        a.gates[at.gate(t, 3, 1)] = r;
+      }
+      if (mine.has_unit()) {
+        exchange.template publish<S>(mine.unit(), mine.s(), reset);
+      }
+      state_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      sync_block();
+      if (mine.has_work()) {
+        const float n =
+            tanhf(x[2] + sum_of<S>(partials, state_slab.slices(), group.units, mine.s(), mine.u()));
+        h = z * h + (1.0F - z) * n;
+        a.gates[at.gate(t, 3, 2)] = n;
+        a.h[at.state(t)] = h;
+      }
+    }
+  }
+}
+
+/// Back: first through what the reset state gave, then through the first gates.
+template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
+UNROLL_DEVICE void gru_before_backward(const BackwardArguments& a, const Group& group,
+                                       GatesSlab& gates_slab, StateSlab& state_slab,
+                                       Exchange& exchange, float* partials) {
+  const int hidden = static_cast<int>(a.hidden);
+  gates_slab.load(2 * hidden, group.units, BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
+  state_slab.load(
+      hidden, group.units,
+      BackwardWeight{a.W_h_t + 2 * a.hidden * a.hidden, a.hidden, first_unit_of(group)});
+  exchange.begin();
+  TilePlace<S> mine(group, a.hidden, a.batch_size);
+  const int64_t tiles = tiles_of(a.batch_size, S);
+  for (int64_t tile = group.index; tile < tiles; tile += group.count) {
+    mine.set_tile(tile);
+    const Place& at = mine.place();
+    float dh = mine.has_work() && a.dh_after != nullptr ? a.dh_after[at.once()] : 0.0F;
+    for (int64_t t = a.steps - 1; t >= 0; --t) {
+      float z = 0;
+      float r = 0;
+      float h_before = 0;
+      float dz = 0;
+      float dn = 0;
+      float past = 0;
+      if (mine.has_work()) {
+        z = a.gates[at.gate(t, 3, 0)];
+        r = a.gates[at.gate(t, 3, 1)];
+        const float n = a.gates[at.gate(t, 3, 2)];
+        h_before = t > 0 ? a.h[at.state(t - 1)] : a.h_before[at.once()];
+        const float total = a.dh[at.state(t)] + dh;
+        dz = total * (h_before - n) * sigmoid_slope(z);
+        dn = total * (1.0F - z) * tanh_slope(n);
+        past = total * z;
+        a.dz[at.gate(t, 3, 0)] = dz;
+        a.dz[at.gate(t, 3, 2)] = dn;
+      }
+      if (mine.has_unit()) {
+        exchange.template publish<S>(mine.unit(), mine.s(), dn);
+      }
+      state_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      sync_block();
+      float dr = 0;
+      if (mine.has_work()) {
+        const float dreset =
+            sum_of<S>(partials, state_slab.slices(), group.units, mine.s(), mine.u());
+        dr = dreset * h_before * sigmoid_slope(r);
+        past += dreset * r;
+        a.dz[at.gate(t, 3, 1)] = dr;
+      }
+      if (t == 0 && a.dh_before == nullptr) {
+        break;
+      }
+      if (mine.has_unit()) {
+        exchange.template publish<S>(mine.unit(), mine.s(), dz);
+        exchange.template publish<S>(hidden + mine.unit(), mine.s(), dr);
+      }
+      gates_slab.template multiply<S>(exchange.template receive<S>(2 * hidden), partials);
+      sync_block();
+      if (mine.has_work()) {
+        dh = past + sum_of<S>(partials, gates_slab.slices(), group.units, mine.s(), mine.u());
+      }
+    }
+    if (mine.has_work() && a.dh_before != nullptr) {
+      a.dh_before[at.once()] = dh;
+    }
+  }
+}
+
+}  // namespace unroll::cuda

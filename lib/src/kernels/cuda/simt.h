@@ -1,0 +1,117 @@
+#pragma once
+
+// What the kernels are written in: CUDA's threads, blocks and clusters under names that a test
+// program gives a second meaning, on the CPU (tests/device/simt_on_cpu.h).
+#ifndef __CUDACC__
+#include "simt_on_cpu.h"
+#else
+
+#include <cooperative_groups.h>
+
+#include <cstdint>
+
+#define UNROLL_DEVICE __device__ __forceinline__
+
+#define UNROLL_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
+#define UNROLL_UNROLL _Pragma("unroll")
+
+namespace unroll::cuda {
+
+UNROLL_DEVICE int thread_index() { return static_cast<int>(threadIdx.x); }
+UNROLL_DEVICE int block_index() { return static_cast<int>(blockIdx.x); }
+UNROLL_DEVICE int block_count() { return static_cast<int>(gridDim.x); }
+
+/// The block's dynamic shared memory.
+UNROLL_DEVICE float* shared_memory() {
+  extern __shared__ float4 memory[];
+  return reinterpret_cast<float*>(memory);
+}
+
+/// All threads of the block arrive; what they wrote is seen by all.
+UNROLL_DEVICE void sync_block() { __syncthreads(); }
+
+/// The same for the cluster.
+UNROLL_DEVICE void sync_cluster() {
+#if __CUDA_ARCH__ >= 900
+  cooperative_groups::this_cluster().sync();
+#endif
+}
+
+/// A barrier in shared memory on which bytes arrive (PTX: mbarrier), for one thread to expect.
+UNROLL_DEVICE void init_arrivals(uint64_t* arrivals) {
+#if __CUDA_ARCH__ >= 900
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(address) : "memory");
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+/// One thread says how many bytes come this time; before or after they do.
+UNROLL_DEVICE void expect_arrivals(uint64_t* arrivals, int bytes) {
+#if __CUDA_ARCH__ >= 900
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
+  asm volatile("mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%0], %1;" ::"r"(address),
+               "r"(bytes)
+               : "memory");
+#endif
+}
+
+/// Waits until all expected bytes are there and can be read. `parity`: 0 and 1 in turns.
+UNROLL_DEVICE void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
+#if __CUDA_ARCH__ >= 900
+  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
+  uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n"
+        ".reg .pred p;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n"
+        "}\n"
+        : "=r"(done)
+        : "r"(address), "r"(parity)
+        : "memory");
+  }
+#endif
+}
+
+/// Stores a value where another block of the cluster has what this one has at `mine`, in shared
+/// memory, and counts its bytes on that block's barrier. Does not wait for it.
+UNROLL_DEVICE void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
+#if __CUDA_ARCH__ >= 900
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(mine));
+  const auto on = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
+  asm volatile(
+      "{\n"
+      ".reg .b32 to, on;\n"
+      "mapa.shared::cluster.u32 to, %0, %2;\n"
+      "mapa.shared::cluster.u32 on, %1, %2;\n"
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %3, [on];\n"
+      "}\n" ::"r"(to),
+      "r"(on), "r"(rank), "r"(__float_as_uint(value))
+      : "memory");
+#endif
+}
+
+/// Adds to a count that other blocks wait for; what this block's threads wrote before they
+/// synchronised is seen by whoever sees the sum.
+UNROLL_DEVICE void arrive(unsigned* count) {
+  __threadfence();
+  atomicAdd(count, 1U);
+}
+
+/// Waits until `count` has reached `target`.
+UNROLL_DEVICE void wait_for(const unsigned* count, unsigned target) {
+  unsigned seen = 0;
+  do {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(count) : "memory");
+  } while (static_cast<int>(seen - target) < 0);
+}
+
+/// Memory that other blocks write while the kernel runs: past the first-level cache.
+UNROLL_DEVICE float4 load_of_blocks(const float4* from) { return __ldcg(from); }
+UNROLL_DEVICE void store_for_blocks(float* to, float value) { __stcg(to, value); }
+
+}  // namespace unroll::cuda
+
+#endif

@@ -1,0 +1,153 @@
+#pragma once
+
+#include "kernels/cuda/shapes.h"
+#include "kernels/cuda/simt.h"
+
+namespace unroll::cuda {
+
+UNROLL_DEVICE int warp_index() { return thread_index() / kLanes; }
+UNROLL_DEVICE int lane_index() { return thread_index() % kLanes; }
+
+/// Adds value[k][s] * weight[n] to sums[n][s] for the S sequences of one k.
+template <int kColumns, int S>
+UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* values,
+                                float (&sums)[kColumns][S]) {
+  float v[S];
+  if constexpr (S % 4 == 0) {
+    UNROLL_UNROLL
+    for (int s = 0; s < S; s += 4) {
+      const float4 four = *reinterpret_cast<const float4*>(values + s);
+      v[s] = four.x;
+      v[s + 1] = four.y;
+      v[s + 2] = four.z;
+      v[s + 3] = four.w;
+    }
+  } else if constexpr (S == 2) {
+    const float2 two = *reinterpret_cast<const float2*>(values);
+    v[0] = two.x;
+    v[1] = two.y;
+  } else {
+    v[0] = values[0];
+  }
+  UNROLL_UNROLL
+  for (int j = 0; j < kColumns; ++j) {
+    UNROLL_UNROLL
+    for (int s = 0; s < S; ++s) {
+      sums[j][s] += weights[j] * v[s];
+    }
+  }
+}
+
+// A slab is what one block holds of a product's weights, (depth, columns), all the time. Its
+// threads share the depth in slices; what a slice sums up is a partial sum. Both kinds:
+//
+//   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
+//   multiply<S>(values, partials)    values [k][s], zeros from depth to padded_depth()
+//                                    -> partials [slice][s][column]
+
+/// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
+/// columns l, l + 32, ... Each weight is read once a time step by no other instruction than the
+/// multiply-add; the values are the same for a warp, a broadcast.
+template <int kDepth, int kColumns>
+class RegisterSlab {
+ public:
+  static constexpr int kSlices = kWarps;
+  UNROLL_DEVICE int slices() const { return kSlices; }
+  UNROLL_DEVICE int padded_depth() const { return kWarps * kDepth; }
+
+  template <typename Weight>
+  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+    columns_ = columns;
+    UNROLL_UNROLL
+    for (int i = 0; i < kDepth; ++i) {
+      UNROLL_UNROLL
+      for (int j = 0; j < kColumns; ++j) {
+        const int k = warp_index() * kDepth + i;
+        const int n = lane_index() + j * kLanes;
+        weights_[i][j] = k < depth && n < columns ? weight(k, n) : 0.0F;
+      }
+    }
+  }
+
+  template <int S>
+  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+    float sums[kColumns][S] = {};
+    const float* mine = values + warp_index() * kDepth * S;
+    UNROLL_UNROLL
+    for (int i = 0; i < kDepth; ++i) {
+      multiply_add<kColumns, S>(weights_[i], mine + i * S, sums);
+    }
+    UNROLL_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const int n = lane_index() + j * kLanes;
+      if (n < columns_) {
+        UNROLL_UNROLL
+        for (int s = 0; s < S; ++s) {
+          partials[(warp_index() * S + s) * columns_ + n] = sums[j][s];
+        }
+      }
+    }
+  }
+
+ private:
+  int columns_ = 0;
+  float weights_[kDepth][kColumns];
+};
+
+/// In shared memory, for any depth. Where there are fewer columns than lanes, the lanes of a warp
+/// share the depth too.
+template <int kColumns>
+class SharedSlab {
+ public:
+  /// `memory`: depth * columns floats.
+  UNROLL_DEVICE explicit SharedSlab(float* memory) : weights_(memory) {}
+
+  UNROLL_DEVICE int slices() const { return shared_slices(columns_); }
+  UNROLL_DEVICE int padded_depth() const { return depth_; }
+
+  template <typename Weight>
+  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+    depth_ = depth;
+    columns_ = columns;
+    for (int i = thread_index(); i < depth * columns; i += kThreads) {
+      weights_[i] = weight(i / columns, i % columns);
+    }
+  }
+
+  template <int S>
+  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+    const int lanes = lanes_of(columns_);
+    const int slice = warp_index() * (kLanes / lanes) + lane_index() / lanes;
+    const int first = lane_index() % lanes;
+    const int each = (depth_ + slices() - 1) / slices();
+    const int begin = slice * each;
+    const int end = begin + each < depth_ ? begin + each : depth_;
+    float sums[kColumns][S] = {};
+    for (int k = begin; k < end; ++k) {
+      float weights[kColumns];
+      UNROLL_UNROLL
+      for (int j = 0; j < kColumns; ++j) {
+        const int n = first + j * kLanes;
+        weights[j] = n < columns_ ? weights_[k * columns_ + n] : 0.0F;
+      }
+      multiply_add<kColumns, S>(weights, values + k * S, sums);
+    }
+    UNROLL_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const int n = first + j * kLanes;
+      if (n < columns_) {
+        UNROLL_UNROLL
+        for (int s = 0; s < S; ++s) {
+          partials[(slice * S + s) * columns_ + n] = sums[j][s];
+        }
+      }
+    }
+  }
+
+ private:
+  float* weights_;
+  int depth_ = 0;
+  int columns_ = 0;
+};
+
+}  // namespace unroll::cuda

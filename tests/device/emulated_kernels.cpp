@@ -1,0 +1,78 @@
+#include "emulated_kernels.h"
+
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/cuda/dispatch.h"
+#include "kernels/cuda/kernels.h"
+#include "simt_on_cpu.h"
+
+namespace unroll {
+namespace {
+
+using namespace cuda;
+
+template <typename Arguments>
+void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
+  constexpr bool kIsForward = std::is_same_v<Arguments, ForwardArguments>;
+  const auto plan =
+      make_plan(cell, kIsForward ? Way::kForward : Way::kBackward, a.batch_size, a.hidden, limits);
+  if (!plan) {
+    throw std::runtime_error("there is no plan");
+  }
+  std::vector<float> values(static_cast<std::size_t>(plan->exchange_floats));
+  std::vector<unsigned> arrivals(static_cast<std::size_t>(plan->groups));
+  a.exchange = {values.data(), arrivals.data()};
+  const Grid grid{.blocks = plan->blocks * plan->groups,
+                  .threads = kThreads,
+                  .cluster = plan->in_clusters ? plan->blocks : 1,
+                  .shared_bytes = static_cast<std::size_t>(plan->shared_bytes)};
+  const auto start = [&](const auto& kernel) {
+    cuda::run(grid, kernel);
+    return true;
+  };
+  const bool is_run =
+      plan->in_clusters
+          ? with_cluster_kernel(*plan, cell, false,
+                                [&](auto kind, auto most, auto S) {
+                                  return start([&] {
+                                    if constexpr (kIsForward) {
+                                      cluster_forward<kind(), most(), S()>(a, plan->blocks);
+                                    } else {
+                                      cluster_backward<kind(), most(), S()>(a, plan->blocks);
+                                    }
+                                  });
+                                })
+          : with_grid_kernel(*plan, cell, false, [&](auto kind, auto columns, auto S) {
+              return start([&] {
+                if constexpr (kIsForward) {
+                  grid_forward<kind(), columns(), S()>(a, plan->blocks, plan->units);
+                } else {
+                  grid_backward<kind(), columns(), S()>(a, plan->blocks, plan->units);
+                }
+              });
+            });
+  if (!is_run) {
+    throw std::runtime_error("there is no kernel for the plan");
+  }
+}
+
+}  // namespace
+
+bool EmulatedKernels::serve(CellKind cell, int64_t batch_size, int64_t hidden,
+                            torch::Device) const {
+  return make_plan(cell, Way::kForward, batch_size, hidden, limits_) &&
+         make_plan(cell, Way::kBackward, batch_size, hidden, limits_);
+}
+
+void EmulatedKernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device) const {
+  run_way(cell, arguments, limits_);
+}
+
+void EmulatedKernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device) const {
+  run_way(cell, arguments, limits_);
+}
+
+}  // namespace unroll

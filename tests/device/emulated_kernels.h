@@ -1,0 +1,24 @@
+#pragma once
+
+#include "device_kernels.h"
+#include "kernels/cuda/plan.h"
+
+namespace unroll {
+
+/// The CUDA kernels on tensors of the CPU, by simt_on_cpu, as on a GPU of these limits.
+class EmulatedKernels : public DeviceKernels {
+ public:
+  explicit EmulatedKernels(const cuda::DeviceLimits& limits) : limits_(limits) {}
+
+  bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
+             torch::Device device) const override;
+  void run(CellKind cell, const cuda::ForwardArguments& arguments,
+           torch::Device device) const override;
+  void run(CellKind cell, const cuda::BackwardArguments& arguments,
+           torch::Device device) const override;
+
+ private:
+  cuda::DeviceLimits limits_;
+};
+
+}  // namespace unroll

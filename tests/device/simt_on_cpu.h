@@ -1,0 +1,55 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+// What kernels/cuda/simt.h gives the kernels, on the CPU: each thread of a grid is a fiber, and all
+// of them run in turns on one thread of the machine. Which goes on is drawn, and so is when a store
+// into another block's memory comes there, so that what depends on an order that nothing makes
+// comes out differently; shared memory begins with NaNs; threads that wait for ever are an error.
+
+#define UNROLL_DEVICE inline
+
+#define UNROLL_KERNEL(threads) inline void
+#define UNROLL_UNROLL
+
+struct float2 {
+  float x, y;
+};
+struct float4 {
+  float x, y, z, w;
+};
+
+namespace unroll::cuda {
+
+int thread_index();
+int block_index();
+int block_count();
+float* shared_memory();
+void sync_block();
+void sync_cluster();
+void init_arrivals(uint64_t* arrivals);
+void expect_arrivals(uint64_t* arrivals, int bytes);
+void wait_for_arrivals(uint64_t* arrivals, unsigned parity);
+void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value);
+void arrive(unsigned* count);
+void wait_for(const unsigned* count, unsigned target);
+inline float4 load_of_blocks(const float4* from) { return *from; }
+inline void store_for_blocks(float* to, float value) { *to = value; }
+
+/// A launch.
+struct Grid {
+  int blocks = 1;
+  int threads = 1;               // of a block
+  int cluster = 1;               // blocks of a cluster
+  std::size_t shared_bytes = 0;  // of a block
+  uint32_t seed = 0;             // of the order
+};
+
+/// Calls `kernel` in each thread of the grid. Throws std::runtime_error when threads wait for ever.
+void run(const Grid& grid, const std::function<void()>& kernel);
+
+}  // namespace unroll::cuda
