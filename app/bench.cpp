@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "interrupt.h"
+#include "machine.h"
 #include "message.h"
 #include "options.h"
 #include "unroll/device.h"
@@ -107,6 +108,14 @@ void bench(int argc, const char* const* argv) {
   }
   for (const auto graph : request.graphs) {
     require_graph(graph, device);
+  }
+  const bool has_fused =
+      std::any_of(request.models.begin(), request.models.end(),
+                  [](const ModelConfig& model) { return model.model == ModelKind::kFused; });
+  if (has_fused && wants_cuda_kernels(options, device, print_error)) {
+    for (auto& model : request.models) {
+      model.cuda_kernels = model.model == ModelKind::kFused;
+    }
   }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus.indices, data, device);

@@ -33,6 +33,7 @@ void show_build() {
   show("precisions", precisions);
   show("threads", fmt::to_string(at::get_num_threads()));
   show("device", describe(try_gpu()));
+  show("CUDA part", cuda_part_problem().empty() ? "loaded" : cuda_part_problem());
 }
 
 void show_training(const TrainRecord& record) {

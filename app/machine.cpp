@@ -25,4 +25,17 @@ torch::Device set_up_machine(const Options& options) {
   return device;
 }
 
+bool wants_cuda_kernels(const Options& options, torch::Device device,
+                        const std::function<void(const std::string&)>& warn) {
+  if (!options.given("model") || !device.is_cuda()) {
+    return false;
+  }
+  const auto& problem = cuda_part_problem();
+  if (!problem.empty()) {
+    warn(fmt::format("a fused model computes without kernels of its own on {}: {}", device.str(),
+                     problem));
+  }
+  return problem.empty();
+}
+
 }  // namespace unroll::app

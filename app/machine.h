@@ -2,6 +2,9 @@
 
 #include <torch/types.h>
 
+#include <functional>
+#include <string>
+
 #include "options.h"
 
 namespace unroll::app {
@@ -11,5 +14,10 @@ void check_machine_options(const Options& options);
 
 /// Sets the number of threads and returns the device.
 torch::Device set_up_machine(const Options& options);
+
+/// Whether a fused model is to use its kernels on this device: where --model asks for it by name,
+/// and there are any. Calls `warn` with the reason where there are none.
+bool wants_cuda_kernels(const Options& options, torch::Device device,
+                        const std::function<void(const std::string&)>& warn);
 
 }  // namespace unroll::app

@@ -156,6 +156,10 @@ void train(int argc, const char* const* argv) {
   require_supported(request.config.precision, device);
   require_graph(request.training.graph, device);
   Display display(options, request.training);
+  if (request.config.model == ModelKind::kFused) {
+    request.config.cuda_kernels = wants_cuda_kernels(
+        options, device, [&](const std::string& reason) { display.warn(reason); });
+  }
   auto saver = make_saver(options, record, resumed, display);
   if (options.has("plot") && options.path("plot") != "-") {
     check_writable(options.path("plot"));

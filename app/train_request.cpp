@@ -46,8 +46,10 @@ Options declare_train_options() {
   const ModelConfig defaults;
   add_corpus_options(options);
   options.group("Model")
-      .value("model", "scratch, concise, or fused, which is the fastest", "KIND",
-             std::string(to_string(defaults.model)))
+      .value("model",
+             "scratch, concise, or fused, which is the fastest; on CUDA its own kernels, not tried "
+             "on a GPU yet, are used only if it is named here",
+             "KIND", std::string(to_string(defaults.model)))
       .value("cell", "rnn, gru, lstm, or mlp, the ablation without memory", "CELL",
              std::string(to_string(defaults.cell)))
       .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))

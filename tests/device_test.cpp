@@ -279,7 +279,19 @@ TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(all_models(32)),
+// With the fused models' own kernels, in clusters and of a size that takes the grid.
+std::vector<ModelConfig> models_on_cuda() {
+  auto models = all_models(32);
+  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+    models.push_back(config_of(ModelKind::kFused, cell, 600));
+  }
+  for (auto& config : models) {
+    config.cuda_kernels = config.model == ModelKind::kFused && cuda_part_problem().empty();
+  }
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_cuda()),
                          [](const auto& info) { return name_of(info.param); });
 
 }  // namespace

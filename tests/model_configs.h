@@ -22,6 +22,9 @@ inline std::string name_of(const ModelConfig& config) {
   if (config.dropout > 0) {
     name += "_dropout";
   }
+  if (config.hidden > 256) {
+    name += fmt::format("_{}_hidden", config.hidden);
+  }
   if (config.precision != Precision::kFp32) {
     name += fmt::format("_{}", to_string(config.precision));
   }

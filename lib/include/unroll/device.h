@@ -17,6 +17,10 @@ bool cuda_is_available();
 /// The first GPU if there is one, else the CPU.
 torch::Device try_gpu();
 
+/// Why what needs CUDA itself, captured steps and the fused model's kernels, is not there: no GPU,
+/// or a build without CUDA's toolkit. Empty where it is.
+const std::string& cuda_part_problem();
+
 /// The device that `name` stands for: `auto` (as try_gpu), `cpu`, `cuda` or `cuda:N`.
 /// Throws UsageError for any other name, Error when the device is not there.
 torch::Device parse_device(std::string_view name);
