@@ -96,12 +96,16 @@ void bench(int argc, const char* const* argv) {
   }
   request.threads = integers_of(options, "threads");
   request.graphs = list_of(options.text("graph"), parse_graph_mode);
+  for (const auto graph : request.graphs) {
+    check_graph(options, graph);
+  }
   request.repeat = options.integer("repeat");
   check(request);
   const auto text = read_corpus_options(options);
   const auto data = read_data_options(options);
   check_device_name(options.text("device"));
 
+  forbid_tf32();
   const auto device = parse_device(options.text("device"));
   for (const auto& model : request.models) {
     require_supported(model.precision, device);
@@ -122,7 +126,9 @@ void bench(int argc, const char* const* argv) {
   at::manual_seed(data.seed);
   TrainCallbacks callbacks;
   callbacks.on_batch = [](const TrainProgress& at, int64_t) { check_interrupt(at); };
-  callbacks.on_graph_fallback = print_error;
+  callbacks.on_graph_fallback = [](const std::string& reason) {
+    print_error(without_graph(reason));
+  };
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, callbacks);
   fmt::print("{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }

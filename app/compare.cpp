@@ -96,7 +96,7 @@ void compare(int argc, const char* const* argv) {
     };
     callbacks.on_graph_fallback = [&](const std::string& reason) {
       progress.clear();
-      print_error(reason);
+      print_error(without_graph(reason));
     };
     return callbacks;
   };

@@ -1,5 +1,6 @@
 #include "machine.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
@@ -17,7 +18,13 @@ void check_machine_options(const Options& options) {
   }
 }
 
+void forbid_tf32() {
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+}
+
 torch::Device set_up_machine(const Options& options) {
+  forbid_tf32();
   const auto device = parse_device(options.text("device"));
   if (const auto threads = options.optional_integer("threads")) {
     at::set_num_threads(static_cast<int>(*threads));

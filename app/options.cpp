@@ -317,9 +317,7 @@ TrainOptions read_train_options(const Options& options) {
   train.on_nonfinite = parse_on_nonfinite(options.text("on-nonfinite"));
   train.predict = options.integer("predict");
   train.graph = parse_graph_mode(options.text("graph"));
-  if (train.graph == GraphMode::kOn && options.text("device") == "cpu") {
-    throw UsageError("--graph on captures the work of a CUDA device, got --device cpu");
-  }
+  check_graph(options, train.graph);
   if (options.has("prompt")) {
     train.prompts = options.texts("prompt");
   }
@@ -370,6 +368,16 @@ void add_machine_options(Options& options) {
   options.group("Machine")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
       .value("threads", "threads of the CPU (default: all cores)", "N");
+}
+
+void check_graph(const Options& options, GraphMode graph) {
+  if (graph == GraphMode::kOn && options.given("graph") && options.text("device") == "cpu") {
+    throw UsageError("--graph on captures the work of a CUDA device, got --device cpu");
+  }
+}
+
+std::string without_graph(const std::string& reason) {
+  return fmt::format("{}; goes on without a graph", reason);
 }
 
 void add_graph_option(Options& options) {

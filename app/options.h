@@ -116,5 +116,9 @@ void check_distinct_files(const Options& options, const std::vector<std::string>
 void add_machine_options(Options& options);
 /// --graph; read_train_options reads it.
 void add_graph_option(Options& options);
+/// Throws UsageError when --graph and --device, both given, contradict each other.
+void check_graph(const Options& options, GraphMode graph);
+/// What is said when steps cannot be captured.
+std::string without_graph(const std::string& reason);
 
 }  // namespace unroll::app

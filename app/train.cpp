@@ -97,7 +97,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
   };
   callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
   callbacks.on_graph_fallback = [&](const std::string& reason) {
-    display.warn(fmt::format("{}; the training goes on without", reason));
+    display.warn(without_graph(reason));
   };
   if (saver) {
     callbacks.on_epoch_end = [&, validates](const EpochStats& stats) {
@@ -154,6 +154,9 @@ void train(int argc, const char* const* argv) {
 
   const auto device = set_up_machine(options);
   require_supported(request.config.precision, device);
+  if (!device.is_cuda() && !options.given("graph")) {
+    request.training.graph = GraphMode::kAuto;  // that of a training on a GPU, which goes on here
+  }
   require_graph(request.training.graph, device);
   Display display(options, request.training);
   if (request.config.model == ModelKind::kFused) {

@@ -47,8 +47,8 @@ Options declare_train_options() {
   add_corpus_options(options);
   options.group("Model")
       .value("model",
-             "scratch, concise, or fused, which is the fastest; on CUDA its own kernels, not tried "
-             "on a GPU yet, are used only if it is named here",
+             "scratch, concise, or fused, which is the fastest; on CUDA its own kernels are used "
+             "only if it is named here",
              "KIND", std::string(to_string(defaults.model)))
       .value("cell", "rnn, gru, lstm, or mlp, the ablation without memory", "CELL",
              std::string(to_string(defaults.cell)))

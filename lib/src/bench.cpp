@@ -15,6 +15,7 @@
 #include "kernels/cpu/peak.h"
 #include "median.h"
 #include "require_in.h"
+#include "unroll/fused.h"
 #include "unroll/optim.h"
 #include "unroll/timer.h"
 
@@ -100,14 +101,10 @@ class Contender {
     return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
         .tokens_per_second;
   }
-  StepSeconds seconds() const {
-    const auto* eager = dynamic_cast<const EagerStep*>(step_.get());
-    return eager != nullptr ? eager->seconds() : StepSeconds{};
-  }
-  void reset_seconds() {
-    if (auto* eager = dynamic_cast<EagerStep*>(step_.get())) {
-      eager->reset_seconds();
-    }
+  TrainStep& step() { return *step_; }
+  bool has_kernels() const {
+    const auto* fused = dynamic_cast<const FusedModel*>(net_.get());
+    return fused != nullptr && fused->has_kernels(train_iter_.options().batch_size);
   }
 
  private:
@@ -171,7 +168,7 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                                                          callbacks.on_graph_fallback));
         train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
         rows.back().peak_bytes = peak_memory.added();
-        contenders.back()->reset_seconds();
+        contenders.back()->step().reset_seconds();
       }
     }
   }
@@ -185,7 +182,9 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
   for (std::size_t k = 0; k < rows.size(); ++k) {
     rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].config, vocab_size);
     rows[k].peak = median(peaks[k]);
-    rows[k].phases = contenders[k]->seconds();
+    rows[k].phases = contenders[k]->step().seconds();
+    rows[k].is_captured = contenders[k]->step().is_captured();
+    rows[k].has_kernels = contenders[k]->has_kernels();
   }
   return rows;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <torch/version.h>
 
+#include <filesystem>
 #include <string_view>
 
 #include "unroll/device.h"
@@ -13,12 +14,26 @@ namespace {
 
 constexpr const char* kFile = "libunroll_cuda.so";
 
+// Beside the program or library that this is in, or in its folder's neighbour for libraries; else
+// where the system and the program's RUNPATH look.
+void* open() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&cuda_part), &info) != 0 && info.dli_fname != nullptr) {
+    const auto folder = std::filesystem::absolute(info.dli_fname).parent_path();
+    for (const auto& path : {folder / kFile, folder / UNROLL_LIBRARY_FOLDER / kFile}) {
+      if (std::filesystem::exists(path)) {
+        return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+      }
+    }
+  }
+  return dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+}
+
 LoadedCudaPart load() {
   if (!cuda_is_available()) {
     return {.problem = "there is no CUDA device that LibTorch can use"};
   }
-  // The program's own RUNPATH leads to it, as the library's link options say.
-  void* object = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+  void* object = open();
   if (object == nullptr) {
     return {.problem =
                 fmt::format("this build has no CUDA part that can be loaded: {}", dlerror())};

@@ -287,7 +287,7 @@ std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, cons
     torch::Tensor x;
     if (l == 0) {
       // Looking a token up is a product with its one-hot row.
-      call->row = X.t().reshape({-1});
+      call->row = X.t().reshape({-1}).contiguous();  // else a view if T is 1
       x = layer.W_x + layer.b;
     } else {
       const auto inputs = dropout > 0 ? torch::dropout(h, dropout, /*train=*/true) : h;

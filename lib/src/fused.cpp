@@ -352,18 +352,24 @@ FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& 
 
 FusedModel::~FusedModel() = default;
 
-bool FusedModel::is_for_kernels(const torch::Tensor& X, at::TensorList tensors) const {
+bool FusedModel::has_kernels(int64_t batch_size) const {
+  const auto weights = values(model_->weights());
+  return all_float_on_cpu(weights) || is_for_kernels(batch_size, weights);
+}
+
+bool FusedModel::is_for_kernels(int64_t batch_size, at::TensorList tensors) const {
   return kernels_ != nullptr &&
          std::all_of(tensors.begin(), tensors.end(),
                      [](const auto& t) { return t.scalar_type() == torch::kFloat32; }) &&
-         kernels_->serve(layout_of(config_).cell, X.size(0), config_.hidden, device());
+         kernels_->serve(layout_of(config_).cell, batch_size, config_.hidden,
+                         tensors.front().device());
 }
 
 std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const torch::Tensor& Y,
                                                 const State& state) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
-  if (is_for_kernels(X, tensors)) {
+  if (is_for_kernels(X.size(0), tensors)) {
     auto [logits, after] = run_on_device(*kernels_, layout_of(config_), values(model_->weights()),
                                          X, state, is_training() ? config_.dropout : 0);
     return {Y.defined() ? torch::cross_entropy_loss(logits, Y.t().reshape({-1})) : logits,

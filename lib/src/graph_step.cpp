@@ -25,7 +25,7 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
 }
 
 void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
-  if (!epoch_ || !epoch_->is_same(epoch) || k != next_) {
+  if (!epoch_ || !epoch_->is_same(epoch) || k != next_ || k >= epoch.size()) {
     begin(epoch, k);
   }
   own_sums();
@@ -65,6 +65,7 @@ void GraphStep::prepare(const Epoch& epoch) {
 }
 
 void GraphStep::begin(const Epoch& epoch, int64_t k) {
+  epoch.check_batch(k);
   prepare(epoch);
   starts_.narrow(0, 0, epoch.size()).copy_(epoch.starts());
   position_.fill_(k);

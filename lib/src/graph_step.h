@@ -31,8 +31,7 @@ class GraphStep : public TrainStep {
   void run(const Batch& batch, bool reset_state) override;
   void run_batch(const Epoch& epoch, int64_t k) override;
 
-  /// Whether steps are being replayed.
-  bool is_captured() const { return captured_; }
+  bool is_captured() const override { return captured_; }
 
  private:
   // Makes room for epochs like this one, and forgets what was captured for others.

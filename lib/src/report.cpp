@@ -248,6 +248,8 @@ std::string to_json(const std::vector<BenchRow>& rows) {
     Json entry = to_json_object(row.config);
     entry["threads"] = row.threads;
     entry["graph"] = to_string(row.graph);
+    entry["captured"] = row.is_captured;
+    entry["kernels"] = row.has_kernels;
     entry["tokens_per_second"] = row.median();
     entry["epochs"] = row.tokens_per_second;
     entry["ratio"] = row.median() / rows.front().median();

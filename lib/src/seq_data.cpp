@@ -58,10 +58,14 @@ void check(const DataOptions& options) {
   }
 }
 
-Batch Epoch::operator[](int64_t k) const {
+void Epoch::check_batch(int64_t k) const {
   if (k < 0 || k >= size_) {
     throw Error(fmt::format("batch must be in [0, {}), got {}", size_, k));
   }
+}
+
+Batch Epoch::operator[](int64_t k) const {
+  check_batch(k);
   const auto cut = [&](const torch::Tensor& tokens) {
     if (sampling_ != Sampling::kRandom) {
       return tokens.narrow(1, k * num_steps_, num_steps_).to(torch::kInt64).contiguous();

@@ -22,9 +22,9 @@ using ::testing::HasSubstr;
 
 constexpr int kSharedBytes = 227 * 1024;
 constexpr cuda::DeviceLimits kWithClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_clusters = true};
+    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = true};
 constexpr cuda::DeviceLimits kWithoutClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_clusters = false};
+    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = false};
 
 std::vector<ModelConfig> fused_models() {
   auto models = recurrent_models(40);
@@ -132,6 +132,21 @@ TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
   const auto expected = torch::autograd::grad({sum(net->forward(X, state))}, weights);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     EXPECT_TRUE(all_close(actual[i], expected[i], 1e-5)) << i;
+  }
+}
+
+TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
+  at::manual_seed(0);
+  const ModelConfig config{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 40};
+  const auto net = make_model(config, 9, torch::kCPU);
+  const auto tokens = torch::randint(9, {4, 3}, torch::kInt64);
+  const EmulatedKernels kernels(kWithClusters);
+  for (const int64_t T : {1, 2}) {
+    const auto X = tokens.narrow(1, 0, T);
+    const auto state = net->begin_state(4);
+    const auto actual =
+        run_on_device(kernels, layout_of(config), values(net->weights()), X, state, 0);
+    EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5)) << T;
   }
 }
 

@@ -63,8 +63,7 @@ void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
 
 bool EmulatedKernels::serve(CellKind cell, int64_t batch_size, int64_t hidden,
                             torch::Device) const {
-  return make_plan(cell, Way::kForward, batch_size, hidden, limits_) &&
-         make_plan(cell, Way::kBackward, batch_size, hidden, limits_);
+  return has_plans(cell, batch_size, hidden, limits_);
 }
 
 void EmulatedKernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device) const {

@@ -177,6 +177,15 @@ TEST_F(GraphSteps, AnEpochGoesOnFromWhereItStands) {
   EXPECT_DOUBLE_EQ(actual.grad_norm, expected.grad_norm);
 }
 
+TEST_F(GraphSteps, ABatchOutsideTheEpochIsAnError) {
+  Captured captured(config, corpus.vocab.size(), sgd);
+  const auto epoch = train_iter.epoch(0);
+  captured.train(epoch);
+  for (const int64_t k : {int64_t{-1}, epoch.size(), epoch.size() + 1}) {
+    EXPECT_THROW(captured.step->run_batch(epoch, k), Error);
+  }
+}
+
 TEST_F(GraphSteps, EpochsOfAnotherShapeAreCapturedAnew) {
   Captured captured(config, corpus.vocab.size(), sgd);
   captured.train(train_iter.epoch(0));

@@ -11,8 +11,10 @@ namespace unroll::cuda {
 namespace {
 
 // As these report themselves.
-constexpr DeviceLimits kH200{.multiprocessors = 132, .shared_bytes = 232448, .has_clusters = true};
-constexpr DeviceLimits kA100{.multiprocessors = 108, .shared_bytes = 166912, .has_clusters = false};
+constexpr DeviceLimits kH200{
+    .multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true};
+constexpr DeviceLimits kA100{
+    .multiprocessors = 108, .shared_bytes = 166912, .has_kernels = true, .has_clusters = false};
 
 TEST(CudaPlan, FitsTheDeviceForEveryShape) {
   for (const auto& limits : {kH200, kA100}) {
@@ -41,6 +43,7 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
             if (plan->in_clusters) {
               EXPECT_TRUE(limits.has_clusters);
               EXPECT_LE(plan->blocks, 8);
+              EXPECT_GE(plan->blocks, 2);
               EXPECT_LE(H, plan->most_hidden);
             } else {
               const int columns = (way == Way::kBackward ? 1 : product_gates(cell)) * plan->units;
@@ -73,6 +76,9 @@ TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, DeviceLimits{}));
+  auto older = kA100;
+  older.has_kernels = false;
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, older));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200));
 }
 

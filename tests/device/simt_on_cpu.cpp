@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include <bit>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <random>
@@ -125,6 +126,9 @@ class Scheduler {
       current_ = ready_.back();
       ready_.pop_back();
       switch_to_fiber();
+      if (failure_) {
+        std::rethrow_exception(failure_);
+      }
     }
   }
 
@@ -172,7 +176,11 @@ class Scheduler {
 
   static void enter() {
     active->after_switch(nullptr);
-    active->kernel_();
+    try {
+      active->kernel_();
+    } catch (...) {
+      active->failure_ = std::current_exception();
+    }
     --active->unfinished_;
     active->switch_to_scheduler(true);
   }
@@ -223,6 +231,7 @@ class Scheduler {
   std::vector<Barrier> clusters_;
   std::vector<float> shared_;
   std::size_t shared_floats_ = 0;
+  std::exception_ptr failure_;  // of a fiber, which nothing stands above
   std::vector<Store> stores_;
   std::size_t idle_turns_ = 0;  // since something was done
   std::vector<Fiber*> ready_;
@@ -266,6 +275,9 @@ void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
 void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
   auto& scheduler = *Scheduler::active;
   const int cluster = scheduler.grid().cluster;
+  if (cluster < 2) {
+    throw std::runtime_error("a store into a cluster of one block is undefined");
+  }
   auto* theirs = scheduler.shared(block_index() / cluster * cluster + rank);
   auto* on =
       reinterpret_cast<uint64_t*>(theirs + (reinterpret_cast<float*>(arrivals) - shared_memory()));

@@ -14,7 +14,7 @@
 #define UNROLL_DEVICE inline
 
 #define UNROLL_KERNEL(threads) inline void
-#define UNROLL_UNROLL
+#define UNROLL_LOOP
 
 struct float2 {
   float x, y;

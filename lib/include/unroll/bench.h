@@ -27,7 +27,9 @@ void check(const BenchOptions& options);
 struct BenchRow {
   ModelConfig config;
   int64_t threads = 1;
-  GraphMode graph = GraphMode::kAuto;
+  GraphMode graph = GraphMode::kAuto;     ///< as it was asked for
+  bool is_captured = false;               ///< whether its steps were replayed from a graph
+  bool has_kernels = false;               ///< whether a fused model's own kernels computed them
   std::vector<double> tokens_per_second;  ///< of each epoch
   double flops = 0;    ///< floating-point operations a second, at the median speed
   double peak = 0;     ///< those that this many threads reached in registers, just then; 0 on a GPU

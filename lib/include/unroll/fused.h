@@ -22,9 +22,10 @@ class DeviceKernels;
 /// It computes on a CPU from float32 weights, in the precision of its description, and on a CUDA
 /// device if its description has cuda_kernels; any other model computes as it always did, and so
 /// does one whose weights find no room in a GPU's multiprocessors. Decoders are float32 in any
-/// case. The same weights give the same results whatever the number of threads. Dropout takes the
-/// draws that the model's own would take from LibTorch's generator, and drops the same. The graph
-/// can be differentiated once, without create_graph. One thread may use a model at a time.
+/// case. The same weights give the same results whatever the number of threads. On a CPU dropout
+/// takes the draws that the model's own would take from LibTorch's generator, and drops the same.
+/// The graph can be differentiated once, without create_graph. One thread may use a model at a
+/// time.
 class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)
@@ -43,11 +44,14 @@ class FusedModel : public SequenceModel {
   void train(bool on) override { model_->train(on); }
   bool is_training() const noexcept override { return model_->is_training(); }
 
+  /// Whether kernels of its own compute batches of so many sequences.
+  bool has_kernels(int64_t batch_size) const;
+
  private:
   class Passes;
 
   // Whether the device's own kernels compute these.
-  bool is_for_kernels(const torch::Tensor& X, at::TensorList tensors) const;
+  bool is_for_kernels(int64_t batch_size, at::TensorList tensors) const;
   // Logits, or the loss when there are labels.
   std::pair<torch::Tensor, State> run(const torch::Tensor& X, const torch::Tensor& Y,
                                       const State& state);

@@ -43,8 +43,7 @@ struct ModelConfig {
   std::optional<GruReset> gru_reset;       ///< empty: before for scratch, after for concise
   Precision precision = Precision::kFp32;  ///< of a fused model's training; no part of a checkpoint
   /// Whether a fused model has kernels of its own on a CUDA device too, where it else computes as
-  /// the model whose parameters it has: they have not been run on a GPU yet. No part of a
-  /// checkpoint.
+  /// the model whose parameters it has (docs/gpu.md). No part of a checkpoint.
   bool cuda_kernels = false;
 
   bool operator==(const ModelConfig&) const = default;

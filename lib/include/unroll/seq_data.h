@@ -80,6 +80,9 @@ class Epoch {
   /// Tokens dropped at the corpus' start.
   int64_t offset() const { return offset_; }
 
+  /// Throws Error unless 0 <= k < size().
+  void check_batch(int64_t k) const;
+
   /// Where the batches come out.
   torch::Device device() const { return corpus_.device(); }
 

@@ -53,7 +53,7 @@ OnNonfinite parse_on_nonfinite(std::string_view name);
 
 /// Whether steps on a CUDA device are captured once as a CUDA graph and then replayed.
 enum class GraphMode {
-  kAuto,  ///< off, as long as captured steps have not been measured on a GPU
+  kAuto,  ///< off
   kOn,    ///< captured; where a model cannot be, it goes on operation by operation, and says so
   kOff,   ///< operation by operation
 };
@@ -73,6 +73,14 @@ class Diverged : public Error {
   using Error::Error;
 };
 
+/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
+/// that tells nothing.
+struct StepSeconds {
+  double forward = 0;   ///< up to the loss
+  double backward = 0;  ///< up to the gradients
+  double update = 0;    ///< clipping, the update, the sums
+};
+
 /// Forward, backward, clip and update as one replaceable unit.
 class TrainStep {
  public:
@@ -87,6 +95,13 @@ class TrainStep {
   virtual void run_batch(const Epoch& epoch, int64_t k) {
     run(epoch[k], k == 0 || !epoch.carries_state());
   }
+
+  /// Whether steps are being replayed from a captured graph.
+  virtual bool is_captured() const { return false; }
+
+  /// Of all steps since construction or the last reset, where a step can tell.
+  virtual StepSeconds seconds() const { return {}; }
+  virtual void reset_seconds() {}
 };
 
 /// How a step trains.
@@ -107,14 +122,6 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
 
 class DeviceStep;
 
-/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
-/// that tells nothing.
-struct StepSeconds {
-  double forward = 0;   ///< up to the loss
-  double backward = 0;  ///< up to the gradients
-  double update = 0;    ///< clipping, the update, the sums
-};
-
 /// The step as the notebook writes it, operation by operation.
 ///
 /// A step whose loss or gradient is not finite is counted, and leaves the weights and the updater.
@@ -129,9 +136,8 @@ class EagerStep : public TrainStep {
 
   void run(const Batch& batch, bool reset_state) override;
 
-  /// Of all steps since construction or the last reset.
-  const StepSeconds& seconds() const { return seconds_; }
-  void reset_seconds() { seconds_ = {}; }
+  StepSeconds seconds() const override { return seconds_; }
+  void reset_seconds() override { seconds_ = {}; }
 
  private:
   void finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,

@@ -1,10 +1,12 @@
 #include "cuda/graph.h"
 
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
+#include <torch/version.h>
 
 #include <exception>
 #include <string>
@@ -30,13 +32,29 @@ std::string message_of(const std::exception& error) {
 
 // Ends a capture that something went wrong in. A stream that is left capturing would refuse all
 // further work, and the runtime keeps its last error.
-void abandon(at::cuda::CUDAGraph& graph) noexcept {
-  try {
-    graph.capture_end();
-  } catch (const std::exception&) {
-    // it is the first error that is told
-  }
-  static_cast<void>(cudaGetLastError());
+void abandon(at::cuda::CUDAGraph& graph, c10::MempoolId_t pool, c10::DeviceIndex device) noexcept {
+  const auto attempt = [](const auto& work) {
+    try {
+      work();
+    } catch (const std::exception&) {
+      // it is the first error that is told
+    }
+    static_cast<void>(cudaGetLastError());
+  };
+  attempt([&] { graph.capture_end(); });
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 15
+  // There a capture_end() that throws leaves the allocator and the generator as if it still went
+  // on; an empty capture that ends well puts the generator right.
+  attempt([&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool); });
+  attempt([] {
+    at::cuda::CUDAGraph empty;
+    empty.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    empty.capture_end();
+  });
+#else
+  static_cast<void>(pool);
+  static_cast<void>(device);
+#endif
 }
 
 }  // namespace
@@ -56,15 +74,15 @@ void Graph::warm_up(const std::function<void()>& work) {
 
 void Graph::capture(const std::function<void()>& work) {
   graph_ = std::make_unique<at::cuda::CUDAGraph>();
-  // What is under way uses memory that the capture may be given.
-  c10::cuda::device_synchronize();
   const c10::cuda::CUDAStreamGuard guard(stream_);
+  c10::cuda::device_synchronize();  // nothing is under way on other streams of the device
   try {
-    graph_->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    const auto pool = at::cuda::graph_pool_handle();
+    graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
       work();
     } catch (const std::exception&) {
-      abandon(*graph_);
+      abandon(*graph_, pool, stream_.device_index());
       throw;
     }
     graph_->capture_end();

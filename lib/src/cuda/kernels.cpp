@@ -29,11 +29,13 @@ const DeviceLimits& limits_of(torch::Device device) {
   static std::mutex mutex;
   static std::map<c10::DeviceIndex, DeviceLimits> known;
   const std::lock_guard lock(mutex);
-  const auto [entry, is_new] = known.try_emplace(device.index());
-  if (is_new) {
-    require(read_limits(device.index(), entry->second));
+  const auto entry = known.find(device.index());
+  if (entry != known.end()) {
+    return entry->second;
   }
-  return entry->second;
+  DeviceLimits limits;
+  require(read_limits(device.index(), limits));
+  return known.emplace(device.index(), limits).first->second;
 }
 
 template <typename Arguments>
@@ -58,9 +60,7 @@ void run_way(CellKind cell, Way way, Arguments arguments, torch::Device device) 
 }  // namespace
 
 bool Kernels::serve(CellKind cell, int64_t batch_size, int64_t hidden, torch::Device device) const {
-  const auto& limits = limits_of(device);
-  return make_plan(cell, Way::kForward, batch_size, hidden, limits) &&
-         make_plan(cell, Way::kBackward, batch_size, hidden, limits);
+  return has_plans(cell, batch_size, hidden, limits_of(device));
 }
 
 void Kernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device device) const {

@@ -2,9 +2,9 @@
 
 // Functions that device code calls too are marked so where CUDA's compiler reads them.
 #ifdef __CUDACC__
-#define UNROLL_SHAPE __host__ __device__ constexpr
+#define UNROLL_HOST_DEVICE __host__ __device__
 #else
-#define UNROLL_SHAPE constexpr
+#define UNROLL_HOST_DEVICE
 #endif
 
 namespace unroll {
@@ -14,7 +14,7 @@ enum class CellKind { kRnn, kLstm, kGruBefore, kGruAfter };
 
 /// Gates of a cell, in the order in which they stand side by side: RNN {h}, LSTM {i, f, o, g},
 /// GRU {z, r, n}.
-UNROLL_SHAPE int gate_count(CellKind cell) {
+UNROLL_HOST_DEVICE constexpr int gate_count(CellKind cell) {
   switch (cell) {
     case CellKind::kLstm:
       return 4;

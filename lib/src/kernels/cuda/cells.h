@@ -146,7 +146,7 @@ struct CellBack<CellKind::kLstm> {
     published[2] = dh * squashed * sigmoid_slope(saved.o);
     published[3] = dc * saved.i * tanh_slope(saved.g);
     dc *= saved.f;
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int gate = 0; gate < 4; ++gate) {
       a.dz[at.gate(t, 4, gate)] = published[gate];
     }

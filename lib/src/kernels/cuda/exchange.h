@@ -11,6 +11,8 @@ namespace unroll::cuda {
 //   publish<S>(k, s, value)    give values to all blocks of the group, or none, and then
 //   receive<S>(rows)           get those of all: [k][s], in the block's shared memory
 //
+// between begin() and end().
+//
 // There are two buffers, in turns. A block publishes to one only after it has received from the
 // other what each block published after its last reading of the one, so nothing else keeps them
 // apart. That needs a sync_block() between a thread's publishing and the block's reading before it.
@@ -37,6 +39,9 @@ class ClusterExchange {
     }
     sync_cluster();  // each block is there, and may be written to
   }
+
+  // Blocks whose memory others store to leave together.
+  UNROLL_DEVICE void end() { sync_cluster(); }
 
   template <int S>
   UNROLL_DEVICE void publish(int k, int s, float value) {
@@ -81,6 +86,7 @@ class GridExchange {
         blocks_(static_cast<unsigned>(blocks)) {}
 
   UNROLL_DEVICE void begin() {}
+  UNROLL_DEVICE void end() {}
 
   template <int S>
   UNROLL_DEVICE void publish(int k, int s, float value) {

@@ -16,6 +16,7 @@ cudaError_t read_limits(int device, DeviceLimits& limits) {
       return error;
     }
   }
+  limits.has_kernels = major >= 8;
   limits.has_clusters = major >= 9;
   return cudaSuccess;
 }

@@ -15,9 +15,10 @@ template <typename... Parameters>
 cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int cluster,
                           cudaStream_t stream,
                           const std::type_identity_t<Parameters>&... arguments) {
-  const auto bytes = static_cast<size_t>(plan.shared_bytes);
+  // The most there is, not what this launch takes: the same kernel may be part of a captured graph
+  // that takes more.
   if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                              plan.shared_bytes);
+                                              plan.shared_limit);
       error != cudaSuccess) {
     return error;
   }
@@ -34,7 +35,7 @@ cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int c
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(plan.blocks * plan.groups));
   config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = bytes;
+  config.dynamicSmemBytes = static_cast<size_t>(plan.shared_bytes);
   config.stream = stream;
   config.attrs = &attribute;
   config.numAttrs = 1;

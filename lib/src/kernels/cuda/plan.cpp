@@ -22,7 +22,9 @@ int sequences_of(int64_t batch_size, int groups) {
   return enough == kSequences.end() ? kSequences.back() : *enough;
 }
 
-// A cluster of eight blocks is what every GPU that has clusters can run.
+// A cluster of eight blocks is what every GPU that has clusters can run; of one block, stores into
+// a cluster's memory are undefined (PTX, st.async).
+constexpr int kFewestBlocks = 2;
 constexpr int kMostBlocks = 8;
 
 // The most units for which a cluster's threads have the weights in registers: 64 of their 128.
@@ -44,7 +46,8 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
   }
   Plan plan{.in_clusters = true, .units = cluster_units(most_hidden), .most_hidden = most_hidden};
   plan.blocks = divide_up(hidden, plan.units);
-  if (plan.blocks > kMostBlocks || plan.blocks > limits.multiprocessors) {
+  if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks ||
+      plan.blocks > limits.multiprocessors) {
     return std::nullopt;
   }
   const int room = limits.multiprocessors / plan.blocks;
@@ -89,11 +92,23 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const DeviceLimits& limits) {
   // A block has at most 64 units, and sizes in shared memory are ints.
-  if (batch_size < 1 || hidden < 1 || hidden > int64_t{64} * limits.multiprocessors) {
+  if (!limits.has_kernels || batch_size < 1 || hidden < 1 ||
+      hidden > int64_t{64} * limits.multiprocessors) {
     return std::nullopt;
   }
-  const auto plan = cluster_plan(cell, way, batch_size, hidden, limits);
-  return plan ? plan : grid_plan(cell, way, batch_size, hidden, limits);
+  auto plan = cluster_plan(cell, way, batch_size, hidden, limits);
+  if (!plan) {
+    plan = grid_plan(cell, way, batch_size, hidden, limits);
+  }
+  if (plan) {
+    plan->shared_limit = limits.shared_bytes;
+  }
+  return plan;
+}
+
+bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits) {
+  return make_plan(cell, Way::kForward, batch_size, hidden, limits) &&
+         make_plan(cell, Way::kBackward, batch_size, hidden, limits);
 }
 
 }  // namespace unroll::cuda

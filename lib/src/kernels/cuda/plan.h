@@ -11,6 +11,7 @@ namespace unroll::cuda {
 struct DeviceLimits {
   int multiprocessors = 0;
   int shared_bytes = 0;       ///< of dynamic shared memory that a block can have
+  bool has_kernels = false;   ///< that are compiled for it: compute capability 8.0 and later
   bool has_clusters = false;  ///< compute capability 9.0 and later
 };
 
@@ -27,6 +28,7 @@ struct Plan {
   int most_hidden = 0;   ///< in clusters: up to how many hidden units the kernel has room for
   int columns = 0;       ///< in a grid: of a lane, 1 or 2
   int shared_bytes = 0;  ///< of a block
+  int shared_limit = 0;  ///< what a block can have at most
   int64_t exchange_floats = 0;  ///< in a grid: of ExchangeMemory, all groups together
 };
 
@@ -35,5 +37,8 @@ struct Plan {
 /// step's states fastest; larger ones, or GPUs without clusters, take the whole grid.
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const DeviceLimits& limits);
+
+/// Whether there are plans for both ways.
+bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits);
 
 }  // namespace unroll::cuda

@@ -65,7 +65,7 @@ UNROLL_DEVICE void load_x(const ForwardArguments& a, const Place& at, int64_t t,
                           float (&x)[kGates]) {
   const int64_t i = t * a.batch_size + at.b;
   const int64_t row = a.row != nullptr ? a.row[i] : i;
-  UNROLL_UNROLL
+  UNROLL_LOOP
   for (int gate = 0; gate < kGates; ++gate) {
     x[gate] = a.x[(row * kGates + gate) * at.hidden + at.unit];
   }
@@ -135,7 +135,7 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
       sync_block();
       if (mine.has_work()) {
         float sums[kGates];
-        UNROLL_UNROLL
+        UNROLL_LOOP
         for (int gate = 0; gate < kGates; ++gate) {
           sums[gate] =
               sum_of<S>(partials, slab.slices(), columns, mine.s(), gate * group.units + mine.u());
@@ -144,6 +144,7 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
       }
     }
   }
+  exchange.end();
 }
 
 template <CellKind kCell, int S, typename Slab, typename Exchange>
@@ -176,7 +177,7 @@ UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab
         break;
       }
       if (mine.has_unit()) {
-        UNROLL_UNROLL
+        UNROLL_LOOP
         for (int gate = 0; gate < kGates; ++gate) {
           exchange.template publish<S>(gate * hidden + mine.unit(), mine.s(), published[gate]);
         }
@@ -186,7 +187,7 @@ UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab
       }
       slab.template multiply<S>(exchange.template receive<S>(kGates * hidden), partials);
       sync_block();
-      dh = mine.has_unit()
+      dh = mine.has_work()
                ? cell.carry() + sum_of<S>(partials, slab.slices(), group.units, mine.s(), mine.u())
                : 0.0F;
     }
@@ -197,6 +198,7 @@ UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab
       cell.end(a, at);
     }
   }
+  exchange.end();
 }
 
 /// A GRU whose reset gate acts before the product: two products a time step, the second of what
@@ -256,6 +258,7 @@ UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& gr
       }
     }
   }
+  exchange.end();
 }
 
 /// Back: first through what the reset state gave, then through the first gates.
@@ -324,6 +327,7 @@ UNROLL_DEVICE void gru_before_backward(const BackwardArguments& a, const Group& 
       a.dh_before[at.once()] = dh;
     }
   }
+  exchange.end();
 }
 
 }  // namespace unroll::cuda

@@ -13,24 +13,30 @@ constexpr int kThreads = kWarps * kLanes;
 /// Columns and depth of a cell's products: forward with W_h, (H, columns a unit), and backward with
 /// its transpose, (depth a unit, H). A GRU with the reset before the product has two, of which this
 /// is the one of the first gates; the other's are one.
-UNROLL_SHAPE int product_gates(CellKind cell) {
+UNROLL_HOST_DEVICE constexpr int product_gates(CellKind cell) {
   return cell == CellKind::kGruBefore ? 2 : gate_count(cell);
 }
 
 /// Units of a cluster's block, and the most units of a layer, by the most that a kernel is for.
-UNROLL_SHAPE int cluster_units(int most_hidden) { return most_hidden > 256 ? 64 : 32; }
+UNROLL_HOST_DEVICE constexpr int cluster_units(int most_hidden) {
+  return most_hidden > 256 ? 64 : 32;
+}
 
 /// Lanes that share a row of so many columns; those that are left share the depth.
-UNROLL_SHAPE int lanes_of(int columns) { return columns > 16 ? kLanes : columns > 8 ? 16 : 8; }
+UNROLL_HOST_DEVICE constexpr int lanes_of(int columns) {
+  return columns > 16 ? kLanes : columns > 8 ? 16 : 8;
+}
 
 /// Parts in which the depth of a product is summed up: in registers, and in shared memory.
-UNROLL_SHAPE int shared_slices(int columns) { return kWarps * (kLanes / lanes_of(columns)); }
+UNROLL_HOST_DEVICE constexpr int shared_slices(int columns) {
+  return kWarps * (kLanes / lanes_of(columns));
+}
 
 /// What a cluster's exchange has in front of its values: two barriers of 8 bytes.
 constexpr int kArrivalFloats = 4;
 
 /// So that floats come in fours.
-UNROLL_SHAPE int in_fours(int floats) { return (floats + 3) / 4 * 4; }
+UNROLL_HOST_DEVICE constexpr int in_fours(int floats) { return (floats + 3) / 4 * 4; }
 
 /// Where a block has what in its shared memory, in floats from its beginning.
 struct BlockLayout {
@@ -41,7 +47,8 @@ struct BlockLayout {
   int end;
 };
 
-UNROLL_SHAPE BlockLayout cluster_layout(CellKind cell, bool is_backward, int most_hidden, int S) {
+UNROLL_HOST_DEVICE constexpr BlockLayout cluster_layout(CellKind cell, bool is_backward,
+                                                        int most_hidden, int S) {
   const int gates = product_gates(cell);
   const int depth = (is_backward ? gates : 1) * most_hidden;
   const int columns = (is_backward ? 1 : gates) * cluster_units(most_hidden);
@@ -49,8 +56,8 @@ UNROLL_SHAPE BlockLayout cluster_layout(CellKind cell, bool is_backward, int mos
   return {depth, 0, 0, partials, partials + kWarps * S * columns};
 }
 
-UNROLL_SHAPE BlockLayout grid_layout(CellKind cell, bool is_backward, int hidden, int units,
-                                     int S) {
+UNROLL_HOST_DEVICE constexpr BlockLayout grid_layout(CellKind cell, bool is_backward, int hidden,
+                                                     int units, int S) {
   const int gates = product_gates(cell);
   const int depth = in_fours((is_backward ? gates : 1) * hidden);
   const int columns = (is_backward ? 1 : gates) * units;

@@ -13,7 +13,7 @@
 #define UNROLL_DEVICE __device__ __forceinline__
 
 #define UNROLL_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
-#define UNROLL_UNROLL _Pragma("unroll")
+#define UNROLL_LOOP _Pragma("unroll")
 
 namespace unroll::cuda {
 

@@ -14,7 +14,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
                                 float (&sums)[kColumns][S]) {
   float v[S];
   if constexpr (S % 4 == 0) {
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int s = 0; s < S; s += 4) {
       const float4 four = *reinterpret_cast<const float4*>(values + s);
       v[s] = four.x;
@@ -29,9 +29,9 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
   } else {
     v[0] = values[0];
   }
-  UNROLL_UNROLL
+  UNROLL_LOOP
   for (int j = 0; j < kColumns; ++j) {
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int s = 0; s < S; ++s) {
       sums[j][s] += weights[j] * v[s];
     }
@@ -42,7 +42,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 // threads share the depth in slices; what a slice sums up is a partial sum. Both kinds:
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
-//   multiply<S>(values, partials)    values [k][s], zeros from depth to padded_depth()
+//   multiply<S>(values, partials)    values [k][s], finite from depth to padded_depth()
 //                                    -> partials [slice][s][column]
 
 /// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
@@ -58,9 +58,9 @@ class RegisterSlab {
   template <typename Weight>
   UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
     columns_ = columns;
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int i = 0; i < kDepth; ++i) {
-      UNROLL_UNROLL
+      UNROLL_LOOP
       for (int j = 0; j < kColumns; ++j) {
         const int k = warp_index() * kDepth + i;
         const int n = lane_index() + j * kLanes;
@@ -73,15 +73,15 @@ class RegisterSlab {
   UNROLL_DEVICE void multiply(const float* values, float* partials) const {
     float sums[kColumns][S] = {};
     const float* mine = values + warp_index() * kDepth * S;
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int i = 0; i < kDepth; ++i) {
       multiply_add<kColumns, S>(weights_[i], mine + i * S, sums);
     }
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int j = 0; j < kColumns; ++j) {
       const int n = lane_index() + j * kLanes;
       if (n < columns_) {
-        UNROLL_UNROLL
+        UNROLL_LOOP
         for (int s = 0; s < S; ++s) {
           partials[(warp_index() * S + s) * columns_ + n] = sums[j][s];
         }
@@ -125,18 +125,18 @@ class SharedSlab {
     float sums[kColumns][S] = {};
     for (int k = begin; k < end; ++k) {
       float weights[kColumns];
-      UNROLL_UNROLL
+      UNROLL_LOOP
       for (int j = 0; j < kColumns; ++j) {
         const int n = first + j * kLanes;
         weights[j] = n < columns_ ? weights_[k * columns_ + n] : 0.0F;
       }
       multiply_add<kColumns, S>(weights, values + k * S, sums);
     }
-    UNROLL_UNROLL
+    UNROLL_LOOP
     for (int j = 0; j < kColumns; ++j) {
       const int n = first + j * kLanes;
       if (n < columns_) {
-        UNROLL_UNROLL
+        UNROLL_LOOP
         for (int s = 0; s < S; ++s) {
           partials[(slice * S + s) * columns_ + n] = sums[j][s];
         }
