@@ -159,7 +159,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto& gates = saved[4];
     const auto& p = saved[5];
     const int64_t H = W_h.size(0);
-    const int64_t GH = W_h.size(1);
+    const int64_t columns = W_h.size(1);
     const int64_t T = call->steps;
     const int64_t B = states.size(0) / (T + 1);
     const auto options = states.options();
@@ -168,8 +168,8 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
         upstream[0].defined() ? upstream[0].contiguous() : torch::zeros({T * B, H}, options);
     const auto dc_after =
         upstream.size() > 1 ? contiguous_or_undefined(upstream[1]) : torch::Tensor();
-    const auto W_h_t = W_h.t().contiguous();
-    auto dz = torch::empty({T * B, GH}, options);
+    const auto transposed = W_h.t().contiguous();
+    auto dz = torch::empty({T * B, columns}, options);
     auto dp = p.defined() ? torch::empty({T * B, H}, options) : torch::Tensor();
     const bool wants_state =
         context->needs_input_grad(2) || (c.defined() && context->needs_input_grad(3));
@@ -179,7 +179,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                        cuda::BackwardArguments{.steps = T,
                                                .batch_size = B,
                                                .hidden = H,
-                                               .W_h_t = read(W_h_t),
+                                               .W_h_t = read(transposed),
                                                .h_before = read(states),
                                                .c_before = read(c_before),
                                                .h = read(h),
@@ -197,7 +197,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                        states.device());
     Tensors gradients{
         torch::Tensor(), x_gradient(*call, dz, context->saved_data["rows of x"].toInt()),
-        W_h_gradient(call->cell, states.narrow(0, 0, T * B), gates, dz, dp), dh_before};
+        recurrent_gradient(call->cell, states.narrow(0, 0, T * B), gates, dz, dp), dh_before};
     if (c.defined()) {
       gradients.push_back(dc_before);
     } else if (dp.defined()) {
@@ -220,9 +220,9 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                : torch::zeros({rows, dz.size(1)}, dz.options()).index_add_(0, call.row, dz);
   }
 
-  static torch::Tensor W_h_gradient(CellKind cell, const torch::Tensor& h_before,
-                                    const torch::Tensor& gates, const torch::Tensor& dz,
-                                    const torch::Tensor& dp) {
+  static torch::Tensor recurrent_gradient(CellKind cell, const torch::Tensor& h_before,
+                                          const torch::Tensor& gates, const torch::Tensor& dz,
+                                          const torch::Tensor& dp) {
     const int64_t H = h_before.size(1);
     const auto gate = [&](const torch::Tensor& all, int64_t g, int64_t count = 1) {
       return all.narrow(1, g * H, count * H);
