@@ -94,10 +94,11 @@ void DeviceUpdater::adam(const torch::Tensor& skip) {
   }
   at::_foreach_add_(steps, 1 - skip);
   const torch::optim::AdamOptions defaults;  // AdamW's are the same
-  const auto [beta1, beta2] = defaults.betas();
+  const auto betas = defaults.betas();
   const auto call = [&](const auto& update) {
     update(params, grads, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/at::TensorList{}, steps, lr_,
-           beta1, beta2, weight_decay_, defaults.eps(), /*amsgrad=*/false, /*maximize=*/false,
+           std::get<0>(betas), std::get<1>(betas), weight_decay_, defaults.eps(), /*amsgrad=*/false,
+           /*maximize=*/false,
            /*grad_scale=*/std::optional<at::Tensor>(), std::optional<at::Tensor>(skip));
   };
   if (options_.optimizer == Optimizer::kAdam) {
