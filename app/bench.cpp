@@ -1,7 +1,5 @@
 #include "unroll/bench.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <string>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "formatted.h"
 #include "interrupt.h"
 #include "machine.h"
 #include "message.h"
@@ -39,8 +38,8 @@ std::vector<int64_t> integers_of(const Options& options, const std::string& name
     const auto* end = text.data() + text.size();
     const auto [stopped, error] = std::from_chars(text.data(), end, value);
     if (error != std::errc() || stopped != end) {
-      throw UsageError(fmt::format("--{} takes integers with commas between them, got '{}'", name,
-                                   options.text(name)));
+      throw UsageError(formatted("--{} takes integers with commas between them, got '{}'", name,
+                                 options.text(name)));
     }
     return value;
   });
@@ -58,9 +57,9 @@ void bench(int argc, const char* const* argv) {
   options.group("Models (each a list: rnn,lstm)")
       .value("model", "of scratch, concise, fused", "KINDS", "scratch,concise,fused")
       .value("cell", "of rnn, gru, lstm", "CELLS", std::string(to_string(ModelConfig{}.cell)))
-      .value("hidden", "hidden units of a layer", "H,...", fmt::to_string(ModelConfig{}.hidden))
+      .value("hidden", "hidden units of a layer", "H,...", formatted("{}", ModelConfig{}.hidden))
       .value("layers", "layers; more than one needs concise or fused", "L",
-             fmt::to_string(ModelConfig{}.layers))
+             formatted("{}", ModelConfig{}.layers))
       .value("precision", "of fused models: of fp32, bf16x3, bf16", "NAMES",
              std::string(to_string(ModelConfig{}.precision)))
       .value("threads", "numbers of threads", "N,...", "1")
@@ -69,8 +68,8 @@ void bench(int argc, const char* const* argv) {
              std::string(to_string(GraphMode::kAuto)));
   add_data_options(options);
   options.group("Measuring")
-      .value("repeat", "epochs of each, taken in turns", "N", fmt::to_string(defaults.repeat))
-      .value("seed", "of the weights and the batches", "N", fmt::to_string(DataOptions{}.seed))
+      .value("repeat", "epochs of each, taken in turns", "N", formatted("{}", defaults.repeat))
+      .value("seed", "of the weights and the batches", "N", formatted("{}", DataOptions{}.seed))
       .flag("json", "print one JSON object as the result");
   if (!options.parse(argc, argv)) {
     return;
@@ -130,7 +129,7 @@ void bench(int argc, const char* const* argv) {
     print_error(without_graph(reason));
   };
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, callbacks);
-  fmt::print("{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
+  print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }
 
 }  // namespace unroll::app

@@ -1,7 +1,6 @@
 #include "unroll/compare.h"
 
 #include <ATen/Context.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "commands.h"
+#include "formatted.h"
 #include "interrupt.h"
 #include "machine.h"
 #include "message.h"
@@ -31,7 +31,7 @@ void compare(int argc, const char* const* argv) {
   options.group("Model")
       .value("cell", "rnn, gru (reset after the product, as torch::nn has it) or lstm", "CELL",
              std::string(to_string(request.cell)))
-      .value("hidden", "hidden units", "H", fmt::to_string(request.hidden));
+      .value("hidden", "hidden units", "H", formatted("{}", request.hidden));
   add_data_options(options);
   add_train_options(options, request.train);
   add_machine_options(options);
@@ -102,7 +102,7 @@ void compare(int argc, const char* const* argv) {
   };
   const auto comparison = unroll::compare(train_iter, corpus.vocab, request, observe);
   progress.clear();
-  fmt::print("{}\n", options.is_set("json") ? to_json(comparison) : table(comparison));
+  print_formatted(stdout, "{}\n", options.is_set("json") ? to_json(comparison) : table(comparison));
   if (plot) {
     plot->finish();
   }

@@ -1,6 +1,5 @@
 #include "unroll/evaluate.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "formatted.h"
 #include "machine.h"
 #include "options.h"
 #include "unroll/checkpoint.h"
@@ -33,7 +33,7 @@ bool stdout_is_taken_by_tokens(const Options& options) {
 void check_outputs(const Options& options) {
   const auto color = options.text("color");
   if (color != "auto" && color != "always" && color != "never") {
-    throw UsageError(fmt::format("--color must be auto, always or never, got '{}'", color));
+    throw UsageError(formatted("--color must be auto, always or never, got '{}'", color));
   }
   const bool heat_map = options.is_set("heat-map");
   if (heat_map && color == "never") {
@@ -48,8 +48,8 @@ void check_outputs(const Options& options) {
     throw UsageError("--heat-map and --json must not both be written to stdout");
   }
   if (stdout_is_taken_by_tokens(options) && (heat_map || options.is_set("json"))) {
-    throw UsageError(fmt::format("--per-token - and --{} must not both be written to stdout",
-                                 heat_map ? "heat-map" : "json"));
+    throw UsageError(formatted("--per-token - and --{} must not both be written to stdout",
+                               heat_map ? "heat-map" : "json"));
   }
   if (!options.given("per-token")) {
     return;
@@ -83,7 +83,7 @@ class TokenLines {
 
   void write(const std::string& line) {
     if (path_ == "-") {
-      fmt::print("{}\n", line);
+      print_formatted(stdout, "{}\n", line);
     } else {
       file_ << line << '\n';
     }
@@ -97,7 +97,7 @@ class TokenLines {
  private:
   void check() const {
     if (!file_) {
-      throw Error(fmt::format("{}: cannot be written", path_));
+      throw Error(formatted("{}: cannot be written", path_));
     }
   }
 
@@ -141,10 +141,11 @@ void print_heat_map(const Tokens& tokens, const std::vector<float>& nats) {
   for (int64_t i = 0; i < tokens.size(); ++i) {
     // The replacement character stands for whatever the vocabulary lacks.
     const std::string token = tokens.index(i) == Vocab::unk() ? "\xef\xbf\xbd" : tokens.text(i);
-    fmt::print("{}{}", tokens.gap(i),
-               i == 0 ? heat_map(token) : heat_map(token, nats[static_cast<std::size_t>(i)]));
+    print_formatted(stdout, "{}{}", tokens.gap(i),
+                    i == 0 ? heat_map(token) : heat_map(token, nats[static_cast<std::size_t>(i)]));
   }
-  fmt::print("{}{}\n\n", tokens.text(tokens.size() - 1) == "\n" ? "\n" : "\n\n", heat_map_legend());
+  print_formatted(stdout, "{}{}\n\n", tokens.text(tokens.size() - 1) == "\n" ? "\n" : "\n\n",
+                  heat_map_legend());
 }
 
 std::span<const int64_t> span_of(const torch::Tensor& indices) {
@@ -186,7 +187,7 @@ void evaluate(int argc, const char* const* argv) {
              "tokens, at most 32)",
              "B")
       .value("num-steps", "tokens of a row in one pass; the result is the same", "T",
-             fmt::to_string(EvaluateOptions{}.num_steps));
+             formatted("{}", EvaluateOptions{}.num_steps));
   options.group("Output")
       .value("per-token",
              "write each token's surprise as a JSON object; -: to stdout, and the "
@@ -201,7 +202,7 @@ void evaluate(int argc, const char* const* argv) {
   }
   for (const char* required : {"checkpoint", "text"}) {
     if (!options.given(required)) {
-      throw UsageError(fmt::format("evaluate: --{} is missing (unroll evaluate --help)", required));
+      throw UsageError(formatted("evaluate: --{} is missing (unroll evaluate --help)", required));
     }
   }
   auto request = read_evaluate_options(options);
@@ -245,7 +246,7 @@ void evaluate(int argc, const char* const* argv) {
   try {
     report.result = unroll::evaluate(*net, corpus.indices, request, keep);
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", path, error.what()));
+    throw Error(formatted("{}: {}", path, error.what()));
   }
   report.batch_size = std::min(request.batch_size, report.result.tokens);
   if (options.given("copied-from")) {
@@ -263,9 +264,9 @@ void evaluate(int argc, const char* const* argv) {
     print_heat_map(tokens, nats);
   }
   if (options.is_set("json")) {
-    fmt::print("{}\n", to_json(report));
+    print_formatted(stdout, "{}\n", to_json(report));
   } else {
-    fmt::print(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
+    print_formatted(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
   }
 }
 

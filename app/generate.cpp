@@ -1,6 +1,5 @@
 #include "unroll/generate.h"
 
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "formatted.h"
 #include "machine.h"
 #include "message.h"
 #include "options.h"
@@ -29,27 +29,27 @@ void add_generate_options(Options& options) {
       .flag("interactive", "continue each line of the standard input, as it comes")
       .value("unknown", "tokens of a prompt that the vocabulary lacks: error, skip or unk", "HOW",
              std::string(to_string(UnknownTokens::kError)))
-      .value("length", "tokens to continue by", "N", fmt::to_string(TrainOptions{}.predict))
+      .value("length", "tokens to continue by", "N", formatted("{}", TrainOptions{}.predict))
       .list("stop", "end a text before this, if it comes to it; repeatable", "TEXT");
   options.group("Sampling")
       .value("temperature", "0: the most likely token; 1: drawn as learned; between: closer to it",
-             "T", fmt::to_string(defaults.temperature))
+             "T", formatted("{}", defaults.temperature))
       .value("top-k", "draw among the K likeliest tokens; 0 is off", "K",
-             fmt::to_string(defaults.top_k))
+             formatted("{}", defaults.top_k))
       .value("top-p", "draw among the fewest tokens whose probability reaches P; 1 is off", "P",
-             fmt::to_string(defaults.top_p))
+             formatted("{}", defaults.top_p))
       .value("no-repeat-ngram", "never repeat a run of N tokens of the text; 0 is off", "N",
-             fmt::to_string(defaults.no_repeat_ngram))
+             formatted("{}", defaults.no_repeat_ngram))
       .value("samples", "texts for each prompt, all of them one batch", "N", "1")
       .value("seed", "of the draws; each line of --interactive has the next one", "N",
-             fmt::to_string(defaults.seed));
+             formatted("{}", defaults.seed));
   add_machine_options(options);
 }
 
 GenerateOptions read_generate_options(const Options& options) {
   const int64_t seed = options.integer("seed");
   if (seed < 0) {
-    throw UsageError(fmt::format("--seed must be >= 0, got {}", seed));
+    throw UsageError(formatted("--seed must be >= 0, got {}", seed));
   }
   GenerateOptions request{.temperature = options.number("temperature"),
                           .seed = static_cast<uint64_t>(seed),
@@ -61,8 +61,8 @@ GenerateOptions read_generate_options(const Options& options) {
   for (const char* drawing : {"top-k", "top-p"}) {
     if (options.given(drawing) && request.temperature == 0) {
       throw UsageError(
-          fmt::format("--{} {} has nothing to draw; give a --temperature above 0, such as 0.8",
-                      drawing, options.text(drawing)));
+          formatted("--{} {} has nothing to draw; give a --temperature above 0, such as 0.8",
+                    drawing, options.text(drawing)));
     }
   }
   return request;
@@ -71,7 +71,7 @@ GenerateOptions read_generate_options(const Options& options) {
 int64_t read_length(const Options& options) {
   const int64_t length = options.integer("length");
   if (length < 0) {
-    throw UsageError(fmt::format("--length must be >= 0, got {}", length));
+    throw UsageError(formatted("--length must be >= 0, got {}", length));
   }
   return length;
 }
@@ -80,10 +80,10 @@ std::size_t read_samples(const Options& options, double temperature) {
   const int64_t samples = options.integer("samples");
   constexpr int64_t kMostSamples = 100'000;  // all are in memory at once
   if (samples < 1 || samples > kMostSamples) {
-    throw UsageError(fmt::format("--samples must be from 1 to {}, got {}", kMostSamples, samples));
+    throw UsageError(formatted("--samples must be from 1 to {}, got {}", kMostSamples, samples));
   }
   if (samples > 1 && temperature == 0) {
-    throw UsageError(fmt::format(
+    throw UsageError(formatted(
         "--samples {} would be the same text {} times; give a --temperature above 0, such as 0.8",
         samples, samples));
   }
@@ -144,7 +144,7 @@ void converse(Writer& writer, GenerateOptions request,
   const bool terminal = isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0;
   const auto ask = [&](std::string& line) {
     if (terminal) {
-      fmt::print(stderr, "> ");
+      print_formatted(stderr, "> ");
     }
     return static_cast<bool>(std::getline(std::cin, line));
   };
@@ -166,7 +166,7 @@ void converse(Writer& writer, GenerateOptions request,
     std::fflush(stdout);
   }
   if (terminal) {
-    fmt::print(stderr, "\n");
+    print_formatted(stderr, "\n");
   }
 }
 

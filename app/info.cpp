@@ -1,12 +1,11 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <torch/version.h>
 
 #include <string>
 
 #include "commands.h"
+#include "formatted.h"
 #include "options.h"
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
@@ -16,7 +15,7 @@ namespace unroll::app {
 namespace {
 
 void show(const std::string& name, const std::string& value) {
-  fmt::print("{:<12}{}\n", name, value);
+  print_formatted(stdout, "{:<12}{}\n", name, value);
 }
 
 void show_build() {
@@ -31,7 +30,7 @@ void show_build() {
     }
   }
   show("precisions", precisions);
-  show("threads", fmt::to_string(at::get_num_threads()));
+  show("threads", formatted("{}", at::get_num_threads()));
   show("device", describe(try_gpu()));
   show("CUDA part", cuda_part_problem().empty() ? "loaded" : cuda_part_problem());
 }
@@ -39,19 +38,18 @@ void show_build() {
 void show_training(const TrainRecord& record) {
   const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
   const auto& options = record.options;
-  show("goes on", fmt::format("after epoch {} of {}{}", progress.epoch, options.epochs,
-                              progress.batch > 0 ? fmt::format(", batch {}", progress.batch) : ""));
-  show("optimizer", fmt::format("{}, lr {}, {}", to_string(options.optimizer), options.lr,
-                                to_string(options.schedule.schedule)));
+  show("goes on", formatted("after epoch {} of {}{}", progress.epoch, options.epochs,
+                            progress.batch > 0 ? formatted(", batch {}", progress.batch) : ""));
+  show("optimizer", formatted("{}, lr {}, {}", to_string(options.optimizer), options.lr,
+                              to_string(options.schedule.schedule)));
   const auto valid = record.valid_share > 0
-                         ? fmt::format("the last {} of the corpus", record.valid_share)
+                         ? formatted("the last {} of the corpus", record.valid_share)
                          : record.valid_text;
   if (best.epoch > 0 && !valid.empty()) {
     show("validated",
-         fmt::format("on {}, at best {:.3f} after epoch {}", valid, best.perplexity, best.epoch));
+         formatted("on {}, at best {:.3f} after epoch {}", valid, best.perplexity, best.epoch));
   }
-  show("text", record.texts.empty() ? "the bundled sample"
-                                    : fmt::format("{}", fmt::join(record.texts, ", ")));
+  show("text", record.texts.empty() ? "the bundled sample" : joined(record.texts, ", "));
   show("build", record.build);
 }
 
@@ -65,16 +63,16 @@ void show_checkpoint(const std::string& path) {
   show("checkpoint", path);
   show("model", std::string(to_string(config.model)));
   show("cell", config.cell == Cell::kGru
-                   ? fmt::format("gru, reset {} the product", to_string(gru_reset(config)))
+                   ? formatted("gru, reset {} the product", to_string(gru_reset(config)))
                    : std::string(to_string(config.cell)));
-  show("hidden", fmt::to_string(config.hidden));
-  show("layers", fmt::to_string(config.layers));
-  show("parameters", fmt::to_string(parameters));
+  show("hidden", formatted("{}", config.hidden));
+  show("layers", formatted("{}", config.layers));
+  show("parameters", formatted("{}", parameters));
   show("vocabulary",
-       fmt::format("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
-                   to_string(checkpoint.text.tokens), to_string(checkpoint.text.normalize)));
+       formatted("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
+                 to_string(checkpoint.text.tokens), to_string(checkpoint.text.normalize)));
   show("trained",
-       fmt::format("{} epochs, perplexity {:.3f}", checkpoint.epochs, checkpoint.perplexity));
+       formatted("{} epochs, perplexity {:.3f}", checkpoint.epochs, checkpoint.perplexity));
   if (checkpoint.training) {
     show_training(*checkpoint.training);
   }

@@ -1,8 +1,8 @@
 #include "interrupt.h"
 
-#include <fmt/format.h>
-
 #include <csignal>
+
+#include "formatted.h"
 
 namespace unroll::app {
 namespace {
@@ -24,7 +24,7 @@ void outlive_readers() { std::signal(SIGPIPE, SIG_IGN); }
 bool is_interrupted() { return interrupted != 0; }
 
 std::string interruption(const TrainProgress& progress) {
-  return fmt::format("interrupted in epoch {}, after batch {}", progress.epoch + 1, progress.batch);
+  return formatted("interrupted in epoch {}, after batch {}", progress.epoch + 1, progress.batch);
 }
 
 void check_interrupt(const TrainProgress& progress) {

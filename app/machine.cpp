@@ -2,8 +2,8 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
 
+#include "formatted.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
 
@@ -14,7 +14,7 @@ void check_machine_options(const Options& options) {
   check_device_name(options.text("device"));
   if (const auto threads = options.optional_integer("threads");
       threads && (*threads < 1 || *threads > kMostThreads)) {
-    throw UsageError(fmt::format("--threads must be in [1, {}], got {}", kMostThreads, *threads));
+    throw UsageError(formatted("--threads must be in [1, {}], got {}", kMostThreads, *threads));
   }
 }
 
@@ -39,8 +39,8 @@ bool wants_cuda_kernels(const Options& options, torch::Device device,
   }
   const auto& problem = cuda_part_problem();
   if (!problem.empty()) {
-    warn(fmt::format("a fused model computes without kernels of its own on {}: {}", device.str(),
-                     problem));
+    warn(formatted("a fused model computes without kernels of its own on {}: {}", device.str(),
+                   problem));
   }
   return problem.empty();
 }

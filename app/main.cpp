@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -10,9 +8,13 @@
 #include <system_error>
 
 #include "commands.h"
+#include "formatted.h"
 #include "interrupt.h"
 #include "message.h"
 #include "unroll/error.h"
+
+using unroll::formatted;
+using unroll::print_formatted;
 
 namespace {
 
@@ -42,7 +44,7 @@ std::string usage() {
       "unroll trains, compares and uses recurrent language models.\n\n"
       "Usage: unroll COMMAND [options]\n\n";
   for (const auto& command : kCommands) {
-    text += fmt::format("  {:<10}{}\n", command.name, command.does);
+    text += formatted("  {:<10}{}\n", command.name, command.does);
   }
   return text +
          "\nunroll COMMAND --help lists a command's options. With no option, train learns\n"
@@ -55,7 +57,7 @@ std::string gist(std::string_view message) {
   message = message.substr(0, message.find('\n'));
   constexpr std::string_view kAllocator = "DefaultCPUAllocator: ";
   if (const auto at = message.find(kAllocator); at != std::string_view::npos) {
-    return fmt::format("out of memory: {}", message.substr(at + kAllocator.size()));
+    return formatted("out of memory: {}", message.substr(at + kAllocator.size()));
   }
   return std::string(message);
 }
@@ -63,7 +65,7 @@ std::string gist(std::string_view message) {
 std::string command_names() {
   std::string names;
   for (const auto& command : kCommands) {
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", command.name);
+    names += formatted("{}{}", names.empty() ? "" : ", ", command.name);
   }
   return names;
 }
@@ -71,11 +73,11 @@ std::string command_names() {
 int run(int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
-    fmt::print("{}", usage());
+    print_formatted(stdout, "{}", usage());
     return 0;
   }
   if (name == "--version") {
-    fmt::print("unroll {}\n", UNROLL_VERSION);
+    print_formatted(stdout, "unroll {}\n", UNROLL_VERSION);
     return 0;
   }
   for (const auto& command : kCommands) {
@@ -85,9 +87,9 @@ int run(int argc, const char* const* argv) {
     }
   }
   throw unroll::UsageError(
-      fmt::format("{}, expected one of {} (--help)",
-                  name.empty() ? "no command given" : fmt::format("unknown command '{}'", name),
-                  command_names()));
+      formatted("{}, expected one of {} (--help)",
+                name.empty() ? "no command given" : formatted("unknown command '{}'", name),
+                command_names()));
 }
 
 }  // namespace
@@ -113,7 +115,7 @@ int main(int argc, char** argv) {
     return fail(kFailed, error.what());
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
-  } catch (const std::system_error& error) {  // fmt::print's
+  } catch (const std::system_error& error) {  // print_formatted's
     return fail(kFailed, std::ferror(stdout) != 0 ? "standard output cannot be written"
                                                   : gist(error.what()));
   } catch (const std::exception& error) {

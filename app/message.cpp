@@ -1,9 +1,9 @@
 #include "message.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <string>
+
+#include "formatted.h"
 
 namespace unroll::app {
 
@@ -16,12 +16,12 @@ void print_error(std::string_view message) {
   std::string line;
   for (const char c : message) {
     if (static_cast<unsigned char>(c) < 0x20) {
-      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+      line += formatted("\\x{:02x}", static_cast<unsigned char>(c));
     } else {
       line += c;
     }
   }
-  print_note(fmt::format("unroll: {}\n", line));
+  print_note(formatted("unroll: {}\n", line));
 }
 
 }  // namespace unroll::app

@@ -1,12 +1,11 @@
 #include "options.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <system_error>
 
+#include "formatted.h"
 #include "progress.h"
 #include "unroll/corpus_index.h"
 #include "unroll/error.h"
@@ -22,7 +21,7 @@ T parse_number(const std::string& name, const std::string& value, std::string_vi
   const auto* end = value.data() + value.size();
   const auto [at, error] = std::from_chars(value.data(), end, number);
   if (error != std::errc{} || at != end) {
-    throw UsageError(fmt::format("--{} must be {}, got '{}'", name, expected, value));
+    throw UsageError(formatted("--{} must be {}, got '{}'", name, expected, value));
   }
   return number;
 }
@@ -84,15 +83,15 @@ bool Options::parse(int argc, const char* const* argv) {
   try {
     result_ = options_.parse(argc, argv);
   } catch (const cxxopts::exceptions::exception& error) {
-    throw UsageError(fmt::format("{}: {} (unroll {} --help)", command_, error.what(), command_));
+    throw UsageError(formatted("{}: {} (unroll {} --help)", command_, error.what(), command_));
   }
   if (result_.count("help") > 0) {
-    fmt::print("{}", options_.help(groups_));
+    print_formatted(stdout, "{}", options_.help(groups_));
     return false;
   }
   if (!result_.unmatched().empty()) {
-    throw UsageError(fmt::format("{}: unexpected argument '{}' (unroll {} --help)", command_,
-                                 result_.unmatched().front(), command_));
+    throw UsageError(formatted("{}: unexpected argument '{}' (unroll {} --help)", command_,
+                               result_.unmatched().front(), command_));
   }
   return true;
 }
@@ -110,7 +109,7 @@ std::string Options::text(const std::string& name) const {
 std::string Options::path(const std::string& name) const {
   auto value = text(name);
   if (value.empty()) {
-    throw UsageError(fmt::format("--{} must name a file, got ''", name));
+    throw UsageError(formatted("--{} must name a file, got ''", name));
   }
   return value;
 }
@@ -121,7 +120,7 @@ std::vector<std::filesystem::path> Options::paths(const std::string& name) const
   }
   const auto values = texts(name);
   if (std::find(values.begin(), values.end(), "") != values.end()) {
-    throw UsageError(fmt::format("--{} must name a file, got ''", name));
+    throw UsageError(formatted("--{} must name a file, got ''", name));
   }
   return {values.begin(), values.end()};
 }
@@ -159,16 +158,16 @@ void add_corpus_options(Options& options) {
           "the bundled sample)",
           "FILE")
       .value("max-tokens", "cut the corpus to N tokens; 0 keeps all", "N",
-             fmt::to_string(defaults.max_tokens))
+             formatted("{}", defaults.max_tokens))
       .value("tokens", "what a token is: char, word or byte", "KIND",
              std::string(to_string(defaults.text.tokens)))
       .value("normalize", "letters: only a-z and single spaces; none: the text as it is", "HOW",
              std::string(to_string(defaults.text.normalize)))
       .value("invalid-utf8", "stop with an error, or replace by U+FFFD", "HOW",
              std::string(to_string(defaults.text.invalid_utf8)))
-      .value("min-freq", "rarer tokens become <unk>", "N", fmt::to_string(defaults.min_freq))
+      .value("min-freq", "rarer tokens become <unk>", "N", formatted("{}", defaults.min_freq))
       .value("vocab-size", "entries at most, the most frequent; 0 is all", "N",
-             fmt::to_string(defaults.vocab_size))
+             formatted("{}", defaults.vocab_size))
       .value("index", "keep the indexed text in a file for the next time; auto: beside the text",
              "auto|FILE");
 }
@@ -183,7 +182,7 @@ CorpusOptions read_corpus_options(const Options& options) {
   corpus.text.invalid_utf8 = parse_invalid_utf8(options.text("invalid-utf8"));
   if (corpus.max_tokens < 0) {
     throw UsageError(
-        fmt::format("--max-tokens must be >= 0 (0 keeps all), got {}", corpus.max_tokens));
+        formatted("--max-tokens must be >= 0 (0 keeps all), got {}", corpus.max_tokens));
   }
   check(corpus);
   const auto texts = options.paths("text");
@@ -207,9 +206,9 @@ std::optional<std::filesystem::path> read_index_path(const Options& options) {
     return index;
   }
   if (texts.size() > 1 || texts.front() == kStandardInput) {
-    throw UsageError(fmt::format(
+    throw UsageError(formatted(
         "--index auto lies beside one file, got {}; name a file",
-        texts.size() > 1 ? fmt::format("{} texts", texts.size()) : text_name(texts.front())));
+        texts.size() > 1 ? formatted("{} texts", texts.size()) : text_name(texts.front())));
   }
   return index_beside(texts.front());
 }
@@ -218,7 +217,7 @@ Corpus read_with_hint(const std::function<Corpus()>& read) {
   try {
     return read();
   } catch (const InvalidUtf8Error& error) {
-    throw Error(fmt::format("{} (--invalid-utf8 replace reads on)", error.what()));
+    throw Error(formatted("{} (--invalid-utf8 replace reads on)", error.what()));
   }
 }
 
@@ -240,7 +239,7 @@ SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
   try {
     return {corpus, data, device};
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", name_of_text(options), error.what()));
+    throw Error(formatted("{}: {}", name_of_text(options), error.what()));
   }
 }
 
@@ -254,8 +253,8 @@ void add_data_options(Options& options) {
   options.group("Batches")
       .value("sampling", "sequential, random or sequential-reset", "HOW",
              std::string(to_string(defaults.sampling)))
-      .value("batch-size", "rows of a batch", "B", fmt::to_string(defaults.batch_size))
-      .value("num-steps", "tokens of a row", "T", fmt::to_string(defaults.num_steps))
+      .value("batch-size", "rows of a batch", "B", formatted("{}", defaults.batch_size))
+      .value("num-steps", "tokens of a row", "T", formatted("{}", defaults.num_steps))
       .value("offset", "tokens dropped at the start of every epoch (default: drawn)", "N");
 }
 
@@ -267,7 +266,7 @@ DataOptions read_data_options(const Options& options) {
   data.offset = options.optional_integer("offset");
   const int64_t seed = options.integer("seed");
   if (seed < 0) {
-    throw UsageError(fmt::format("--seed must be >= 0, got {}", seed));
+    throw UsageError(formatted("--seed must be >= 0, got {}", seed));
   }
   data.seed = static_cast<uint64_t>(seed);
   check(data);
@@ -276,29 +275,29 @@ DataOptions read_data_options(const Options& options) {
 
 void add_train_options(Options& options, const TrainOptions& defaults) {
   options.group("Training")
-      .value("epochs", "passes over the corpus", "N", fmt::to_string(defaults.epochs))
-      .value("lr", "learning rate", "X", fmt::to_string(defaults.lr))
-      .value("clip", "bound on the gradient norm; 0 is off", "X", fmt::to_string(defaults.clip))
+      .value("epochs", "passes over the corpus", "N", formatted("{}", defaults.epochs))
+      .value("lr", "learning rate", "X", formatted("{}", defaults.lr))
+      .value("clip", "bound on the gradient norm; 0 is off", "X", formatted("{}", defaults.clip))
       .value("optimizer", "sgd, adam or adamw", "NAME", std::string(to_string(defaults.optimizer)))
-      .value("momentum", "of sgd", "X", fmt::to_string(defaults.momentum))
+      .value("momentum", "of sgd", "X", formatted("{}", defaults.momentum))
       .value("weight-decay", "share of the weights taken off (default: 0.01 for adamw, else 0)",
              "X")
       .value("schedule", "of the learning rate: constant, cosine, or plateau", "NAME",
              std::string(to_string(defaults.schedule.schedule)))
       .value("warmup", "epochs over which the learning rate rises from 0", "X",
-             fmt::to_string(defaults.schedule.warmup))
+             formatted("{}", defaults.schedule.warmup))
       .value("min-lr", "where cosine ends and plateau stops", "X",
-             fmt::to_string(defaults.schedule.min_lr))
+             formatted("{}", defaults.schedule.min_lr))
       .value("lr-decay", "factor of the learning rate on a plateau", "X",
-             fmt::to_string(defaults.schedule.decay))
+             formatted("{}", defaults.schedule.decay))
       .value("lr-patience", "epochs (validations) without a better one that make a plateau", "N",
-             fmt::to_string(defaults.schedule.patience))
+             formatted("{}", defaults.schedule.patience))
       .value("on-nonfinite", "a loss or gradient that is not finite: stop, or skip the step", "HOW",
              std::string(to_string(defaults.on_nonfinite)))
-      .value("seed", "of the weights and the batches", "N", fmt::to_string(DataOptions{}.seed))
+      .value("seed", "of the weights and the batches", "N", formatted("{}", DataOptions{}.seed))
       .list("prompt", "text to continue; repeatable (default: 'time traveller', 'traveller')",
             "TEXT")
-      .value("predict", "tokens to continue a prompt by", "N", fmt::to_string(defaults.predict));
+      .value("predict", "tokens to continue a prompt by", "N", formatted("{}", defaults.predict));
 }
 
 TrainOptions read_train_options(const Options& options) {
@@ -341,8 +340,8 @@ void check_apart(const Options& options, const std::string& name,
   for (const auto& file : files_of(options, name)) {
     for (const auto& other : others) {
       if (file != kStandardInput && same_file(file, other)) {
-        throw UsageError(fmt::format("--{} must not name '{}', where a checkpoint is to be saved",
-                                     name, file.string()));
+        throw UsageError(formatted("--{} must not name '{}', where a checkpoint is to be saved",
+                                   name, file.string()));
       }
     }
   }
@@ -355,8 +354,8 @@ void check_distinct_files(const Options& options, const std::vector<std::string>
         for (const auto& other : files_of(options, names[j])) {
           const bool is_stream = names[i] == "text" && one == kStandardInput;
           if (!is_stream && same_file(one, other)) {
-            throw UsageError(fmt::format("--{} and --{} must name two files, got '{}' for both",
-                                         names[i], names[j], other.string()));
+            throw UsageError(formatted("--{} and --{} must name two files, got '{}' for both",
+                                       names[i], names[j], other.string()));
           }
         }
       }
@@ -377,7 +376,7 @@ void check_graph(const Options& options, GraphMode graph) {
 }
 
 std::string without_graph(const std::string& reason) {
-  return fmt::format("{}; goes on without a graph", reason);
+  return formatted("{}; goes on without a graph", reason);
 }
 
 void add_graph_option(Options& options) {

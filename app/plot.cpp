@@ -1,10 +1,9 @@
 #include "plot.h"
 
-#include <fmt/format.h>
-
 #include <cstdio>
 #include <utility>
 
+#include "formatted.h"
 #include "message.h"
 #include "unroll/error.h"
 
@@ -20,7 +19,7 @@ void Plot::attempt(const Draw& draw) {
   } catch (const Error& error) {
     failed_ = true;
     progress_.clear();
-    print_error(fmt::format("{}; the training is not harmed", error.what()));
+    print_error(formatted("{}; the training is not harmed", error.what()));
   }
 }
 

@@ -1,10 +1,10 @@
 #include "progress.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cmath>
 
+#include "formatted.h"
 #include "message.h"
 
 namespace unroll::app {
@@ -14,9 +14,9 @@ namespace {
 std::string clock(double seconds) {
   const auto whole = static_cast<int64_t>(std::ceil(seconds));
   if (whole < 3600) {
-    return fmt::format("{}:{:02}", whole / 60, whole % 60);
+    return formatted("{}:{:02}", whole / 60, whole % 60);
   }
-  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return formatted("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
 }  // namespace
@@ -39,10 +39,10 @@ void Progress::show(const ReadProgress& read) {
   }
   const auto megabytes = static_cast<double>(read.bytes) / 1e6;
   const auto how_far = read.total_bytes > 0
-                           ? fmt::format("{:.0f}%", 100.0 * static_cast<double>(read.bytes) /
-                                                        static_cast<double>(read.total_bytes))
-                           : fmt::format("{:.0f} MB", megabytes);
-  print(fmt::format("reading {}  {}  {:.0f} MB/s", read.name, how_far, megabytes / seconds));
+                           ? formatted("{:.0f}%", 100.0 * static_cast<double>(read.bytes) /
+                                                      static_cast<double>(read.total_bytes))
+                           : formatted("{:.0f} MB", megabytes);
+  print(formatted("reading {}  {}  {:.0f} MB/s", read.name, how_far, megabytes / seconds));
 }
 
 void Progress::show(const EpochStats& stats) {
@@ -55,19 +55,19 @@ void Progress::show(const EpochStats& stats) {
   const double left =
       seconds_ / static_cast<double>(shown_epochs_) * static_cast<double>(epochs_ - stats.epoch);
   const auto valid = stats.valid_perplexity
-                         ? fmt::format("  validation {:.2f}", *stats.valid_perplexity)
+                         ? formatted("  validation {:.2f}", *stats.valid_perplexity)
                          : std::string();
-  print(fmt::format("{}epoch {}/{}  perplexity {:.2f}{}  {:.0f} tokens/s  {} left", label_,
-                    stats.epoch, epochs_, stats.perplexity, valid, stats.tokens_per_second,
-                    clock(left)));
+  print(formatted("{}epoch {}/{}  perplexity {:.2f}{}  {:.0f} tokens/s  {} left", label_,
+                  stats.epoch, epochs_, stats.perplexity, valid, stats.tokens_per_second,
+                  clock(left)));
 }
 
 void Progress::show(const TrainProgress& progress, int64_t batches) {
   // A short epoch's own line says enough.
   constexpr double kLongSeconds = 2;
   if (progress.batch < batches && since_epoch_.stop() > kLongSeconds && is_due()) {
-    print(fmt::format("{}epoch {}/{}  batch {}/{}", label_, progress.epoch + 1, epochs_,
-                      progress.batch, batches));
+    print(formatted("{}epoch {}/{}  batch {}/{}", label_, progress.epoch + 1, epochs_,
+                    progress.batch, batches));
   }
 }
 
@@ -78,7 +78,7 @@ bool Progress::is_due() const {
 
 void Progress::print(const std::string& line) {
   if (terminal_) {
-    print_note(fmt::format("\r{}\x1b[K", line));
+    print_note(formatted("\r{}\x1b[K", line));
     on_screen_ = true;
   } else {
     print_note(line + "\n");

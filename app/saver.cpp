@@ -1,7 +1,6 @@
 #include "saver.h"
 
-#include <fmt/format.h>
-
+#include "formatted.h"
 #include "message.h"
 
 namespace unroll::app {
@@ -12,7 +11,7 @@ void Saver::attempt(const Save& save) {
     save();
   } catch (const std::exception& error) {
     progress_.clear();
-    print_error(fmt::format("{}; the training goes on", error.what()));
+    print_error(formatted("{}; the training goes on", error.what()));
     since_saved_.start();
   }
 }
@@ -57,9 +56,9 @@ void Saver::set_last(std::string path, const Checkpoint& checkpoint) {
 }
 
 std::string Saver::last() const {
-  return last_ ? fmt::format("the last checkpoint is {}, after {} epoch{}", last_->path,
-                             last_->epochs, last_->epochs == 1 ? "" : "s")
-               : fmt::format("{} has not been written", path());
+  return last_ ? formatted("the last checkpoint is {}, after {} epoch{}", last_->path,
+                           last_->epochs, last_->epochs == 1 ? "" : "s")
+               : formatted("{} has not been written", path());
 }
 
 }  // namespace unroll::app

@@ -1,6 +1,5 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
 
 #include <exception>
 #include <optional>
@@ -8,6 +7,7 @@
 
 #include "commands.h"
 #include "display.h"
+#include "formatted.h"
 #include "interrupt.h"
 #include "machine.h"
 #include "options.h"
@@ -49,12 +49,12 @@ void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
     load_weights(net, resumed.weights);
     training.load_state(record.state);
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: its training cannot go on: {}", path, error.what()));
+    throw Error(formatted("{}: its training cannot go on: {}", path, error.what()));
   }
   display.show(record.state.history);
   if (record.build != build_of_this()) {
-    display.warn(fmt::format("{} was computed by {}, this is {}: the last digits may differ", path,
-                             record.build, build_of_this()));
+    display.warn(formatted("{} was computed by {}, this is {}: the last digits may differ", path,
+                           record.build, build_of_this()));
   }
 }
 
@@ -68,7 +68,7 @@ void attempt(std::optional<TrainLog>& log, Display& display, const Write& write)
   try {
     write(*log);
   } catch (const Error& error) {
-    display.warn(fmt::format("{}; the training goes on without it", error.what()));
+    display.warn(formatted("{}; the training goes on without it", error.what()));
     log.reset();
   }
 }
@@ -82,7 +82,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
       auto message = interruption(at);
       if (saver) {
         saver->save();
-        message += fmt::format("; unroll train --resume {} goes on", saver->path());
+        message += formatted("; unroll train --resume {} goes on", saver->path());
       }
       throw Interrupted(message);
     }
@@ -115,7 +115,7 @@ TrainResult run(Training& training, const TrainCallbacks& callbacks,
   try {
     return training.run(callbacks);
   } catch (const Diverged& error) {
-    throw Error(saver ? fmt::format("{}; {}", error.what(), saver->last()) : error.what());
+    throw Error(saver ? formatted("{}; {}", error.what(), saver->last()) : error.what());
   }
 }
 

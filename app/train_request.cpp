@@ -1,12 +1,11 @@
 #include "train_request.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
+#include "formatted.h"
 #include "plot.h"
 #include "unroll/checkpoint_files.h"
 #include "unroll/error.h"
@@ -52,11 +51,11 @@ Options declare_train_options() {
              "KIND", std::string(to_string(defaults.model)))
       .value("cell", "rnn, gru, lstm, or mlp, the ablation without memory", "CELL",
              std::string(to_string(defaults.cell)))
-      .value("hidden", "hidden units of a layer", "H", fmt::to_string(defaults.hidden))
+      .value("hidden", "hidden units of a layer", "H", formatted("{}", defaults.hidden))
       .value("layers", "layers; more than one needs --model concise or fused", "L",
-             fmt::to_string(defaults.layers))
+             formatted("{}", defaults.layers))
       .value("dropout", "share of a layer's outputs that the next does not get in training", "P",
-             fmt::to_string(defaults.dropout))
+             formatted("{}", defaults.dropout))
       .value("gru-reset",
              "reset gate before or after the product (default: after for concise or several "
              "layers, else before)",
@@ -66,14 +65,14 @@ Options declare_train_options() {
   add_data_options(options);
   add_train_options(options, {});
   options.value("every", "epochs between two predictions and points; 0 is never", "N",
-                fmt::to_string(TrainOptions{}.every));
+                formatted("{}", TrainOptions{}.every));
   options.group("Validation")
       .value("valid", "text that is not trained on: a share of the corpus, its end, or a file",
              "SHARE|FILE")
       .value("valid-every", "epochs between two validations", "N",
-             fmt::to_string(TrainOptions{}.valid_every))
+             formatted("{}", TrainOptions{}.valid_every))
       .value("patience", "stop after so many validations without a better one; 0 is never", "N",
-             fmt::to_string(TrainOptions{}.patience));
+             formatted("{}", TrainOptions{}.patience));
   add_machine_options(options);
   add_graph_option(options);
   options.group("Checkpoints")
@@ -99,7 +98,7 @@ std::optional<Checkpoint> load_resumed(Options& options) {
   auto checkpoint = load_checkpoint(options.path("resume"));
   if (!checkpoint.training) {
     throw Error(
-        fmt::format("{}: holds a model alone, no training to go on with", options.path("resume")));
+        formatted("{}: holds a model alone, no training to go on with", options.path("resume")));
   }
   options.restore(option_values(checkpoint));
   return checkpoint;
@@ -132,8 +131,7 @@ std::optional<double> valid_share(const Options& options) {
     return std::nullopt;
   }
   if (!(share > 0 && share < 1)) {
-    throw UsageError(
-        fmt::format("--valid must be a share between 0 and 1 or a file, got {}", text));
+    throw UsageError(formatted("--valid must be a share between 0 and 1 or a file, got {}", text));
   }
   return share;
 }
@@ -159,7 +157,7 @@ void check_output_options(const Options& options) {
   check_keep(options.integer("keep"));
   for (const char* name : {"save-every", "keep"}) {
     if (options.given(name) && !options.given("save") && !options.given("resume")) {
-      throw UsageError(fmt::format("--{} has nothing to save without --save", name));
+      throw UsageError(formatted("--{} has nothing to save without --save", name));
     }
   }
   if (options.has("plot") && options.path("plot") != "-") {

@@ -1,11 +1,10 @@
 #include "train_texts.h"
 
-#include <fmt/format.h>
-
 #include <memory>
 #include <string>
 #include <tuple>
 
+#include "formatted.h"
 #include "train_request.h"
 #include "unroll/error.h"
 #include "unroll/seq_data.h"
@@ -17,9 +16,9 @@ void require_same(const TextFingerprint& found, const TextFingerprint& expected,
                   const std::string& name) {
   if (found != expected) {
     throw Error(
-        fmt::format("{}: is not the text of the checkpoint: {} bytes with hash {}, "
-                    "expected {} with {}",
-                    name, found.bytes, found.hash, expected.bytes, expected.hash));
+        formatted("{}: is not the text of the checkpoint: {} bytes with hash {}, "
+                  "expected {} with {}",
+                  name, found.bytes, found.hash, expected.bytes, expected.hash));
   }
 }
 
@@ -41,8 +40,8 @@ TrainTexts load_texts(const Options& options, const CorpusOptions& request) {
     const auto corpus =
         read_with_hint([&] { return read_corpus(options.path("valid"), as_trained); });
     if (corpus.size() < 2) {
-      throw Error(fmt::format("{}: has {} token, need at least 2 to validate on",
-                              options.path("valid"), corpus.size()));
+      throw Error(formatted("{}: has {} token, need at least 2 to validate on",
+                            options.path("valid"), corpus.size()));
     }
     texts.valid = corpus.indices;
     texts.valid_fingerprint = corpus.fingerprint;
@@ -59,9 +58,9 @@ void require_same_texts(const TrainTexts& texts, const Checkpoint& resumed,
   }
   if (texts.corpus.vocab.tokens() != resumed.vocab.tokens()) {
     throw Error(
-        fmt::format("{}: is cut into other tokens than those of the checkpoint, which was "
-                    "saved with another version",
-                    name_of_text(options)));
+        formatted("{}: is cut into other tokens than those of the checkpoint, which was "
+                  "saved with another version",
+                  name_of_text(options)));
   }
 }
 

@@ -54,7 +54,7 @@ TEST(SaveInterval, AnythingElseIsWrongUsage) {
   for (const char* text : {"", "0", "-1", "1.5", "m", "0m", "-2m", "5 hours", "5 m 2", "nan",
                            "infm", "1e300", "often"}) {
     EXPECT_THAT(thrown<UsageError>([&] { parse_save_interval(text); }),
-                HasSubstr(fmt::format("got '{}'", text)));
+                HasSubstr(formatted("got '{}'", text)));
   }
 }
 
@@ -207,7 +207,7 @@ TEST(CheckpointFiles, ASecondTrainingIsRefused) {
     for (const char* name : {"model", "link"}) {
       EXPECT_THAT(
           thrown<Error>([&] { CheckpointFiles(folder / name); }),
-          AllOf(HasSubstr("another training"), HasSubstr(fmt::format("process {}", getpid()))));
+          AllOf(HasSubstr("another training"), HasSubstr(formatted("process {}", getpid()))));
     }
     CheckpointFiles(folder / "other");
   }

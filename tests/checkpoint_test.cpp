@@ -1,13 +1,12 @@
 #include "unroll/checkpoint.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <random>
 
+#include "formatted.h"
 #include "model_configs.h"
 #include "periodic_corpus.h"
 #include "temp_folder.h"
@@ -131,7 +130,7 @@ TEST(Checkpoint, ADeepOrLongConfigIsRefusedInALine) {
   const std::string end(1'000'000, ']');
   std::string members;
   for (int i = 0; i < 200'000; ++i) {
-    members += fmt::format(R"("{}":1,)", i);
+    members += formatted(R"("{}":1,)", i);
   }
   const std::string hidden = R"({"model":"scratch","cell":"rnn","layers":1,"hidden":)";
   for (const auto& config : {begin, hidden + begin + end + "}", hidden + "{" + members + "\"\":1}}",
@@ -292,8 +291,8 @@ TEST_P(ResumedTrainingOfEachModel, IsBitForBitTheOneThatWasNotStopped) {
       }
       std::sort(stops.begin(), stops.end());
       stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
-      SCOPED_TRACE(fmt::format("{} {} stopped after {}", to_string(sampling), to_string(optimizer),
-                               fmt::join(stops, ", ")));
+      SCOPED_TRACE(formatted("{} {} stopped after {}", to_string(sampling), to_string(optimizer),
+                             joined(stops, ", ")));
       expect_equal(train(data, options, stops), train(data, options, {}));
     }
   }

@@ -1,12 +1,12 @@
 #include "unroll/corpus_index.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <memory>
 
+#include "formatted.h"
 #include "temp_folder.h"
 #include "thrown.h"
 #include "unroll/error.h"
@@ -70,7 +70,7 @@ TEST(CorpusIndex, LargeVocabulariesTakeWideIndices) {
   const TempFolder folder;
   std::string text;
   for (int i = 0; i < 1000; ++i) {
-    text += fmt::format("w{} ", i);
+    text += formatted("w{} ", i);
   }
   CorpusOptions options;
   options.text = {.normalize = Normalize::kNone, .tokens = TokenKind::kWord};
@@ -212,7 +212,7 @@ TEST(CorpusIndex, IsRefusedWhereItIsWholeButOfNoText) {
   expect_refused(bytes, with_token("\xC3\xA9", TokenKind::kByte), "by byte");
   std::string numbers;
   for (int i = 0; i < 300; ++i) {
-    numbers += fmt::format("{} ", std::string(i + 1, 'a'));
+    numbers += formatted("{} ", std::string(i + 1, 'a'));
   }
   auto corpus = make_corpus(numbers, words);
   corpus.indices -= 2;
@@ -237,7 +237,7 @@ TEST(CorpusIndex, IsTakenWhereNothingCanBeWritten) {
   const auto index = folder / "index";
   const auto corpus = read_kept_corpus(paths, index);
   // What a writer would put beside it is in the way: so even root cannot write there.
-  std::filesystem::create_directory(fmt::format("{}.{}.tmp", index.string(), getpid()));
+  std::filesystem::create_directory(formatted("{}.{}.tmp", index.string(), getpid()));
   expect_equal(read_kept_corpus(paths, index), corpus);
   folder.write("text.txt", "the time machines");
   thrown<Error>([&] { read_kept_corpus(paths, index); });

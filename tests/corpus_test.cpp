@@ -1,6 +1,5 @@
 #include "unroll/corpus.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +9,7 @@
 #include <random>
 #include <tuple>
 
+#include "formatted.h"
 #include "temp_folder.h"
 #include "thrown.h"
 #include "unroll/error.h"
@@ -54,7 +54,7 @@ TEST(Corpus, EqualsTheNotebooksPathOnRandomTexts) {
   const std::vector<std::string> alphabet{"a", "b",  "c",  "X",  "Y", "Z", " ",
                                           " ", "\n", "\r", "\t", ".", ",", "-\xc3\xa9"};
   for (unsigned seed = 0; seed < 30; ++seed) {
-    SCOPED_TRACE(fmt::format("seed {}", seed));
+    SCOPED_TRACE(formatted("seed {}", seed));
     std::mt19937 random(seed);
     std::string text = "a";
     for (unsigned i = random() % 400; i > 0; --i) {
@@ -70,7 +70,7 @@ TEST(Corpus, EqualsTheNotebooksPathOnLinesLongerThanABlock) {
   const TempFolder folder;
   std::string text;
   while (text.size() < 1300000) {
-    text += fmt::format("some words {:c}{:c} ", 'a' + text.size() % 26, 'a' + text.size() % 7);
+    text += formatted("some words {:c}{:c} ", 'a' + text.size() % 26, 'a' + text.size() % 7);
   }
   text[1200000] = '\n';
   expect_as_the_notebook_reads(folder.write("long.txt", text), TokenKind::kWord);
@@ -114,7 +114,7 @@ TEST(Corpus, IndicesTakeOneByteWhileTheyFit) {
   const auto corpus_of = [](int different, int64_t max_tokens) {
     std::string text;
     for (int i = 0; i < different; ++i) {
-      text += fmt::format("w{} ", i);
+      text += formatted("w{} ", i);
     }
     return make_corpus(text + "w0", options_of(TokenKind::kWord, Normalize::kNone, max_tokens));
   };
@@ -135,7 +135,7 @@ TEST(Corpus, IndicesTakeOneByteWhileTheyFit) {
 TEST(Corpus, RareTokensMayShrinkTheIndicesToOneByte) {
   std::string text = "often often ";
   for (int i = 0; i < 400; ++i) {
-    text += fmt::format("w{} ", i);
+    text += formatted("w{} ", i);
   }
   auto options = options_of(TokenKind::kWord, Normalize::kNone);
   options.min_freq = 2;
@@ -181,8 +181,8 @@ TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
     auto options = options_of(TokenKind::kChar, Normalize::kNone);
     options.vocab_size = std::array<int64_t, 3>{0, 20, 256}[random() % 3];
     options.max_tokens = std::array<int64_t, 3>{0, 1, 700}[random() % 3];
-    SCOPED_TRACE(fmt::format("seed {}: {} characters, vocabulary {}, cut at {}", seed, different,
-                             options.vocab_size, options.max_tokens));
+    SCOPED_TRACE(formatted("seed {}: {} characters, vocabulary {}, cut at {}", seed, different,
+                           options.vocab_size, options.max_tokens));
     const auto text = random_text(random, 1 + static_cast<int64_t>(random() % 3000), different);
     const auto corpus = make_corpus(text, options);
     // A file that is read twice, and another text's vocabulary, give the same.

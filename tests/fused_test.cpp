@@ -1,7 +1,6 @@
 #include "unroll/fused.h"
 
 #include <ATen/Context.h>
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "all_close.h"
+#include "formatted.h"
 #include "model_configs.h"
 #include "periodic_corpus.h"
 #include "thrown.h"
@@ -28,7 +28,7 @@ struct Shape {
 };
 
 std::string to_text(const Shape& shape) {
-  return fmt::format("B {} T {} V {} H {}", shape.B, shape.T, shape.V, shape.H);
+  return formatted("B {} T {} V {} H {}", shape.B, shape.T, shape.V, shape.H);
 }
 
 Batch random_batch(const Shape& shape) {
@@ -423,7 +423,7 @@ TEST_P(FusedInBf16, LossStatesAndGradientsAreNearThePlainModels) {
     }
     for (const auto& shape : {Shape{1, 1, 1, 1}, Shape{1, 7, 28, 40}, Shape{32, 5, 28, 64},
                               Shape{50, 3, 150, 33}, Shape{16, 2, 17, 131}}) {
-      SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+      SCOPED_TRACE(formatted("{}, {}", to_string(precision), to_text(shape)));
       make(shape, precision);
       const auto batch = random_batch(shape);
       const auto [loss, after] = plain_->loss(batch, plain_->begin_state(shape.B));
@@ -449,7 +449,7 @@ TEST_P(FusedInBf16, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
     // depth on one thread.
     for (const auto& shape :
          {Shape{96, 4, 28, 130}, Shape{20, 4, 30, 280}, Shape{20, 20, 28, 130}}) {
-      SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+      SCOPED_TRACE(formatted("{}, {}", to_string(precision), to_text(shape)));
       make(shape, precision);
       expect_same_bits_whatever_the_threads(random_batch(shape));
     }
@@ -488,7 +488,7 @@ TEST_P(FusedWithDropout, InBf16Too) {
       GTEST_SKIP() << "this CPU has no AMX";
     }
     for (const auto& shape : {Shape{1, 7, 28, 40}, Shape{50, 3, 150, 33}, Shape{32, 5, 28, 64}}) {
-      SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+      SCOPED_TRACE(formatted("{}, {}", to_string(precision), to_text(shape)));
       make(shape, precision);
       expect_the_same(shape, tolerance_of(precision), tolerance_of(precision));
     }
@@ -500,7 +500,7 @@ TEST_P(FusedWithDropout, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
   for (const auto precision : {Precision::kFp32, Precision::kBf16x3, Precision::kBf16}) {
     for (const auto& shape : {Shape{32, 6, 28, 130}, Shape{7, 4, 30, 280}}) {
       if (is_supported(precision)) {
-        SCOPED_TRACE(fmt::format("{}, {}", to_string(precision), to_text(shape)));
+        SCOPED_TRACE(formatted("{}, {}", to_string(precision), to_text(shape)));
         make(shape, precision);
         expect_same_bits_whatever_the_threads(random_batch(shape));
       }

@@ -1,32 +1,31 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <ostream>
 #include <string>
 #include <vector>
 
+#include "formatted.h"
 #include "unroll/model_config.h"
 
 namespace unroll {
 
 /// `scratch_gru_before`, `concise_lstm_2_layers`: a name for a parameterised test.
 inline std::string name_of(const ModelConfig& config) {
-  auto name = fmt::format("{}_{}", to_string(config.model), to_string(config.cell));
+  auto name = formatted("{}_{}", to_string(config.model), to_string(config.cell));
   if (config.cell == Cell::kGru) {
-    name += fmt::format("_{}", to_string(gru_reset(config)));
+    name += formatted("_{}", to_string(gru_reset(config)));
   }
   if (config.layers > 1) {
-    name += fmt::format("_{}_layers", config.layers);
+    name += formatted("_{}_layers", config.layers);
   }
   if (config.dropout > 0) {
     name += "_dropout";
   }
   if (config.hidden > 256) {
-    name += fmt::format("_{}_hidden", config.hidden);
+    name += formatted("_{}_hidden", config.hidden);
   }
   if (config.precision != Precision::kFp32) {
-    name += fmt::format("_{}", to_string(config.precision));
+    name += formatted("_{}", to_string(config.precision));
   }
   return name;
 }

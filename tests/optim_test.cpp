@@ -1,6 +1,5 @@
 #include "unroll/optim.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +11,7 @@
 #include <tuple>
 
 #include "all_close.h"
+#include "formatted.h"
 #include "model_configs.h"
 #include "thrown.h"
 #include "unroll/error.h"
@@ -239,8 +239,8 @@ INSTANTIATE_TEST_SUITE_P(Updaters, UpdaterOfEachKind,
                                                               ModelKind::kFused),
                                             kNamedOptions),
                          [](const auto& info) {
-                           return fmt::format("{}_{}", to_string(std::get<0>(info.param)),
-                                              std::get<1>(info.param).name);
+                           return formatted("{}_{}", to_string(std::get<0>(info.param)),
+                                            std::get<1>(info.param).name);
                          });
 
 // Holds the first weight after each of three steps to `next(before, gradient, velocity)`.

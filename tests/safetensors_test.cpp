@@ -1,12 +1,12 @@
 #include "unroll/safetensors.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
 #include <cstring>
 
+#include "formatted.h"
 #include "temp_folder.h"
 #include "thrown.h"
 #include "unroll/error.h"
@@ -138,8 +138,8 @@ TEST(Safetensors, AHeaderMayBeLongButNotDeep) {
   constexpr int kTensors = 100'000;
   std::string header;
   for (int i = 0; i < kTensors; ++i) {
-    header += fmt::format(R"({}"{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
-                          i == 0 ? "{" : ",", i);
+    header += formatted(R"({}"{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}})",
+                        i == 0 ? "{" : ",", i);
   }
   const auto content = load_safetensors(folder.write("many", file_of(header + "}")));
   ASSERT_EQ(content.tensors.size(), std::size_t{kTensors});
@@ -153,7 +153,7 @@ TEST(Safetensors, AHeaderMayBeLongButNotDeep) {
 TEST(Safetensors, TensorsThatDoNotFitTheirBytesAreRefused) {
   const TempFolder folder;
   const auto tensor = [](const char* dtype, const char* shape, const char* offsets) {
-    return fmt::format(R"({{"dtype":"{}","shape":{},"data_offsets":{}}})", dtype, shape, offsets);
+    return formatted(R"({{"dtype":"{}","shape":{},"data_offsets":{}}})", dtype, shape, offsets);
   };
   for (const auto& bad :
        {tensor("F32", "[1]", "[0,8]"), tensor("F32", "[3]", "[0,8]"), tensor("F32", "[2]", "[8,0]"),
@@ -174,9 +174,9 @@ TEST(Safetensors, TensorsThatDoNotFitTheirBytesAreRefused) {
 TEST(Safetensors, OverlapsAndGapsAreRefused) {
   const TempFolder folder;
   const auto two = [](const char* first, const char* second) {
-    return file_of(fmt::format(R"({{"a":{{"dtype":"U8","shape":[4],"data_offsets":{}}},)"
-                               R"("b":{{"dtype":"U8","shape":[4],"data_offsets":{}}}}})",
-                               first, second),
+    return file_of(formatted(R"({{"a":{{"dtype":"U8","shape":[4],"data_offsets":{}}},)"
+                             R"("b":{{"dtype":"U8","shape":[4],"data_offsets":{}}}}})",
+                             first, second),
                    "12345678");
   };
   EXPECT_NO_THROW(load_safetensors(folder.write("good.safetensors", two("[4,8]", "[0,4]"))));

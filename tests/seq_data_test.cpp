@@ -1,6 +1,5 @@
 #include "unroll/seq_data.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "formatted.h"
 #include "temp_folder.h"
 #include "thrown.h"
 #include "unroll/error.h"
@@ -52,8 +52,8 @@ class SeqDataOfEachSampling : public ::testing::TestWithParam<Sampling> {
       }
       const int64_t size =
           options.batch_size * options.num_steps + 1 + options.offset.value_or(0) + draw(0, 90);
-      SCOPED_TRACE(fmt::format("seed {}: {} tokens, B {}, T {}, offset {}", seed, size,
-                               options.batch_size, options.num_steps, options.offset.value_or(-1)));
+      SCOPED_TRACE(formatted("seed {}: {} tokens, B {}, T {}, offset {}", seed, size,
+                             options.batch_size, options.num_steps, options.offset.value_or(-1)));
       check(SeqDataLoader(places(size), options), size, options);
     }
   }
@@ -259,7 +259,7 @@ TEST(SeqData, BatchesAndShardsOutsideAreErrors) {
   const auto epoch = SeqDataLoader(places(50), {.batch_size = 2, .num_steps = 3}).epoch(0);
   thrown<Error>([&] { epoch[-1]; });
   EXPECT_THAT(thrown<Error>([&] { epoch[epoch.size()]; }),
-              HasSubstr(fmt::format("got {}", epoch.size())));
+              HasSubstr(formatted("got {}", epoch.size())));
   for (const auto& [rank, world] : {std::pair{-1, 2}, {2, 2}, {0, 3}, {0, 0}}) {
     thrown<Error>([&, rank = rank, world = world] { epoch.shard(rank, world); });
   }

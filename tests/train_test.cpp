@@ -1,6 +1,5 @@
 #include "unroll/train.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +9,7 @@
 
 #include "all_close.h"
 #include "cell_checks.h"
+#include "formatted.h"
 #include "model_configs.h"
 #include "periodic_corpus.h"
 #include "thrown.h"
@@ -243,11 +243,11 @@ TEST_F(TrainCh8, CallsBackAfterBatchesEpochsAndPredictionsInThisOrder) {
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& progress, int64_t batches) {
     EXPECT_EQ(batches, 5);
-    calls += fmt::format("{}", progress.batch);
+    calls += formatted("{}", progress.batch);
   };
-  callbacks.on_epoch = [&](const EpochStats& stats) { calls += fmt::format(" e{} ", stats.epoch); };
+  callbacks.on_epoch = [&](const EpochStats& stats) { calls += formatted(" e{} ", stats.epoch); };
   callbacks.on_prediction = [&](const EpochStats& stats, const std::string& text) {
-    calls += fmt::format("p{} ", stats.epoch);
+    calls += formatted("p{} ", stats.epoch);
     EXPECT_EQ(text.size(), 3U + 4U);
     EXPECT_TRUE(text.starts_with("aab"));
   };

@@ -1,10 +1,9 @@
 #include "unroll/accumulator.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <functional>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -12,7 +11,7 @@ namespace unroll {
 void Accumulator::add(std::initializer_list<double> values) {
   if (values.size() != sums_.size()) {
     throw Error(
-        fmt::format("accumulator has {} sums, got {} values to add", sums_.size(), values.size()));
+        formatted("accumulator has {} sums, got {} values to add", sums_.size(), values.size()));
   }
   std::transform(values.begin(), values.end(), sums_.begin(), sums_.begin(), std::plus<>());
 }

@@ -1,7 +1,6 @@
 #include "unroll/animator.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <iterator>
 
 #include "atomic_file.h"
+#include "formatted.h"
 #include "unroll/error.h"
 
 extern char** environ;
@@ -27,11 +27,11 @@ class ScratchFolder {
     std::error_code error;
     const auto parent = std::filesystem::temp_directory_path(error);
     if (error) {
-      throw Error(fmt::format("no folder for temporary files: {}", error.message()));
+      throw Error(formatted("no folder for temporary files: {}", error.message()));
     }
     auto name = (parent / "unroll-plot-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) {
-      throw Error(fmt::format("{}: cannot be made: {}", name, std::strerror(errno)));
+      throw Error(formatted("{}: cannot be made: {}", name, std::strerror(errno)));
     }
     path_ = name;
   }
@@ -105,7 +105,7 @@ bool plot_with_gnuplot(const ScratchFolder& folder, const std::string& script) {
 
 void check_plot_path(const std::filesystem::path& path) {
   if (path.extension() != ".svg" && path.extension() != ".png") {
-    throw UsageError(fmt::format("plot must end in .svg or .png, got '{}'", path.string()));
+    throw UsageError(formatted("plot must end in .svg or .png, got '{}'", path.string()));
   }
 }
 
@@ -121,7 +121,7 @@ Animator::Animator(std::filesystem::path path, PlotOptions options)
 
 void Animator::add(double x, double y, std::size_t curve) {
   if (curve >= curves_.size()) {
-    throw Error(fmt::format("curve must be in [0, {}), got {}", curves_.size(), curve));
+    throw Error(formatted("curve must be in [0, {}), got {}", curves_.size(), curve));
   }
   curves_[curve].emplace_back(x, y);
   if (!path_.empty() && (!drawn_ || since_drawn_.stop() >= options_.redraw_seconds)) {
@@ -136,7 +136,7 @@ void Animator::draw() {
                                    ? "svg size 640,440 dynamic background 'white'"
                                    : "pngcairo size 960,660 fontscale 1.3";
   if (!plot_with_gnuplot(folder, script(terminal, image))) {
-    throw Error(fmt::format("{}: gnuplot could not draw it", path_.string()));
+    throw Error(formatted("{}: gnuplot could not draw it", path_.string()));
   }
   const auto content = content_of(image);
   AtomicFile file(path_);
@@ -149,7 +149,7 @@ void Animator::draw() {
 std::string Animator::text(int columns, int rows) const {
   const ScratchFolder folder;
   const auto image = folder.path() / "plot.txt";
-  if (!plot_with_gnuplot(folder, script(fmt::format("dumb size {},{}", columns, rows), image))) {
+  if (!plot_with_gnuplot(folder, script(formatted("dumb size {},{}", columns, rows), image))) {
     throw Error("gnuplot could not draw the text plot");
   }
   return content_of(image);
@@ -157,15 +157,15 @@ std::string Animator::text(int columns, int rows) const {
 
 std::string Animator::script(const std::string& terminal,
                              const std::filesystem::path& output) const {
-  std::string text = fmt::format(
+  std::string text = formatted(
       "set terminal {}\nset output {}\nset xlabel {}\nset ylabel {}\nset grid\n"
       "set xrange [{}:{}]\nset key top right\n",
       terminal, quoted(output.string()), quoted(options_.xlabel), quoted(options_.ylabel),
-      options_.xmin, options_.xmax > options_.xmin ? fmt::format("{}", options_.xmax) : "*");
+      options_.xmin, options_.xmax > options_.xmin ? formatted("{}", options_.xmax) : "*");
   for (std::size_t i = 0; i < curves_.size(); ++i) {
-    text += fmt::format("$curve{} << EOD\n", i);
+    text += formatted("$curve{} << EOD\n", i);
     for (const auto& [x, y] : curves_[i]) {
-      text += fmt::format("{} {}\n", x, y);
+      text += formatted("{} {}\n", x, y);
     }
     text += "EOD\n";
   }
@@ -173,8 +173,8 @@ std::string Animator::script(const std::string& terminal,
   bool any = false;
   for (std::size_t i = 0; i < curves_.size(); ++i) {
     if (!curves_[i].empty()) {
-      text += fmt::format("{}$curve{} with lines lw 2 title {}", any ? ", " : "", i,
-                          quoted(options_.legend[i]));
+      text += formatted("{}$curve{} with lines lw 2 title {}", any ? ", " : "", i,
+                        quoted(options_.legend[i]));
       any = true;
     }
   }

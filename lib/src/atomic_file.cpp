@@ -1,7 +1,6 @@
 #include "atomic_file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -9,6 +8,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -26,12 +26,12 @@ std::filesystem::path link_target(std::filesystem::path path) {
 }
 
 AtomicFile::AtomicFile(const std::filesystem::path& target)
-    : target_(link_target(target).string()), name_(fmt::format("{}.{}.tmp", target_, getpid())) {
+    : target_(link_target(target).string()), name_(formatted("{}.{}.tmp", target_, getpid())) {
   std::error_code error;
   const auto status = std::filesystem::status(target_, error);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    throw Error(fmt::format("{}: is {}, expected a regular file to write", target_,
-                            std::filesystem::is_directory(status) ? "a directory" : "no file"));
+    throw Error(formatted("{}: is {}, expected a regular file to write", target_,
+                          std::filesystem::is_directory(status) ? "a directory" : "no file"));
   }
   descriptor_ = open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) {
@@ -79,7 +79,7 @@ void AtomicFile::commit() {
 }
 
 void AtomicFile::fail(const char* what) const {
-  throw Error(fmt::format("{}: {}: {}", target_, what, std::strerror(errno)));
+  throw Error(formatted("{}: {}: {}", target_, what, std::strerror(errno)));
 }
 
 }  // namespace unroll

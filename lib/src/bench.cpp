@@ -1,7 +1,6 @@
 #include "unroll/bench.h"
 
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,6 +10,7 @@
 #include <string>
 
 #include "cuda_part.h"
+#include "formatted.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
 #include "median.h"

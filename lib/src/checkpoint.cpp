@@ -1,7 +1,5 @@
 #include "unroll/checkpoint.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
 #include <limits>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "formatted.h"
 #include "options_json.h"
 #include "token_cutter.h"
 #include "train_record.h"
@@ -43,13 +42,13 @@ Json tokens_to_json(const Vocab& vocab) {
 // Throws Error unless a string can be a token of this kind.
 void check_token(const std::string& token, TokenKind kind) {
   if (kind == TokenKind::kByte) {
-    throw Error(fmt::format("a byte must be an integer, got '{}'", token));
+    throw Error(formatted("a byte must be an integer, got '{}'", token));
   }
   if (token.empty()) {
     throw Error("a token must not be empty");
   }
   if (!is_token(token, kind)) {
-    throw Error(fmt::format("a token by char must be one code point, got '{}'", token));
+    throw Error(formatted("a token by char must be one code point, got '{}'", token));
   }
 }
 
@@ -59,7 +58,7 @@ std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKin
   for (const auto& token : tokens) {
     if (token.is_number() && kind == TokenKind::kByte) {
       if (!token.is_number_unsigned() || token.get<uint64_t>() > 255) {
-        throw Error(fmt::format("a byte must be in [0, 255], got {}", token.dump()));
+        throw Error(formatted("a byte must be in [0, 255], got {}", token.dump()));
       }
       result.emplace_back(1, static_cast<char>(token.get<uint64_t>()));
     } else {
@@ -78,7 +77,7 @@ nlohmann::json parse_config(const std::string& text) {
   return nlohmann::json::parse(
       text, [](int level, nlohmann::json::parse_event_t /*event*/, nlohmann::json& /*value*/) {
         if (level > kMostLevels) {
-          throw Error(fmt::format("its config has more than {} levels", kMostLevels));
+          throw Error(formatted("its config has more than {} levels", kMostLevels));
         }
         return true;
       });
@@ -111,8 +110,8 @@ void require_equal(const Json& saved, const Json& asked) {
     const auto now = value_in(asked, key);
     if (before != now) {
       throw UsageError(
-          fmt::format("{} {} cannot go on from the checkpoint's {}: a resumed training keeps it",
-                      flag_of(key), now, before));
+          formatted("{} {} cannot go on from the checkpoint's {}: a resumed training keeps it",
+                    flag_of(key), now, before));
     }
   }
 }
@@ -135,8 +134,7 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   try {
     config_text = config.dump();
   } catch (const Json::exception& error) {
-    throw Error(
-        fmt::format("{}: the vocabulary cannot be stored: {}", path.string(), error.what()));
+    throw Error(formatted("{}: the vocabulary cannot be stored: {}", path.string(), error.what()));
   }
   SafeTensors content{.tensors = {},
                       .metadata = {{"format", std::string(kFormat)},
@@ -155,7 +153,7 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
 
 Checkpoint load_checkpoint(const std::filesystem::path& path) {
   const auto fail = [&](const std::string& what) -> void {
-    throw Error(fmt::format("{}: is not an unroll checkpoint: {}", path.string(), what));
+    throw Error(formatted("{}: is not an unroll checkpoint: {}", path.string(), what));
   };
   auto content = load_safetensors(path);
   const auto metadata = [&](const char* key) {
@@ -163,10 +161,10 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
     return found == content.metadata.end() ? std::string() : found->second;
   };
   if (metadata("format") != kFormat) {
-    fail(fmt::format("its format is '{}', expected '{}'", metadata("format"), kFormat));
+    fail(formatted("its format is '{}', expected '{}'", metadata("format"), kFormat));
   }
   if (metadata("version") != kVersion) {
-    fail(fmt::format("its version is '{}', expected '{}'", metadata("version"), kVersion));
+    fail(formatted("its version is '{}', expected '{}'", metadata("version"), kVersion));
   }
 
   Checkpoint checkpoint;
@@ -187,7 +185,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
       checkpoint.training = train_record_from(config.at("training"), content.tensors);
     }
   } catch (const Json::exception& error) {
-    fail(fmt::format("its config cannot be read ({})", error.what()));
+    fail(formatted("its config cannot be read ({})", error.what()));
   } catch (const Error& error) {
     fail(error.what());
   }
@@ -195,7 +193,7 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   for (auto& [name, tensor] : content.tensors) {
     if (std::string_view(name).starts_with(kModelPrefix)) {
       if (!tensor.is_floating_point()) {
-        fail(fmt::format("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
+        fail(formatted("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
       }
       found += tensor.numel();
       checkpoint.weights.push_back({name.substr(kModelPrefix.size()), std::move(tensor)});
@@ -203,9 +201,9 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   }
   const int64_t expected = parameter_count(checkpoint.config, checkpoint.vocab.size());
   if (found != expected) {
-    fail(fmt::format(
-        "its weights have {} values, expected {} for hidden {}, layers {} and {} tokens", found,
-        expected, checkpoint.config.hidden, checkpoint.config.layers, checkpoint.vocab.size()));
+    fail(formatted("its weights have {} values, expected {} for hidden {}, layers {} and {} tokens",
+                   found, expected, checkpoint.config.hidden, checkpoint.config.layers,
+                   checkpoint.vocab.size()));
   }
   return checkpoint;
 }
@@ -215,8 +213,7 @@ std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::D
   try {
     load_weights(*model, checkpoint.weights);
   } catch (const Error& error) {
-    throw Error(
-        fmt::format("the checkpoint's weights do not fit its description: {}", error.what()));
+    throw Error(formatted("the checkpoint's weights do not fit its description: {}", error.what()));
   }
   return model;
 }
@@ -232,7 +229,7 @@ void check(const TrainRecord& record) {
     try {
       static_cast<void>(Json(text).dump());
     } catch (const Json::exception&) {
-      throw Error(fmt::format("'{}' is not valid UTF-8, which a checkpoint cannot hold", text));
+      throw Error(formatted("'{}' is not valid UTF-8, which a checkpoint cannot hold", text));
     }
   }
 }

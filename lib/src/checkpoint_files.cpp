@@ -1,7 +1,5 @@
 #include "unroll/checkpoint_files.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -13,6 +11,7 @@
 
 #include "atomic_file.h"
 #include "file_lock.h"
+#include "formatted.h"
 #include "require_in.h"
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
@@ -107,7 +106,7 @@ bool is_same_training(const Checkpoint& one, const Checkpoint& other) {
 SaveInterval parse_save_interval(std::string_view text) {
   const auto fail = [&] {
     throw UsageError(
-        fmt::format("save-every must be like 10 (epochs) or '5 minutes', above 0, got '{}'", text));
+        formatted("save-every must be like 10 (epochs) or '5 minutes', above 0, got '{}'", text));
   };
   double number = 0;
   const auto* end = text.data() + text.size();
@@ -151,7 +150,7 @@ CheckpointFiles::CheckpointFiles(CheckpointFiles&&) noexcept = default;
 std::vector<fs::path> CheckpointFiles::names(const fs::path& path, int64_t keep) {
   std::vector<fs::path> all{path, with_tag(path, "best")};
   for (int64_t number = 1; number < keep; ++number) {
-    all.push_back(with_tag(path, fmt::format("{}", number)));
+    all.push_back(with_tag(path, formatted("{}", number)));
   }
   return all;
 }
@@ -162,7 +161,7 @@ fs::path CheckpointFiles::best_path() const { return with_tag(path_, "best"); }
 fs::path CheckpointFiles::next_path() const { return path_.string() + ".0.tmp"; }
 
 fs::path CheckpointFiles::numbered(int64_t number) const {
-  return number == 0 ? path_ : with_tag(path_, fmt::format("{}", number));
+  return number == 0 ? path_ : with_tag(path_, formatted("{}", number));
 }
 
 // Each one's number grows by one; the newest stays under its name too, until it is replaced.
@@ -190,7 +189,7 @@ void CheckpointFiles::save(const Checkpoint& checkpoint) {
   rotate();
   fs::rename(next, path_, error);
   if (error) {
-    throw Error(fmt::format("{}: cannot be replaced: {}", path_.string(), error.message()));
+    throw Error(formatted("{}: cannot be replaced: {}", path_.string(), error.message()));
   }
 }
 
@@ -215,8 +214,8 @@ void CheckpointFiles::keep_best_of(const fs::path& from, const Checkpoint& resum
   const auto source = best_beside(link_target(from));
   const auto best = load_checkpoint(source);
   if (!serves(best)) {
-    throw Error(fmt::format("{}: is not the best of the training resumed, which is of epoch {}",
-                            source.string(), at.best.epoch));
+    throw Error(formatted("{}: is not the best of the training resumed, which is of epoch {}",
+                          source.string(), at.best.epoch));
   }
   save_best(best);
 }

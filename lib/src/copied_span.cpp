@@ -1,12 +1,11 @@
 #include "unroll/copied_span.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <utility>
 #include <vector>
 
+#include "formatted.h"
 #include "unroll/error.h"
 #include "unroll/vocab.h"
 
@@ -114,7 +113,7 @@ CopiedSpanFinder::CopiedSpanFinder(std::span<const int64_t> sample) {
   constexpr std::size_t kTooMany = std::size_t{1} << 30U;  // two states for each, at most
   if (sample.size() >= kTooMany) {
     throw Error(
-        fmt::format("a sample must have less than {} tokens, got {}", kTooMany, sample.size()));
+        formatted("a sample must have less than {} tokens, got {}", kTooMany, sample.size()));
   }
   automaton_ = std::make_unique<Automaton>(sample);
 }

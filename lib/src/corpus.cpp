@@ -1,7 +1,5 @@
 #include "unroll/corpus.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -14,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "formatted.h"
 #include "index_buffer.h"
 #include "normalizer.h"
 #include "require_in.h"
@@ -72,7 +71,7 @@ class TokenTable {
 
   int32_t add(std::string_view token, int32_t& index) {
     if (tokens_.size() > static_cast<std::size_t>(std::numeric_limits<int32_t>::max())) {
-      throw Error(fmt::format("has more than {} different tokens", tokens_.size() - 1));
+      throw Error(formatted("has more than {} different tokens", tokens_.size() - 1));
     }
     index = static_cast<int32_t>(tokens_.size());
     tokens_.emplace_back(token);
@@ -278,9 +277,9 @@ auto naming(const std::string& name, const Work& work) {
   try {
     return work();
   } catch (const InvalidUtf8Error& error) {
-    throw InvalidUtf8Error(fmt::format("{}: {}", name, error.what()));
+    throw InvalidUtf8Error(formatted("{}: {}", name, error.what()));
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: {}", name, error.what()));
+    throw Error(formatted("{}: {}", name, error.what()));
   }
 }
 
@@ -310,8 +309,8 @@ void check(const CorpusOptions& options) {
     throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
   }
   if (options.vocab && options.vocab->kind() != options.text.tokens) {
-    throw UsageError(fmt::format("the vocabulary is of tokens by {}, but the text is cut by {}",
-                                 to_string(options.vocab->kind()), to_string(options.text.tokens)));
+    throw UsageError(formatted("the vocabulary is of tokens by {}, but the text is cut by {}",
+                               to_string(options.vocab->kind()), to_string(options.text.tokens)));
   }
 }
 
@@ -326,7 +325,7 @@ Corpus read_corpus(const std::vector<std::filesystem::path>& paths, const Corpus
   again.vocab = std::make_shared<const Vocab>(std::move(corpus.vocab));
   auto indexed = read_once(paths, again, Source::kOnce, on_read);
   if (indexed.fingerprint != corpus.fingerprint) {
-    throw Error(fmt::format("{}: changed while it was read", text_name(paths)));
+    throw Error(formatted("{}: changed while it was read", text_name(paths)));
   }
   return indexed;
 }

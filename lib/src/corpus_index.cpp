@@ -1,6 +1,5 @@
 #include "unroll/corpus_index.h"
 
-#include <fmt/format.h>
 #include <torch/types.h>
 #include <utf8proc.h>
 
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "formatted.h"
 #include "token_cutter.h"
 #include "unroll/error.h"
 #include "unroll/safetensors.h"
@@ -45,9 +45,9 @@ Metadata describe(const CorpusOptions& options) {
           {"normalize", std::string(to_string(options.text.normalize))},
           {"tokens", std::string(to_string(options.text.tokens))},
           {"invalid_utf8", std::string(to_string(options.text.invalid_utf8))},
-          {"max_tokens", fmt::to_string(std::max<int64_t>(options.max_tokens, 0))},
-          {"min_freq", fmt::to_string(options.min_freq)},
-          {"vocab_size", fmt::to_string(options.vocab_size)},
+          {"max_tokens", formatted("{}", std::max<int64_t>(options.max_tokens, 0))},
+          {"min_freq", formatted("{}", options.min_freq)},
+          {"vocab_size", formatted("{}", options.vocab_size)},
           {"vocab", options.vocab ? hash_of(*options.vocab) : "own"}};
 }
 
@@ -89,8 +89,8 @@ class IndexFile {
   explicit IndexFile(const std::filesystem::path& path)
       : name_(path.string()), content_(load_safetensors(path)) {
     if (text("format") != kFormat) {
-      throw Error(fmt::format("{}: is no index of a text: its format is '{}', expected '{}'", name_,
-                              text("format"), kFormat));
+      throw Error(formatted("{}: is no index of a text: its format is '{}', expected '{}'", name_,
+                            text("format"), kFormat));
     }
   }
 
@@ -119,7 +119,7 @@ class IndexFile {
 
  private:
   [[noreturn]] void fail(std::string_view what) const {
-    throw Error(fmt::format("{}: is a damaged index: {}", name_, what));
+    throw Error(formatted("{}: is a damaged index: {}", name_, what));
   }
 
   std::string text(const std::string& key) const {
@@ -133,7 +133,7 @@ class IndexFile {
     const auto* end = digits.data() + digits.size();
     const auto [at, error] = std::from_chars(digits.data(), end, value);
     if (error != std::errc{} || at != end || value < 0) {
-      fail(fmt::format("its {} is '{}', expected a number", key, digits));
+      fail(formatted("its {} is '{}', expected a number", key, digits));
     }
     return value;
   }
@@ -144,14 +144,14 @@ class IndexFile {
         return value;
       }
     }
-    fail(fmt::format("it has no row '{}' of {}", name, torch::toString(dtype)));
+    fail(formatted("it has no row '{}' of {}", name, torch::toString(dtype)));
   }
 
   // The hash keeps out accidents, but whoever wrote the file could take it, too.
   void check_content(const Corpus& corpus) const {
     for (const auto& [token, count] : corpus.vocab.token_freqs()) {
       if (!is_token(token, corpus.text.tokens)) {
-        fail(fmt::format("one of its tokens is none by {}", to_string(corpus.text.tokens)));
+        fail(formatted("one of its tokens is none by {}", to_string(corpus.text.tokens)));
       }
     }
     if (corpus.size() == 0) {
@@ -159,8 +159,8 @@ class IndexFile {
     }
     const auto [least, most] = torch::aminmax(corpus.indices);
     if (least.item<int64_t>() < 0 || most.item<int64_t>() >= corpus.vocab.size()) {
-      fail(fmt::format("its indices are from {} to {}, but there are {} tokens",
-                       least.item<int64_t>(), most.item<int64_t>(), corpus.vocab.size()));
+      fail(formatted("its indices are from {} to {}, but there are {} tokens",
+                     least.item<int64_t>(), most.item<int64_t>(), corpus.vocab.size()));
     }
   }
 
@@ -201,11 +201,11 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
                        const CorpusOptions& options) {
   SafeTensors content{.tensors = {{"indices", corpus.indices}}, .metadata = describe(options)};
   auto& metadata = content.metadata;
-  metadata["bytes"] = fmt::to_string(corpus.fingerprint.bytes);
+  metadata["bytes"] = formatted("{}", corpus.fingerprint.bytes);
   metadata["hash"] = corpus.fingerprint.hash;
-  metadata["unknown"] = fmt::to_string(corpus.unknown);
-  metadata["characters"] = fmt::to_string(corpus.characters);
-  metadata["first_characters"] = fmt::to_string(corpus.first_characters);
+  metadata["unknown"] = formatted("{}", corpus.unknown);
+  metadata["characters"] = formatted("{}", corpus.characters);
+  metadata["first_characters"] = formatted("{}", corpus.first_characters);
   if (!options.vocab) {
     for (auto& tensor : to_tensors(corpus.vocab.token_freqs())) {
       content.tensors.push_back(std::move(tensor));

@@ -1,12 +1,12 @@
 #include "cuda_part.h"
 
 #include <dlfcn.h>
-#include <fmt/format.h>
 #include <torch/version.h>
 
 #include <filesystem>
 #include <string_view>
 
+#include "formatted.h"
 #include "unroll/device.h"
 
 namespace unroll {
@@ -35,15 +35,14 @@ LoadedCudaPart load() {
   }
   void* object = open();
   if (object == nullptr) {
-    return {.problem =
-                fmt::format("this build has no CUDA part that can be loaded: {}", dlerror())};
+    return {.problem = formatted("this build has no CUDA part that can be loaded: {}", dlerror())};
   }
   const auto build = reinterpret_cast<CudaPartBuild>(dlsym(object, kCudaPartBuild));
   const auto part = reinterpret_cast<GetCudaPart>(dlsym(object, kGetCudaPart));
   constexpr std::string_view kOwnBuild = UNROLL_BUILD " " TORCH_VERSION;
   if (build == nullptr || part == nullptr || build() != kOwnBuild) {
-    return {.problem = fmt::format("{} was built for {}, this is {}", kFile,
-                                   build == nullptr ? "another program" : build(), kOwnBuild)};
+    return {.problem = formatted("{} was built for {}, this is {}", kFile,
+                                 build == nullptr ? "another program" : build(), kOwnBuild)};
   }
   return {.part = part(), .problem = {}};
 }

@@ -3,13 +3,13 @@
 #include <ATen/Context.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <dlfcn.h>
-#include <fmt/format.h>
 #include <torch/cuda.h>
 
 #include <charconv>
 #include <filesystem>
 #include <string>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -63,7 +63,7 @@ torch::Device try_gpu() {
 
 void check_device_name(std::string_view name) {
   if (name != "auto" && name != "cpu" && cuda_index(name) < 0) {
-    throw UsageError(fmt::format("device must be {}, got '{}'", kDeviceNames, name));
+    throw UsageError(formatted("device must be {}, got '{}'", kDeviceNames, name));
   }
 }
 
@@ -79,9 +79,9 @@ torch::Device parse_device(std::string_view name) {
   const auto count = cuda_is_available() ? static_cast<int64_t>(torch::cuda::device_count()) : 0;
   if (index >= count) {
     throw Error(
-        fmt::format("device {} is not there: this machine has {} CUDA device{} that LibTorch can "
-                    "use",
-                    name, count, count == 1 ? "" : "s"));
+        formatted("device {} is not there: this machine has {} CUDA device{} that LibTorch can "
+                  "use",
+                  name, count, count == 1 ? "" : "s"));
   }
   return {torch::kCUDA, static_cast<torch::DeviceIndex>(index)};
 }

@@ -1,11 +1,11 @@
 #include "device_layers.h"
 
-#include <fmt/format.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cstddef>
 
+#include "formatted.h"
 #include "one_hot.h"
 #include "unroll/error.h"
 
@@ -250,7 +250,7 @@ void check_shapes(const Layout& layout, at::TensorList weights, const torch::Ten
   }
   if (state.size() != state_count(layout)) {
     throw Error(
-        fmt::format("this cell has {} state tensors, got {}", state_count(layout), state.size()));
+        formatted("this cell has {} state tensors, got {}", state_count(layout), state.size()));
   }
   for (const auto& s : state) {
     if (layout.concise) {

@@ -4,13 +4,13 @@
 #include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
-#include <fmt/format.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
 
 #include <tuple>
 #include <utility>
 
+#include "formatted.h"
 #include "unroll/error.h"
 #include "updater_state.h"
 
@@ -135,7 +135,7 @@ void DeviceUpdater::load_state(const NamedTensors& state) {
   const auto own = this->state();
   if (!state.empty() && state.size() != own.size()) {
     throw Error(
-        fmt::format("the optimizer's state has {} tensors, got {}", own.size(), state.size()));
+        formatted("the optimizer's state has {} tensors, got {}", own.size(), state.size()));
   }
   const auto find = [&](const NamedTensor& weight, const char* what) {
     return state.empty() ? torch::zeros_like(weight.tensor)

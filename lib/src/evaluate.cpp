@@ -1,12 +1,11 @@
 #include "unroll/evaluate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
 
+#include "formatted.h"
 #include "require_in.h"
 #include "unroll/error.h"
 #include "unroll/perplexity.h"
@@ -57,9 +56,9 @@ class RowReader {
     for (std::size_t k = 0; k < nats.size(); ++k) {
       if (!std::isfinite(nats[k])) {
         throw Error(
-            fmt::format("the model's logits for token {} of the text are not finite; its "
-                        "training has diverged",
-                        first + static_cast<int64_t>(k)));
+            formatted("the model's logits for token {} of the text are not finite; its "
+                      "training has diverged",
+                      first + static_cast<int64_t>(k)));
       }
       sum_.nats += static_cast<double>(nats[k]);
     }
@@ -94,7 +93,7 @@ Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const Evalu
   check(options);
   const int64_t predicted = corpus.numel() - 1;
   if (predicted < 1) {
-    throw Error(fmt::format(
+    throw Error(formatted(
         "the text must have at least 2 tokens, of which all but the first are predicted, got {}",
         corpus.numel()));
   }

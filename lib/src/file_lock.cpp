@@ -1,7 +1,6 @@
 #include "file_lock.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -33,26 +33,26 @@ std::string content(int descriptor) {
 }  // namespace
 
 FileLock::FileLock(const std::filesystem::path& path)
-    : name_((path.parent_path() / fmt::format(".{}.unroll-lock", path.filename().string()))
-                .string()) {
+    : name_(
+          (path.parent_path() / formatted(".{}.unroll-lock", path.filename().string())).string()) {
   while (true) {
     descriptor_ = open(name_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0) {
-      throw Error(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(errno)));
+      throw Error(formatted("{}: cannot be written: {}", path.string(), std::strerror(errno)));
     }
     // Not every file system has locks; without them there is no telling.
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       const auto owner = content(descriptor_);
       close(descriptor_);
       throw Error(
-          fmt::format("{}: another training writes there (process {})", path.string(), owner));
+          formatted("{}: another training writes there (process {})", path.string(), owner));
     }
     if (is_current(name_, descriptor_)) {
       break;
     }
     close(descriptor_);
   }
-  const auto process = fmt::format("{}", getpid());
+  const auto process = formatted("{}", getpid());
   if (ftruncate(descriptor_, 0) != 0 ||
       pwrite(descriptor_, process.data(), process.size(), 0) < 0) {
     // The number only helps the reader of a message: the lock holds without it, on a full disk too.

@@ -1,6 +1,6 @@
 #include "unroll/fingerprint.h"
 
-#include <fmt/format.h>
+#include "formatted.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -40,7 +40,7 @@ void Fingerprinter::end_file() { state_->file_ended = true; }
 
 TextFingerprint Fingerprinter::fingerprint() const {
   const auto hash = XXH3_128bits_digest(&state_->hash);
-  return {.bytes = state_->bytes, .hash = fmt::format("{:016x}{:016x}", hash.high64, hash.low64)};
+  return {.bytes = state_->bytes, .hash = formatted("{:016x}{:016x}", hash.high64, hash.low64)};
 }
 
 TextFingerprint fingerprint_of(std::string_view bytes) {

@@ -1,7 +1,6 @@
 #include "unroll/fused.h"
 
 #include <ATen/core/ivalue.h>
-#include <fmt/format.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 
 #include "cuda_part.h"
 #include "device_layers.h"
+#include "formatted.h"
 #include "fused_layout.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/language_model.h"
@@ -50,16 +50,16 @@ void check_tokens(std::span<const int64_t> tokens, int64_t V, const char* what) 
   const auto bad =
       std::find_if(tokens.begin(), tokens.end(), [&](int64_t v) { return v < 0 || v >= V; });
   if (bad != tokens.end()) {
-    throw Error(fmt::format("{} must be in [0, {}), got {}", what, V, *bad));
+    throw Error(formatted("{} must be in [0, {}), got {}", what, V, *bad));
   }
 }
 
 // The kernels read tokens where they lie.
 void check_indices(const torch::Tensor& indices, const char* what) {
   if (!indices.device().is_cpu() || indices.scalar_type() != torch::kInt64 || indices.dim() != 2) {
-    throw Error(fmt::format("{} must be (B,T) int64 on the CPU, got {} dimensions of {} on {}",
-                            what, indices.dim(), c10::toString(indices.scalar_type()),
-                            indices.device().str()));
+    throw Error(formatted("{} must be (B,T) int64 on the CPU, got {} dimensions of {} on {}", what,
+                          indices.dim(), c10::toString(indices.scalar_type()),
+                          indices.device().str()));
   }
 }
 
@@ -186,7 +186,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     const int64_t steps = call.tokens.defined() ? call.tokens.size(0) : tensors.back().size(0);
     if (steps < 1 || B < 1) {
       throw Error(
-          fmt::format("a batch must have at least 1 sequence of 1 step, got {} of {}", B, steps));
+          formatted("a batch must have at least 1 sequence of 1 step, got {} of {}", B, steps));
     }
     for (const auto& state : tensors.slice(weights, state_count(call.layout))) {
       if (call.layout.concise) {
@@ -199,7 +199,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
     if (!call.tokens.defined()) {
       check_shape(tensors.back(), {tensors.back().size(0), B, columns}, "the inputs");
     } else if (columns != V) {
-      throw Error(fmt::format("W_x must have a row for each of {} tokens, got {}", V, columns));
+      throw Error(formatted("W_x must have a row for each of {} tokens, got {}", V, columns));
     }
     if (call.labels.defined()) {
       check_shape(call.labels, call.tokens.sizes(), "the labels, by step,");
@@ -335,7 +335,7 @@ FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& 
   const int64_t hidden = hidden_of(layout, values(model_->weights()));
   if (hidden != config_.hidden) {
     throw Error(
-        fmt::format("the model has {} hidden units, its description {}", hidden, config_.hidden));
+        formatted("the model has {} hidden units, its description {}", hidden, config_.hidden));
   }
   require_supported(config.precision);
   passes_ =
@@ -343,8 +343,8 @@ FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& 
   if (config.cuda_kernels && model_->device().is_cuda()) {
     const auto& cuda = cuda_part();
     if (cuda.part == nullptr) {
-      throw Error(fmt::format("the fused model has no kernels on {}: {}", model_->device().str(),
-                              cuda.problem));
+      throw Error(formatted("the fused model has no kernels on {}: {}", model_->device().str(),
+                            cuda.problem));
     }
     kernels_ = &cuda.part->kernels();
   }
@@ -381,8 +381,8 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
   const auto call = c10::make_intrusive<Call>();
   call->layout = layout_of(config_);
   if (state.size() != state_count(call->layout)) {
-    throw Error(fmt::format("this cell has {} state tensors, got {}", state_count(call->layout),
-                            state.size()));
+    throw Error(formatted("this cell has {} state tensors, got {}", state_count(call->layout),
+                          state.size()));
   }
   check_indices(X, "tokens");
   if (Y.defined()) {

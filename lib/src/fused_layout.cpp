@@ -1,10 +1,8 @@
 #include "fused_layout.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <vector>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -115,20 +113,19 @@ bool has_row_of_each_token(const Layout& layout, std::size_t i) {
 int64_t hidden_of(const Layout& layout, at::TensorList weights) {
   if (weights.size() != weight_count(layout)) {
     throw Error(
-        fmt::format("this model has {} weights, got {}", weight_count(layout), weights.size()));
+        formatted("this model has {} weights, got {}", weight_count(layout), weights.size()));
   }
   const auto& W_hq = weights[weights.size() - 2];
   if (W_hq.dim() != 2) {
-    throw Error(
-        fmt::format("the output layer's weight must have 2 dimensions, got {}", W_hq.dim()));
+    throw Error(formatted("the output layer's weight must have 2 dimensions, got {}", W_hq.dim()));
   }
   return W_hq.size(layout.concise ? 1 : 0);
 }
 
 void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what) {
   if (tensor.sizes() != expected) {
-    throw Error(fmt::format("{} must have shape [{}], got [{}]", what, fmt::join(expected, ", "),
-                            fmt::join(tensor.sizes(), ", ")));
+    throw Error(formatted("{} must have shape [{}], got [{}]", what, joined(expected, ", "),
+                          joined(tensor.sizes(), ", ")));
   }
 }
 

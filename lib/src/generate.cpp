@@ -1,11 +1,10 @@
 #include "unroll/generate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
 
+#include "formatted.h"
 #include "sampler.h"
 #include "unroll/error.h"
 #include "unroll/prompt.h"
@@ -130,18 +129,18 @@ class Sequence {
 
 void check(const GenerateOptions& options) {
   if (!std::isfinite(options.temperature) || options.temperature < 0) {
-    throw UsageError(fmt::format("temperature must be >= 0 (0 takes the most likely token), got {}",
-                                 options.temperature));
+    throw UsageError(formatted("temperature must be >= 0 (0 takes the most likely token), got {}",
+                               options.temperature));
   }
   if (options.top_k < 0) {
-    throw UsageError(fmt::format("top-k must be >= 0 (0 is off), got {}", options.top_k));
+    throw UsageError(formatted("top-k must be >= 0 (0 is off), got {}", options.top_k));
   }
   if (!(options.top_p > 0 && options.top_p <= 1)) {
-    throw UsageError(fmt::format("top-p must be in (0, 1] (1 is off), got {}", options.top_p));
+    throw UsageError(formatted("top-p must be in (0, 1] (1 is off), got {}", options.top_p));
   }
   if (options.no_repeat_ngram < 0) {
     throw UsageError(
-        fmt::format("no-repeat-ngram must be >= 0 (0 is off), got {}", options.no_repeat_ngram));
+        formatted("no-repeat-ngram must be >= 0 (0 is off), got {}", options.no_repeat_ngram));
   }
   for (const auto& stop : options.stop) {
     if (stop.empty()) {
@@ -155,7 +154,7 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
                                   const GenerateOptions& options, const TextCallback& on_text) {
   check(options);
   if (num_preds < 0) {
-    throw UsageError(fmt::format("tokens to predict must be >= 0, got {}", num_preds));
+    throw UsageError(formatted("tokens to predict must be >= 0, got {}", num_preds));
   }
   std::vector<Sequence> sequences;
   sequences.reserve(prefixes.size());

@@ -1,12 +1,13 @@
 #include "unroll/heat_map.h"
 
-#include <fmt/format.h>
 #include <utf8proc.h>
 
 #include <algorithm>
 #include <array>
 #include <iterator>
 #include <numbers>
+
+#include "formatted.h"
 
 namespace unroll {
 namespace {
@@ -30,7 +31,7 @@ const Level& level_of(double nats) {
 }
 
 std::string on_background(const Level& level, std::string_view text) {
-  return fmt::format("\x1b[38;5;16;48;5;{}m{}\x1b[0m", level.background, text);
+  return formatted("\x1b[38;5;16;48;5;{}m{}\x1b[0m", level.background, text);
 }
 
 bool is_utf8(std::string_view text) {
@@ -61,7 +62,7 @@ std::string visible(std::string_view token) {
     } else if (byte == 0x7F) {
       text += "\xe2\x90\xa1";
     } else if (byte >= 0x80 && !whole) {
-      text += fmt::format("\\x{:02x}", byte);
+      text += formatted("\\x{:02x}", byte);
     } else {
       text += c;
     }
@@ -86,7 +87,7 @@ std::string heat_map_legend() {
   std::string legend = "bits of surprise:";
   for (const auto& level : kLevels) {
     legend += ' ';
-    legend += on_background(level, fmt::format(" {} ", level.name));
+    legend += on_background(level, formatted(" {} ", level.name));
   }
   return legend;
 }

@@ -1,11 +1,9 @@
 #include "unroll/model.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <iterator>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -42,7 +40,7 @@ const torch::Tensor& at(const NamedTensors& tensors, const std::string& name) {
   const auto found = std::find_if(tensors.begin(), tensors.end(),
                                   [&](const NamedTensor& t) { return t.name == name; });
   if (found == tensors.end()) {
-    throw Error(fmt::format("there is no tensor {}", name));
+    throw Error(formatted("there is no tensor {}", name));
   }
   return found->tensor;
 }
@@ -64,7 +62,7 @@ std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const St
 
 void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {
   if (tokens.size() != batch_size) {
-    throw Error(fmt::format("a step takes {} tokens, got {}", batch_size, tokens.size()));
+    throw Error(formatted("a step takes {} tokens, got {}", batch_size, tokens.size()));
   }
 }
 
@@ -85,8 +83,8 @@ void load_weights(SequenceModel& model, const NamedTensors& source) {
   for (const auto& [name, tensor] : weights) {
     const auto& values = at(source, name);
     if (values.sizes() != tensor.sizes()) {
-      throw Error(fmt::format("{} must have shape [{}], got [{}]", name,
-                              fmt::join(tensor.sizes(), ", "), fmt::join(values.sizes(), ", ")));
+      throw Error(formatted("{} must have shape [{}], got [{}]", name, joined(tensor.sizes(), ", "),
+                            joined(values.sizes(), ", ")));
     }
   }
   for (const auto& [name, tensor] : source) {

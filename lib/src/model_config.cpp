@@ -1,10 +1,9 @@
 #include "unroll/model_config.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <string>
 
+#include "formatted.h"
 #include "parse_enum.h"
 #include "require_in.h"
 #include "unroll/error.h"
@@ -148,32 +147,32 @@ void check(const ModelConfig& config) {
   require_in("hidden", config.hidden, 1, kMostHidden);
   require_in("layers", config.layers, 1, kMostLayers);
   if (config.model == ModelKind::kScratch && config.layers > 1) {
-    throw UsageError(fmt::format(
+    throw UsageError(formatted(
         "the scratch model has 1 layer, got {}; the concise and the fused model have more",
         config.layers));
   }
   if (!(config.dropout >= 0 && config.dropout < 1)) {
-    throw UsageError(fmt::format("dropout must be from 0 to below 1, got {}", config.dropout));
+    throw UsageError(formatted("dropout must be from 0 to below 1, got {}", config.dropout));
   }
   if (config.dropout > 0 && config.layers == 1) {
     throw UsageError(
-        fmt::format("dropout acts between layers, got dropout {} with 1 layer", config.dropout));
+        formatted("dropout acts between layers, got dropout {} with 1 layer", config.dropout));
   }
   if (config.model != ModelKind::kScratch && config.cell == Cell::kMlp) {
     throw UsageError(
-        fmt::format("the mlp cell is a scratch model's, got model {}", to_string(config.model)));
+        formatted("the mlp cell is a scratch model's, got model {}", to_string(config.model)));
   }
   if (config.model != ModelKind::kFused && config.precision != Precision::kFp32) {
-    throw UsageError(fmt::format("precision {} is the fused model's, got model {}",
-                                 to_string(config.precision), to_string(config.model)));
+    throw UsageError(formatted("precision {} is the fused model's, got model {}",
+                               to_string(config.precision), to_string(config.model)));
   }
   if (config.model != ModelKind::kFused && config.cuda_kernels) {
     throw UsageError(
-        fmt::format("CUDA kernels are the fused model's, got model {}", to_string(config.model)));
+        formatted("CUDA kernels are the fused model's, got model {}", to_string(config.model)));
   }
   if (config.gru_reset && config.cell != Cell::kGru) {
     throw UsageError(
-        fmt::format("gru-reset belongs to the gru cell, got cell {}", to_string(config.cell)));
+        formatted("gru-reset belongs to the gru cell, got cell {}", to_string(config.cell)));
   }
   if (config.cell == Cell::kGru && parameter_model(config).model == ModelKind::kConcise &&
       gru_reset(config) == GruReset::kBefore) {
@@ -215,8 +214,8 @@ double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {
 
 void require_supported(Precision precision, torch::Device device) {
   if (precision != Precision::kFp32 && !device.is_cpu()) {
-    throw Error(fmt::format("precision {} is computed on a CPU, got device {}; choose fp32, or cpu",
-                            to_string(precision), device.str()));
+    throw Error(formatted("precision {} is computed on a CPU, got device {}; choose fp32, or cpu",
+                          to_string(precision), device.str()));
   }
   require_supported(precision);
 }

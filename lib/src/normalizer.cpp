@@ -1,10 +1,9 @@
 #include "normalizer.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstring>
 
+#include "formatted.h"
 #include "unroll/error.h"
 #include "utf8.h"
 
@@ -198,8 +197,8 @@ std::size_t Normalizer::put_characters(std::string_view text, std::size_t end) {
 
 void Normalizer::put_invalid(std::string_view bytes, int64_t offset) {
   if (options_.invalid_utf8 == InvalidUtf8::kRefuse) {
-    throw InvalidUtf8Error(fmt::format("byte {} (0x{:02x}) is not valid UTF-8", offset,
-                                       static_cast<unsigned char>(bytes.front())));
+    throw InvalidUtf8Error(formatted("byte {} (0x{:02x}) is not valid UTF-8", offset,
+                                     static_cast<unsigned char>(bytes.front())));
   }
   characters_.append(kReplacement, kReplacementUtf8);
 }

@@ -1,6 +1,5 @@
 #include "unroll/optim.h"
 
-#include <fmt/format.h>
 #include <torch/csrc/autograd/variable.h>
 #include <torch/nn/module.h>
 #include <torch/optim/adam.h>
@@ -16,6 +15,7 @@
 
 #include "clip_on_device.h"
 #include "device_updater.h"
+#include "formatted.h"
 #include "kernels/cpu/vector_ops.h"
 #include "parse_enum.h"
 #include "unroll/error.h"
@@ -80,7 +80,7 @@ class ScratchSgd : public Updater {
   NamedTensors state() const override { return {}; }
   void load_state(const NamedTensors& state) override {
     if (!state.empty()) {
-      throw Error(fmt::format("sgd has no state, got {}", state.front().name));
+      throw Error(formatted("sgd has no state, got {}", state.front().name));
     }
   }
 
@@ -155,7 +155,7 @@ class TorchUpdater : public Updater {
       complete.emplace_back(weight.tensor.unsafeGetTensorImpl(), std::move(loaded));
     }
     if (read != state.size()) {
-      throw Error(fmt::format("the optimizer's state has {} tensors, got {}", read, state.size()));
+      throw Error(formatted("the optimizer's state has {} tensors, got {}", read, state.size()));
     }
     optim_.state().clear();
     for (auto& [weight, loaded] : complete) {
@@ -250,20 +250,20 @@ void check(const UpdaterOptions& options) {
   // float32 ends at 3.4e38; Adam's first steps are 10 lr, AdamW's decay is lr times the option.
   constexpr double kMost = 3e37;
   if (!(options.lr > 0 && options.lr <= kMost)) {
-    throw UsageError(fmt::format("lr must be > 0 and at most {}, got {}", kMost, options.lr));
+    throw UsageError(formatted("lr must be > 0 and at most {}, got {}", kMost, options.lr));
   }
   if (!(options.momentum >= 0 && options.momentum < 1)) {
-    throw UsageError(fmt::format("momentum must be from 0 to below 1, got {}", options.momentum));
+    throw UsageError(formatted("momentum must be from 0 to below 1, got {}", options.momentum));
   }
   if (options.momentum > 0 && options.optimizer != Optimizer::kSgd) {
-    throw UsageError(fmt::format("momentum is the optimizer sgd's, got momentum {} with {}",
-                                 options.momentum, to_string(options.optimizer)));
+    throw UsageError(formatted("momentum is the optimizer sgd's, got momentum {} with {}",
+                               options.momentum, to_string(options.optimizer)));
   }
   const double most_decay = kMost / std::max(options.lr, 1.0);
   if (options.weight_decay &&
       !(*options.weight_decay >= 0 && *options.weight_decay <= most_decay)) {
-    throw UsageError(fmt::format("weight-decay must be from 0 to {} at lr {}, got {}", most_decay,
-                                 options.lr, *options.weight_decay));
+    throw UsageError(formatted("weight-decay must be from 0 to {} at lr {}, got {}", most_decay,
+                               options.lr, *options.weight_decay));
   }
 }
 

@@ -1,7 +1,5 @@
 #include "options_json.h"
 
-#include <fmt/format.h>
-
 #include <limits>
 #include <optional>
 #include <string>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "abridged.h"
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -29,9 +28,9 @@ template <typename T>
 T value_of(const nlohmann::json& value, const char* key) {
   if constexpr (std::is_integral_v<T>) {
     if (!is_integer<T>(value)) {
-      throw Error(fmt::format("{} must be an integer from {} to {}, got {}", key,
-                              std::numeric_limits<T>::min(), std::numeric_limits<T>::max(),
-                              abridged(value.dump())));
+      throw Error(formatted("{} must be an integer from {} to {}, got {}", key,
+                            std::numeric_limits<T>::min(), std::numeric_limits<T>::max(),
+                            abridged(value.dump())));
     }
   }
   return value.get<T>();
@@ -180,8 +179,8 @@ TrainOptions train_options_from(const nlohmann::json& json) {
 int64_t integer_at(const nlohmann::json& json, const char* key, int64_t least, int64_t most) {
   const auto& value = json.at(key);
   if (!is_integer<int64_t>(value) || value.get<int64_t>() < least || value.get<int64_t>() > most) {
-    throw Error(fmt::format("{} must be an integer from {} to {}, got {}", key, least, most,
-                            abridged(value.dump())));
+    throw Error(formatted("{} must be an integer from {} to {}, got {}", key, least, most,
+                          abridged(value.dump())));
   }
   return value.get<int64_t>();
 }

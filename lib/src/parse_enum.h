@@ -1,12 +1,11 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -23,7 +22,7 @@ Enum parse_enum(std::string_view what, std::string_view name, const std::array<E
     names += i == 0 ? "" : i + 1 < N ? ", " : " or ";
     names += to_string(all[i]);
   }
-  throw UsageError(fmt::format("{} must be {}, got '{}'", what, names, name));
+  throw UsageError(formatted("{} must be {}, got '{}'", what, names, name));
 }
 
 }  // namespace unroll

@@ -1,9 +1,8 @@
 #include "unroll/precision.h"
 
-#include <fmt/format.h>
-
 #include <array>
 
+#include "formatted.h"
 #include "kernels/cpu/tile_product.h"
 #include "parse_enum.h"
 #include "unroll/error.h"
@@ -34,9 +33,9 @@ bool is_supported(Precision precision) {
 void require_supported(Precision precision) {
   if (!is_supported(precision)) {
     throw Error(
-        fmt::format("precision {} needs a CPU with AMX (amx_tile, amx_bf16, avx512_bf16) that the "
-                    "system lets programs use; choose fp32",
-                    to_string(precision)));
+        formatted("precision {} needs a CPU with AMX (amx_tile, amx_bf16, avx512_bf16) that the "
+                  "system lets programs use; choose fp32",
+                  to_string(precision)));
   }
 }
 

@@ -1,10 +1,9 @@
 #include "unroll/prompt.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 
+#include "formatted.h"
 #include "parse_enum.h"
 #include "unroll/error.h"
 
@@ -21,8 +20,8 @@ std::string known_part(std::string_view prompt, const Vocab& vocab) {
     }
   }
   if (known.empty()) {
-    throw Error(fmt::format("prompt '{}': none of its tokens is among the {} of the vocabulary",
-                            prompt, vocab.size()));
+    throw Error(formatted("prompt '{}': none of its tokens is among the {} of the vocabulary",
+                          prompt, vocab.size()));
   }
   return known;
 }
@@ -51,10 +50,10 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) 
   try {
     tokenize_line(prompt, kind, [&](std::string_view token) { tokens.emplace_back(token); });
   } catch (const Error& error) {
-    throw UsageError(fmt::format("prompt '{}': {}", prompt, error.what()));
+    throw UsageError(formatted("prompt '{}': {}", prompt, error.what()));
   }
   if (tokens.empty()) {
-    throw UsageError(fmt::format("prompt must have at least one token, got '{}'", prompt));
+    throw UsageError(formatted("prompt must have at least one token, got '{}'", prompt));
   }
   return tokens;
 }
@@ -76,10 +75,10 @@ std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind
                   kind == TokenKind::kByte ? kind : TokenKind::kChar,
                   [&](std::string_view token) { text += token; });
   } catch (const Error& error) {
-    throw UsageError(fmt::format("stop '{}': {}", stop, error.what()));
+    throw UsageError(formatted("stop '{}': {}", stop, error.what()));
   }
   if (text.empty()) {  // or a byte-order mark, which no text has
-    throw UsageError(fmt::format("a stop string must have at least one character, got '{}'", stop));
+    throw UsageError(formatted("a stop string must have at least one character, got '{}'", stop));
   }
   return text;
 }
@@ -87,8 +86,8 @@ std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind
 void check_prompt(std::string_view prompt, const Vocab& vocab) {
   for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
     if (!vocab.contains(token)) {
-      throw Error(fmt::format("prompt '{}': '{}' is not among the {} tokens of the vocabulary",
-                              prompt, token, vocab.size()));
+      throw Error(formatted("prompt '{}': '{}' is not among the {} tokens of the vocabulary",
+                            prompt, token, vocab.size()));
     }
   }
 }

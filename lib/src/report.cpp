@@ -1,11 +1,11 @@
 #include "unroll/report.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <numbers>
+
+#include "formatted.h"
 
 namespace unroll {
 namespace {
@@ -35,13 +35,13 @@ Json to_json_object(const Differences& differences) {
 
 std::string summary(const TrainReport& report) {
   const auto last = report.result.epochs.empty() ? EpochStats{} : report.result.epochs.back();
-  auto text = fmt::format("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
-                          last.tokens_per_second, report.device);
+  auto text = formatted("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
+                        last.tokens_per_second, report.device);
   if (const auto valid = report.result.valid_perplexity()) {
     const auto& best = report.result.best;
-    text += fmt::format("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}", *valid,
-                        best.perplexity, best.epoch,
-                        report.result.stopped_early ? "; stopped early" : "");
+    text += formatted("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}", *valid,
+                      best.perplexity, best.epoch,
+                      report.result.stopped_early ? "; stopped early" : "");
   }
   return text;
 }
@@ -87,7 +87,7 @@ double EvaluateReport::bits_per_character() const {
 
 std::string summary(const EvaluateReport& report) {
   const auto& result = report.result;
-  auto text = fmt::format(
+  auto text = formatted(
       "perplexity {:.4f}\n"
       "{:.4f} nats, {:.4f} bits a token\n"
       "{:.4f} bits a {}\n"
@@ -96,11 +96,11 @@ std::string summary(const EvaluateReport& report) {
       report.bits_per_character(), report.tokens == TokenKind::kByte ? "byte" : "character",
       result.tokens, report.batch_size, report.batch_size == 1 ? "" : "s", report.unknown);
   if (const auto& copied = report.copied; copied && copied->span.length == 0) {
-    text += fmt::format("nothing is copied from {}\n", copied->source);
+    text += formatted("nothing is copied from {}\n", copied->source);
   } else if (copied) {
-    text += fmt::format("longest copied span: {} tokens, at token {} here and {} in {}: {}\n",
-                        copied->span.length, copied->span.sample_start, copied->span.source_start,
-                        copied->source, dump(copied->text));
+    text += formatted("longest copied span: {} tokens, at token {} here and {} in {}: {}\n",
+                      copied->span.length, copied->span.sample_start, copied->span.source_start,
+                      copied->source, dump(copied->text));
   }
   return text;
 }
@@ -140,18 +140,18 @@ std::string table(const Comparison& comparison) {
       "From the same weights, on the first batch, the largest differences from scratch:\n";
   for (const auto& model : comparison.models) {
     if (model.config.model != ModelKind::kScratch) {
-      text += fmt::format("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
-                          to_string(model.config.model), model.differences.logits,
-                          model.differences.states, model.differences.gradients);
+      text += formatted("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
+                        to_string(model.config.model), model.differences.logits,
+                        model.differences.states, model.differences.gradients);
     }
   }
   text +=
       "While training, concise drifts away: torch::nn has two biases a gate, each with the whole "
       "gradient.\n\n";
 
-  text += fmt::format("{:>8}", "epoch");
+  text += formatted("{:>8}", "epoch");
   for (const auto& model : comparison.models) {
-    text += fmt::format("{:>22}", fmt::format("{} perplexity", to_string(model.config.model)));
+    text += formatted("{:>22}", formatted("{} perplexity", to_string(model.config.model)));
   }
   text += '\n';
   // About ten rows, the first and the last among them.
@@ -164,21 +164,20 @@ std::string table(const Comparison& comparison) {
     if (e != 0 && e != epochs - 1 && (e + 1) % stride != 0) {
       continue;
     }
-    text += fmt::format("{:>8}", e + 1);
+    text += formatted("{:>8}", e + 1);
     for (const auto& model : comparison.models) {
-      text += fmt::format("{:>22.4f}", model.training.epochs[e].perplexity);
+      text += formatted("{:>22.4f}", model.training.epochs[e].perplexity);
     }
     text += '\n';
   }
-  text += fmt::format("\n{:>8}", "tokens/s");
+  text += formatted("\n{:>8}", "tokens/s");
   for (const auto& model : comparison.models) {
-    text += fmt::format("{:>22.1f}", model.training.tokens_per_second());
+    text += formatted("{:>22.1f}", model.training.tokens_per_second());
   }
   text += '\n';
   for (const auto& model : comparison.models) {
     for (const auto& prediction : model.training.predictions) {
-      text +=
-          fmt::format("\n{:<9}{}", fmt::format("{}:", to_string(model.config.model)), prediction);
+      text += formatted("\n{:<9}{}", formatted("{}:", to_string(model.config.model)), prediction);
     }
   }
   return text;
@@ -215,26 +214,26 @@ std::string table(const std::vector<BenchRow>& rows) {
   const bool with_graphs = std::any_of(
       rows.begin(), rows.end(), [](const BenchRow& row) { return row.graph != GraphMode::kAuto; });
   const auto graph_column = [&](std::string_view value) {
-    return with_graphs ? fmt::format("{:<6}", value) : std::string();
+    return with_graphs ? formatted("{:<6}", value) : std::string();
   };
-  std::string text = fmt::format(
-      "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n", "model",
-      "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s", "(range)", "ratio",
-      "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
+  std::string text =
+      formatted("{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+                "model", "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s",
+                "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
   for (const auto& row : rows) {
     const auto [low, high] =
         std::minmax_element(row.tokens_per_second.begin(), row.tokens_per_second.end());
     const auto& phases = row.phases;
     const double seconds = phases.forward + phases.backward + phases.update;
     const auto percent = [&](double part, double whole) {
-      return whole > 0 ? fmt::format("{:.0f}%", 100 * part / whole) : std::string("-");
+      return whole > 0 ? formatted("{:.0f}%", 100 * part / whole) : std::string("-");
     };
-    text += fmt::format(
+    text += formatted(
         "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
         "\n",
         to_string(row.config.model), to_string(row.config.cell), to_string(row.config.precision),
         graph_column(to_string(row.graph)), row.config.hidden, row.config.layers, row.threads,
-        row.median(), fmt::format("({:.0f}-{:.0f})", *low, *high),
+        row.median(), formatted("({:.0f}-{:.0f})", *low, *high),
         row.median() / rows.front().median(), row.flops / 1e9, percent(row.flops, row.peak),
         percent(phases.forward, seconds), percent(phases.backward, seconds),
         percent(phases.update, seconds), static_cast<double>(row.peak_bytes) / kMebi);

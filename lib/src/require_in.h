@@ -1,10 +1,9 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <string_view>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -12,10 +11,10 @@ namespace unroll {
 /// Throws UsageError unless least <= value <= most: `hidden must be >= 1, got 0`.
 inline void require_in(std::string_view what, int64_t value, int64_t least, int64_t most) {
   if (value < least) {
-    throw UsageError(fmt::format("{} must be >= {}, got {}", what, least, value));
+    throw UsageError(formatted("{} must be >= {}, got {}", what, least, value));
   }
   if (value > most) {
-    throw UsageError(fmt::format("{} must be <= {}, got {}", what, most, value));
+    throw UsageError(formatted("{} must be <= {}, got {}", what, most, value));
   }
 }
 

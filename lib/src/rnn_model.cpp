@@ -1,10 +1,9 @@
 #include "unroll/rnn_model.h"
 
-#include <fmt/format.h>
-
 #include <string_view>
 #include <type_traits>
 
+#include "formatted.h"
 #include "one_hot.h"
 #include "unroll/error.h"
 
@@ -16,7 +15,7 @@ constexpr bool kIsLstm = std::is_same_v<std::decay_t<Layer>, torch::nn::LSTM>;
 
 void require(bool holds, std::string_view expected) {
   if (!holds) {
-    throw UsageError(fmt::format("RNNModel needs a recurrent layer that {}", expected));
+    throw UsageError(formatted("RNNModel needs a recurrent layer that {}", expected));
   }
 }
 
@@ -31,7 +30,7 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
         require(!options.bidirectional(), "runs in one direction");
         require(!options.batch_first(), "has time first (batch_first false)");
         require(options.input_size() == vocab_size,
-                fmt::format("takes {} inputs, got {}", vocab_size, options.input_size()));
+                formatted("takes {} inputs, got {}", vocab_size, options.input_size()));
         require(options.proj_size() == 0, "projects nothing (proj_size 0)");
         register_module("rnn", layer);
         linear_ = register_module("linear", torch::nn::Linear(options.hidden_size(), vocab_size));

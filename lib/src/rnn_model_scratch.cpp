@@ -1,7 +1,6 @@
 #include "unroll/rnn_model_scratch.h"
 
-#include <fmt/format.h>
-
+#include "formatted.h"
 #include "one_hot.h"
 #include "unroll/error.h"
 
@@ -16,8 +15,8 @@ RNNModelScratch::RNNModelScratch(int64_t vocab_size, int64_t num_hiddens, torch:
       init_state_(std::move(init_state)),
       forward_fn_(std::move(forward_fn)) {
   if (vocab_size < 1 || num_hiddens < 1) {
-    throw UsageError(fmt::format("a model needs vocabulary >= 1 and hidden >= 1, got {} and {}",
-                                 vocab_size, num_hiddens));
+    throw UsageError(formatted("a model needs vocabulary >= 1 and hidden >= 1, got {} and {}",
+                               vocab_size, num_hiddens));
   }
   params_ = get_params(vocab_size, num_hiddens, device);
 }

@@ -1,6 +1,5 @@
 #include "unroll/safetensors.h"
 
-#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "atomic_file.h"
+#include "formatted.h"
 #include "safetensors_header.h"
 #include "unroll/error.h"
 
@@ -43,15 +43,14 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
   try {
     text = header.dump();
   } catch (const Json::exception& error) {
-    throw Error(fmt::format("{}: its header cannot be written: {}", path.string(), error.what()));
+    throw Error(formatted("{}: its header cannot be written: {}", path.string(), error.what()));
   }
   // Spaces behind the header put the tensors on a multiple of eight bytes.
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t size = text.size();
   if (size > kMostHeaderBytes) {
-    throw Error(
-        fmt::format("{}: its header would have {} bytes, a safetensors file's has at most {}",
-                    path.string(), size, kMostHeaderBytes));
+    throw Error(formatted("{}: its header would have {} bytes, a safetensors file's has at most {}",
+                          path.string(), size, kMostHeaderBytes));
   }
 
   AtomicFile file(path);
@@ -67,16 +66,16 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    throw Error(fmt::format("{}: is a directory, expected a safetensors file", name));
+    throw Error(formatted("{}: is a directory, expected a safetensors file", name));
   }
   errno = 0;
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) {
-    throw Error(fmt::format("{}: cannot be opened: {}", name, std::strerror(errno)));
+    throw Error(formatted("{}: cannot be opened: {}", name, std::strerror(errno)));
   }
   const std::streamoff end = file.tellg();
   if (end < 0) {
-    throw Error(fmt::format("{}: has no size, expected a safetensors file", name));
+    throw Error(formatted("{}: has no size, expected a safetensors file", name));
   }
   const auto file_bytes = static_cast<uint64_t>(end);
   file.seekg(0);
@@ -84,8 +83,8 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   if (file_bytes < sizeof header_bytes ||
       !file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes) ||
       header_bytes > std::min(kMostHeaderBytes, file_bytes - sizeof header_bytes)) {
-    throw Error(fmt::format("{}: is not a whole safetensors file: {} bytes do not hold its header",
-                            name, file_bytes));
+    throw Error(formatted("{}: is not a whole safetensors file: {} bytes do not hold its header",
+                          name, file_bytes));
   }
   std::string text(header_bytes, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -99,7 +98,7 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
     content.tensors.push_back({std::move(entry.name), std::move(tensor)});
   }
   if (!file) {
-    throw Error(fmt::format("{}: cannot be read: {}", name, std::strerror(errno)));
+    throw Error(formatted("{}: cannot be read: {}", name, std::strerror(errno)));
   }
   return content;
 }

@@ -1,6 +1,5 @@
 #include "safetensors_header.h"
 
-#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "abridged.h"
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -37,7 +37,7 @@ constexpr std::array<std::pair<const char*, torch::ScalarType>, 10> kDtypes{{
 [[noreturn]] void fail(const std::string& what) { throw Error(what); }
 
 [[noreturn]] void fail(const std::string& tensor, std::string_view has) {
-  fail(fmt::format("tensor '{}' has {}", abridged(tensor), has));
+  fail(formatted("tensor '{}' has {}", abridged(tensor), has));
 }
 
 // Throws Error unless the entry's numbers agree with each other and with the file's.
@@ -89,7 +89,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
       field_ = field_of(name);
       auto& is_there = fields_[static_cast<std::size_t>(field_)];
       if (is_there) {
-        fail(entry_.name, fmt::format("{} twice", abridged(name)));
+        fail(entry_.name, formatted("{} twice", abridged(name)));
       }
       is_there = true;
       return true;
@@ -99,7 +99,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
       fail("__metadata__ stands there twice");
     }
     if (at_ == At::kMetadata && header_.metadata.contains(name)) {
-      fail(fmt::format("__metadata__ has '{}' twice", abridged(name)));
+      fail(formatted("__metadata__ has '{}' twice", abridged(name)));
     }
     return true;
   }
@@ -154,7 +154,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
         refuse();
       }
       if (entry_.shape.size() == kMostSizes) {
-        fail(entry_.name, fmt::format("a shape of more than {} sizes", kMostSizes));
+        fail(entry_.name, formatted("a shape of more than {} sizes", kMostSizes));
       }
       entry_.shape.push_back(static_cast<int64_t>(number));
     } else if (at_ == At::kOffsets && offsets_ < 2) {
@@ -173,7 +173,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(std::size_t position, const std::string& /*token*/,
                    const nlohmann::detail::exception& /*error*/) override {
-    fail(fmt::format("its header is not JSON from byte {} on", position));
+    fail(formatted("its header is not JSON from byte {} on", position));
   }
 
  private:
@@ -191,7 +191,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
     if (name == "data_offsets") {
       return Field::kOffsets;
     }
-    fail(entry_.name, fmt::format("'{}' beside dtype, shape and data_offsets", abridged(name)));
+    fail(entry_.name, formatted("'{}' beside dtype, shape and data_offsets", abridged(name)));
   }
 
   [[noreturn]] void refuse_tensor() const { fail(name_, "no dtype, shape or data_offsets"); }
@@ -205,7 +205,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
         }
         refuse_tensor();
       case At::kMetadata:
-        fail(fmt::format("__metadata__ '{}' is not a string", abridged(name_)));
+        fail(formatted("__metadata__ '{}' is not a string", abridged(name_)));
       case At::kTensor:
         fail(entry_.name, field_ == Field::kDtype   ? "a dtype that is not known"
                           : field_ == Field::kShape ? "a shape that is not a list"
@@ -241,7 +241,7 @@ void check_names(const std::vector<Entry>& entries) {
   }
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
-    fail(fmt::format("tensor '{}' stands there twice", abridged(*twice)));
+    fail(formatted("tensor '{}' stands there twice", abridged(*twice)));
   }
 }
 
@@ -253,13 +253,13 @@ void order(std::vector<Entry>& entries, uint64_t data_bytes) {
   uint64_t expected = 0;
   for (const auto& entry : entries) {
     if (entry.begin != expected) {
-      fail(fmt::format("tensor '{}' starts at byte {}, expected {}", abridged(entry.name),
-                       entry.begin, expected));
+      fail(formatted("tensor '{}' starts at byte {}, expected {}", abridged(entry.name),
+                     entry.begin, expected));
     }
     expected = entry.end;
   }
   if (expected != data_bytes) {
-    fail(fmt::format("its tensors take {} bytes, but {} follow the header", expected, data_bytes));
+    fail(formatted("its tensors take {} bytes, but {} follow the header", expected, data_bytes));
   }
 }
 
@@ -275,7 +275,7 @@ SafeTensorsHeader parse_header(const std::string& file, const std::string& text,
     order(header.entries, data_bytes);
     return header;
   } catch (const Error& error) {
-    throw Error(fmt::format("{}: is not a whole safetensors file: {}", file, error.what()));
+    throw Error(formatted("{}: is not a whole safetensors file: {}", file, error.what()));
   }
 }
 
@@ -285,7 +285,7 @@ const char* dtype_name(torch::ScalarType dtype) {
       return name;
     }
   }
-  throw Error(fmt::format("safetensors has no name for the dtype {}", torch::toString(dtype)));
+  throw Error(formatted("safetensors has no name for the dtype {}", torch::toString(dtype)));
 }
 
 }  // namespace unroll

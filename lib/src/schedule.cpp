@@ -1,12 +1,11 @@
 #include "unroll/schedule.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
 
+#include "formatted.h"
 #include "parse_enum.h"
 #include "require_in.h"
 #include "unroll/error.h"
@@ -32,13 +31,13 @@ Schedule parse_schedule(std::string_view name) {
 
 void check(const ScheduleOptions& options, double lr) {
   if (!std::isfinite(options.warmup) || options.warmup < 0) {
-    throw UsageError(fmt::format("warmup must be >= 0 epochs, got {}", options.warmup));
+    throw UsageError(formatted("warmup must be >= 0 epochs, got {}", options.warmup));
   }
   if (!(options.min_lr >= 0 && options.min_lr <= lr)) {
-    throw UsageError(fmt::format("min-lr must be from 0 to the lr {}, got {}", lr, options.min_lr));
+    throw UsageError(formatted("min-lr must be from 0 to the lr {}, got {}", lr, options.min_lr));
   }
   if (!(options.decay > 0 && options.decay < 1)) {
-    throw UsageError(fmt::format("lr-decay must be between 0 and 1, got {}", options.decay));
+    throw UsageError(formatted("lr-decay must be between 0 and 1, got {}", options.decay));
   }
   require_in("lr-patience", options.patience, 1, std::numeric_limits<int32_t>::max());
 }

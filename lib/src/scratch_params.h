@@ -1,6 +1,5 @@
 #pragma once
 
-#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <array>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "formatted.h"
 #include "unroll/error.h"
 #include "unroll/model.h"
 
@@ -53,7 +53,7 @@ class ScratchParams {
 template <std::size_t N>
 std::array<torch::Tensor, N> unpack(const NamedTensors& params) {
   if (params.size() != N) {
-    throw Error(fmt::format("this cell has {} parameters, got {}", N, params.size()));
+    throw Error(formatted("this cell has {} parameters, got {}", N, params.size()));
   }
   std::array<torch::Tensor, N> tensors;
   for (std::size_t i = 0; i < N; ++i) {

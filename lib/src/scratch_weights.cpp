@@ -1,12 +1,12 @@
 #include "unroll/scratch_weights.h"
 
-#include <fmt/format.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -39,7 +39,7 @@ enum class TwoBiases { kAdd, kTakeFirst };
 NamedTensors to_scratch_layout(const ModelConfig& config, const NamedTensors& tensors,
                                TwoBiases two_biases) {
   if (config.layers != 1) {
-    throw UsageError(fmt::format("a scratch model has 1 layer, got {}", config.layers));
+    throw UsageError(formatted("a scratch model has 1 layer, got {}", config.layers));
   }
   if (parameter_model(config).model == ModelKind::kScratch) {
     return tensors;

@@ -1,7 +1,5 @@
 #include "unroll/seq_data.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "formatted.h"
 #include "parse_enum.h"
 #include "require_in.h"
 #include "unroll/corpus.h"
@@ -60,7 +59,7 @@ void check(const DataOptions& options) {
 
 void Epoch::check_batch(int64_t k) const {
   if (k < 0 || k >= size_) {
-    throw Error(fmt::format("batch must be in [0, {}), got {}", size_, k));
+    throw Error(formatted("batch must be in [0, {}), got {}", size_, k));
   }
 }
 
@@ -91,8 +90,8 @@ torch::Tensor Epoch::starts() const {
 
 Epoch Epoch::shard(int64_t rank, int64_t world) const {
   if (rank < 0 || rank >= world || world > rows_) {
-    throw Error(fmt::format("shard must have 0 <= rank < world <= {} rows, got rank {} of {}",
-                            rows_, rank, world));
+    throw Error(formatted("shard must have 0 <= rank < world <= {} rows, got rank {} of {}", rows_,
+                          rank, world));
   }
   Epoch part = *this;
   const int64_t begin = rows_ * rank / world;
@@ -113,9 +112,9 @@ SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& opt
   const int64_t needed = options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
   if (corpus.size(0) < needed) {
     const std::string offset =
-        options.offset.value_or(0) > 0 ? fmt::format(" after offset {}", *options.offset) : "";
-    throw Error(fmt::format("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
-                            needed, options.batch_size, options.num_steps, offset));
+        options.offset.value_or(0) > 0 ? formatted(" after offset {}", *options.offset) : "";
+    throw Error(formatted("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
+                          needed, options.batch_size, options.num_steps, offset));
   }
 }
 
@@ -156,13 +155,13 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
 
 std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share) {
   if (!(share > 0 && share < 1)) {
-    throw UsageError(fmt::format("the share to hold out must be between 0 and 1, got {}", share));
+    throw UsageError(formatted("the share to hold out must be between 0 and 1, got {}", share));
   }
   const int64_t N = corpus.size(0);
   const auto held = static_cast<int64_t>(std::llround(static_cast<double>(N) * share));
   if (held < 2 || held >= N) {
-    throw Error(fmt::format("{} of {} tokens are {}, too few to hold out at least 2 and keep 1",
-                            share, N, held));
+    throw Error(formatted("{} of {} tokens are {}, too few to hold out at least 2 and keep 1",
+                          share, N, held));
   }
   return {corpus.narrow(0, 0, N - held), corpus.narrow(0, N - held, held)};
 }

@@ -1,7 +1,6 @@
 #include "unroll/text.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "formatted.h"
 #include "normalizer.h"
 #include "parse_enum.h"
 #include "token_cutter.h"
@@ -30,12 +30,12 @@ class Input {
     }
     descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor_ < 0) {
-      throw Error(fmt::format("{}: cannot be opened: {}", name_, std::strerror(errno)));
+      throw Error(formatted("{}: cannot be opened: {}", name_, std::strerror(errno)));
     }
     struct stat status {};
     if (fstat(descriptor_, &status) == 0 && S_ISDIR(status.st_mode)) {
       close(descriptor_);
-      throw Error(fmt::format("{}: is a directory, expected a text file", name_));
+      throw Error(formatted("{}: is a directory, expected a text file", name_));
     }
   }
   ~Input() {
@@ -57,7 +57,7 @@ class Input {
         break;
       }
       if (got < 0 && errno != EINTR) {
-        throw Error(fmt::format("{}: cannot be read: {}", name_, std::strerror(errno)));
+        throw Error(formatted("{}: cannot be read: {}", name_, std::strerror(errno)));
       }
       size += static_cast<std::size_t>(std::max<ssize_t>(got, 0));
     }
@@ -84,11 +84,11 @@ const char* foreign_encoding(std::string_view start) {
 void check_text(const std::string& name, std::string_view block, int64_t offset) {
   if (const char* encoding = offset == 0 ? foreign_encoding(block) : nullptr) {
     throw Error(
-        fmt::format("{}: begins with the byte-order mark of {}, expected UTF-8", name, encoding));
+        formatted("{}: begins with the byte-order mark of {}, expected UTF-8", name, encoding));
   }
   if (const auto nul = block.find('\0'); nul != std::string_view::npos) {
-    throw Error(fmt::format("{}: has a NUL byte at offset {}, expected a text file", name,
-                            offset + static_cast<int64_t>(nul)));
+    throw Error(formatted("{}: has a NUL byte at offset {}, expected a text file", name,
+                          offset + static_cast<int64_t>(nul)));
   }
 }
 
@@ -181,7 +181,7 @@ void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_b
       }
     }
     if (offset == 0) {
-      throw Error(fmt::format("{}: is empty, expected a text", input.name()));
+      throw Error(formatted("{}: is empty, expected a text", input.name()));
     }
     if (end_file) {
       end_file(file);
@@ -241,7 +241,7 @@ std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
       lines.push_back(normalize_letters(line));
     } catch (const InvalidUtf8Error& error) {
       throw InvalidUtf8Error(
-          fmt::format("{}: line {}: {}", text_name(path), lines.size() + 1, error.what()));
+          formatted("{}: line {}: {}", text_name(path), lines.size() + 1, error.what()));
     }
     line.clear();
   };

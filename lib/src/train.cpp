@@ -2,8 +2,6 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "formatted.h"
 #include "median.h"
 #include "unroll/error.h"
 #include "unroll/evaluate.h"
@@ -48,7 +47,7 @@ void set_generator_state(torch::Device device, const torch::Tensor& state) {
   }
   if (!is_set) {
     generator.set_state(before);
-    throw Error(fmt::format("the state of the generator on {} cannot be read", device.str()));
+    throw Error(formatted("the state of the generator on {} cannot be read", device.str()));
   }
 }
 
@@ -56,13 +55,12 @@ void set_generator_state(torch::Device device, const torch::Tensor& state) {
 torch::Tensor fitting(const torch::Tensor& tensor, const torch::Tensor& expected,
                       std::string_view what) {
   if (!tensor.defined()) {
-    throw Error(fmt::format("{} is missing", what));
+    throw Error(formatted("{} is missing", what));
   }
   if (tensor.sizes() != expected.sizes() || tensor.scalar_type() != expected.scalar_type()) {
-    throw Error(fmt::format("{} must be {} of shape [{}], got {} of [{}]", what,
-                            c10::toString(expected.scalar_type()),
-                            fmt::join(expected.sizes(), ", "), c10::toString(tensor.scalar_type()),
-                            fmt::join(tensor.sizes(), ", ")));
+    throw Error(formatted("{} must be {} of shape [{}], got {} of [{}]", what,
+                          c10::toString(expected.scalar_type()), joined(expected.sizes(), ", "),
+                          c10::toString(tensor.scalar_type()), joined(tensor.sizes(), ", ")));
   }
   return tensor.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
                    /*copy=*/true);
@@ -80,7 +78,7 @@ UpdaterOptions updater_options(const TrainOptions& options) {
 void check(const TrainOptions& options) {
   const auto require = [](bool holds, std::string_view what, auto value) {
     if (!holds) {
-      throw UsageError(fmt::format("{}, got {}", what, value));
+      throw UsageError(formatted("{}, got {}", what, value));
     }
   };
   require(options.epochs >= 1, "epochs must be >= 1", options.epochs);
@@ -137,7 +135,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   progress.batch = 0;
   ++progress.epoch;
   if (sums.steps == 0) {
-    throw Error(fmt::format("epoch {} has no batch", progress.epoch));
+    throw Error(formatted("epoch {} has no batch", progress.epoch));
   }
   const auto skipped = sums.nonfinite.item<int64_t>();
   const double seconds = seconds_before + timer.stop();
@@ -150,10 +148,10 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
   if (!std::isfinite(perplexity)) {
     const auto steps =
         finite_steps == 0 || (skipped > 0 && std::isnan(nats))
-            ? fmt::format("{} of {} steps were not finite", skipped, sums.steps)
-            : fmt::format("loss {:.3g}, gradient norm {:.3g} on average",
-                          std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
-    throw Diverged(fmt::format(
+            ? formatted("{} of {} steps were not finite", skipped, sums.steps)
+            : formatted("loss {:.3g}, gradient norm {:.3g} on average",
+                        std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
+    throw Diverged(formatted(
         "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
         "norm",
         progress.epoch, steps));
@@ -210,12 +208,12 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
       valid_(std::move(valid)) {
   check(options_);
   if (options_.patience > 0 && !valid_.defined()) {
-    throw UsageError(fmt::format("patience {} needs a validation text, there is none to wait for",
-                                 options_.patience));
+    throw UsageError(formatted("patience {} needs a validation text, there is none to wait for",
+                               options_.patience));
   }
   if (valid_.defined() && valid_.numel() < 2) {
     throw Error(
-        fmt::format("the validation text must have at least 2 tokens, got {}", valid_.numel()));
+        formatted("the validation text must have at least 2 tokens, got {}", valid_.numel()));
   }
   require_graph(options_.graph, net_.device());
   updater_ = make_updater(net_, options_);
@@ -246,7 +244,7 @@ void Training::validate(EpochStats& stats) {
   try {
     stats.valid_perplexity = evaluate(net_, valid_, rows).perplexity();
   } catch (const Error& error) {
-    throw Diverged(fmt::format("validation after epoch {}: {}", stats.epoch, error.what()));
+    throw Diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
   }
   best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
 }
@@ -307,7 +305,7 @@ void Training::load_state(const TrainState& state) {
   const int64_t batches = train_iter_.epoch(from.epoch).size();
   if (from.epoch < 0 || from.batch < 0 || from.batch > batches ||
       state.history.size() != static_cast<std::size_t>(from.epoch)) {
-    throw Error(fmt::format(
+    throw Error(formatted(
         "a training cannot stand after {} epochs of which {} are known, in batch {} of {}",
         from.epoch, state.history.size(), from.batch, batches));
   }
@@ -318,8 +316,8 @@ void Training::load_state(const TrainState& state) {
     const auto& data = train_iter_.options();
     if (from.sums.steps != from.batch ||
         from.sums.tokens != from.batch * data.batch_size * data.num_steps) {
-      throw Error(fmt::format("{} batches have {} steps and {} tokens", from.batch, from.sums.steps,
-                              from.sums.tokens));
+      throw Error(formatted("{} batches have {} steps and {} tokens", from.batch, from.sums.steps,
+                            from.sums.tokens));
     }
     progress.sums = {
         .loss = fitting(from.sums.loss, zeros.loss, "the sum of losses"),
@@ -331,13 +329,13 @@ void Training::load_state(const TrainState& state) {
     const auto skipped = progress.sums.nonfinite.item<int64_t>();
     if (skipped < 0 || skipped > progress.sums.steps) {
       throw Error(
-          fmt::format("{} of {} steps cannot have been skipped", skipped, progress.sums.steps));
+          formatted("{} of {} steps cannot have been skipped", skipped, progress.sums.steps));
     }
     if (carries) {
       const auto begin = net_.begin_state(train_iter_.options().batch_size);
       if (from.carry.size() != begin.size()) {
         throw Error(
-            fmt::format("the model carries {} states, got {}", begin.size(), from.carry.size()));
+            formatted("the model carries {} states, got {}", begin.size(), from.carry.size()));
       }
       for (std::size_t i = 0; i < begin.size(); ++i) {
         progress.carry.push_back(fitting(from.carry[i], begin[i], "a carried state"));

@@ -1,7 +1,6 @@
 #include "unroll/train_log.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "formatted.h"
 #include "unroll/error.h"
 #include "unroll/report.h"
 
@@ -50,8 +50,8 @@ Kept kept_lines(const std::string& path, std::string_view content,
     const bool whole = end != std::string_view::npos;
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (whole ? !is_log_line(json) : !is_begun(line)) {
-      throw Error(fmt::format("{}: line {} is no line of a training's log, so nothing is written",
-                              path, kept.epochs + 1));
+      throw Error(formatted("{}: line {} is no line of a training's log, so nothing is written",
+                            path, kept.epochs + 1));
     }
     if (!whole || !is_line_of(json, history[kept.epochs])) {
       break;
@@ -72,7 +72,7 @@ TrainLog::TrainLog(const std::filesystem::path& path, const std::vector<EpochSta
   }
   try {
     if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      throw Error(fmt::format("{}: another training writes there", path_));
+      throw Error(formatted("{}: another training writes there", path_));
     }
     const auto kept = history.empty() ? Kept{} : kept_lines(path_, content(), history);
     // A device such as /dev/stderr has no length.
@@ -129,7 +129,7 @@ void TrainLog::append(const std::string& text) {
 }
 
 void TrainLog::fail(const char* what) const {
-  throw Error(fmt::format("{}: {}: {}", path_, what, std::strerror(errno)));
+  throw Error(formatted("{}: {}: {}", path_, what, std::strerror(errno)));
 }
 
 }  // namespace unroll

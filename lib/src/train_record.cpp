@@ -1,7 +1,6 @@
 #include "train_record.h"
 
 #include <ATen/Version.h>
-#include <fmt/format.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formatted.h"
 #include "options_json.h"
 #include "unroll/error.h"
 
@@ -43,7 +43,7 @@ torch::Tensor to_tensor(const std::vector<EpochStats>& history) {
 std::vector<EpochStats> history_from(const torch::Tensor& table) {
   if (table.dim() != 2 || table.size(1) != kStatsColumns ||
       table.scalar_type() != torch::kFloat64) {
-    throw Error(fmt::format("its history is not a table of {} columns", kStatsColumns));
+    throw Error(formatted("its history is not a table of {} columns", kStatsColumns));
   }
   std::vector<EpochStats> history;
   history.reserve(static_cast<std::size_t>(table.size(0)));
@@ -81,8 +81,8 @@ std::vector<torch::Tensor> numbered(const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     std::size_t i = tensors.size();
     std::from_chars(name.data(), name.data() + name.size(), i);
-    if (i >= result.size() || name != fmt::to_string(i)) {
-      throw Error(fmt::format("of {} carried states none can be number {}", result.size(), name));
+    if (i >= result.size() || name != formatted("{}", i)) {
+      throw Error(formatted("of {} carried states none can be number {}", result.size(), name));
     }
     result[i] = tensor;
   }
@@ -103,7 +103,7 @@ int64_t count(const nlohmann::json& json, const char* key) {
 }  // namespace
 
 std::string build_of_this() {
-  return fmt::format("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability());
+  return formatted("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability());
 }
 
 Json to_json(const TrainRecord& record) {
@@ -155,7 +155,7 @@ NamedTensors tensors_of(const TrainRecord& record) {
   // The first batch of an epoch starts from zeros.
   if (state.progress.batch > 0) {
     for (std::size_t i = 0; i < state.progress.carry.size(); ++i) {
-      add(fmt::format("carry.{}", i), state.progress.carry[i]);
+      add(formatted("carry.{}", i), state.progress.carry[i]);
     }
   }
   add("rng.cpu", state.cpu_generator);

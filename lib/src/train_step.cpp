@@ -1,13 +1,12 @@
 #include "unroll/train_step.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cmath>
 #include <utility>
 
 #include "cuda_part.h"
 #include "device_step.h"
+#include "formatted.h"
 #include "graph_step.h"
 #include "parse_enum.h"
 #include "unroll/timer.h"
@@ -75,7 +74,7 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
 
 void require_graph(GraphMode mode, torch::Device device) {
   if (mode == GraphMode::kOn && !device.is_cuda()) {
-    throw Error(fmt::format("graph on needs a CUDA device, got device {}", device.str()));
+    throw Error(formatted("graph on needs a CUDA device, got device {}", device.str()));
   }
 }
 
@@ -126,7 +125,7 @@ void EagerStep::finish(const Batch& batch, const torch::Tensor& loss, const torc
   const auto norm_value = norm.item<double>();
   const bool finite = std::isfinite(loss_value) && std::isfinite(norm_value);
   if (!finite && on_nonfinite_ == OnNonfinite::kStop) {
-    throw Diverged(fmt::format(
+    throw Diverged(formatted(
         "training diverged in epoch {}, batch {}: loss {:.3g}, gradient norm {:.3g}; try a smaller "
         "learning rate or a bound on the gradient norm",
         progress_.epoch + 1, progress_.batch + 1, std::abs(loss_value), std::abs(norm_value)));

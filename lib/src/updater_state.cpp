@@ -1,7 +1,6 @@
 #include "updater_state.h"
 
-#include <fmt/format.h>
-
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -9,8 +8,8 @@ namespace unroll {
 torch::Tensor fitting(const torch::Tensor& loaded, const NamedTensor& weight) {
   if (loaded.sizes() != weight.tensor.sizes() ||
       loaded.scalar_type() != weight.tensor.scalar_type()) {
-    throw Error(fmt::format("the optimizer's state of {} has another shape or type than the weight",
-                            weight.name));
+    throw Error(formatted("the optimizer's state of {} has another shape or type than the weight",
+                          weight.name));
   }
   return loaded.to(weight.tensor.device(), weight.tensor.scalar_type(), /*non_blocking=*/false,
                    /*copy=*/true);
@@ -21,7 +20,7 @@ int64_t steps_of(const NamedTensors& tensors, const NamedTensor& weight) {
   const auto& step = at(tensors, weight.name + ".step");
   if (step.numel() != 1 || step.scalar_type() != torch::kInt64 || step.item<int64_t>() < 0 ||
       step.item<int64_t>() > kMost) {
-    throw Error(fmt::format("the optimizer's step of {} is not one int64 >= 0", weight.name));
+    throw Error(formatted("the optimizer's step of {} is not one int64 >= 0", weight.name));
   }
   return step.item<int64_t>();
 }

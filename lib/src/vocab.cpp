@@ -1,10 +1,9 @@
 #include "unroll/vocab.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -56,14 +55,14 @@ Vocab Vocab::from_counts(TokenCounts counts, int64_t min_freq,
 
 Vocab Vocab::from_tokens(const std::vector<std::string>& tokens, TokenKind kind) {
   if (tokens.empty() || tokens.front() != kUnknown) {
-    throw Error(fmt::format("a vocabulary's first token must be {}, got '{}'", kUnknown,
-                            tokens.empty() ? "" : tokens.front()));
+    throw Error(formatted("a vocabulary's first token must be {}, got '{}'", kUnknown,
+                          tokens.empty() ? "" : tokens.front()));
   }
   Vocab vocab;
   vocab.kind_ = kind;
   for (std::size_t i = 1; i < tokens.size(); ++i) {
     if (vocab.contains(tokens[i])) {
-      throw Error(fmt::format("a vocabulary's tokens must differ, got '{}' twice", tokens[i]));
+      throw Error(formatted("a vocabulary's tokens must differ, got '{}' twice", tokens[i]));
     }
     vocab.add(tokens[i]);
   }
@@ -94,7 +93,7 @@ bool Vocab::contains(std::string_view token) const {
 
 const std::string& Vocab::to_token(int64_t index) const {
   if (index < 0 || index >= size()) {
-    throw Error(fmt::format("token index must be in [0, {}), got {}", size(), index));
+    throw Error(formatted("token index must be in [0, {}), got {}", size(), index));
   }
   return idx_to_token_[static_cast<std::size_t>(index)];
 }

@@ -1,10 +1,10 @@
 #include "kernels/cuda/plan.h"
 
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "formatted.h"
 #include "kernels/cuda/shapes.h"
 
 namespace unroll::cuda {
@@ -24,9 +24,9 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
         for (const int64_t H :
              {1, 31, 64, 65, 128, 129, 200, 256, 257, 500, 512, 513, 1024, 2048}) {
           for (const int64_t B : {1, 2, 31, 32, 128, 512, 5000}) {
-            SCOPED_TRACE(fmt::format("cell {}, way {}, H {}, B {}, {} multiprocessors",
-                                     static_cast<int>(cell), static_cast<int>(way), H, B,
-                                     limits.multiprocessors));
+            SCOPED_TRACE(formatted("cell {}, way {}, H {}, B {}, {} multiprocessors",
+                                   static_cast<int>(cell), static_cast<int>(way), H, B,
+                                   limits.multiprocessors));
             const auto plan = make_plan(cell, way, B, H, limits);
             if (!plan) {
               EXPECT_GT(H, 500);  // what is smaller always finds room

@@ -1,5 +1,4 @@
 // The CUDA kernels of the recurrence, on the CPU, against LibTorch's operations and autograd.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "all_close.h"
+#include "formatted.h"
 #include "kernels/cuda/kernels.h"
 #include "simt_on_cpu.h"
 
@@ -226,8 +226,8 @@ class Check {
 template <CellKind kCell, int kHidden, int S>
 void check_cluster(Case c, int groups) {
   c.cell = kCell;
-  SCOPED_TRACE(fmt::format("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
-                           c.batch_size, c.steps));
+  SCOPED_TRACE(formatted("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
+                         c.batch_size, c.steps));
   Check check(c, S);
   const int units = cluster_units(kHidden);
   const int blocks = static_cast<int>((c.hidden + units - 1) / units);
@@ -248,8 +248,8 @@ void check_cluster(Case c, int groups) {
 template <CellKind kCell, int kColumns, int S>
 void check_grid(Case c, int units, int groups) {
   c.cell = kCell;
-  SCOPED_TRACE(fmt::format("grid of {} units a block, S {}, H {}, B {}, T {}", units, S, c.hidden,
-                           c.batch_size, c.steps));
+  SCOPED_TRACE(formatted("grid of {} units a block, S {}, H {}, B {}, T {}", units, S, c.hidden,
+                         c.batch_size, c.steps));
   Check check(c, S);
   const int blocks = static_cast<int>((c.hidden + units - 1) / units);
   const auto grid = [&](bool back) {

@@ -5,12 +5,12 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
-#include <fmt/format.h>
 #include <torch/version.h>
 
 #include <exception>
 #include <string>
 
+#include "formatted.h"
 #include "unroll/error.h"
 
 namespace unroll::cuda {
@@ -88,7 +88,7 @@ void Graph::capture(const std::function<void()>& work) {
     graph_->capture_end();
   } catch (const std::exception& error) {
     graph_.reset();
-    throw Error(fmt::format("a step cannot be captured in a CUDA graph: {}", message_of(error)));
+    throw Error(formatted("a step cannot be captured in a CUDA graph: {}", message_of(error)));
   }
 }
 

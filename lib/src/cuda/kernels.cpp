@@ -4,12 +4,12 @@
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
-#include <fmt/format.h>
 
 #include <map>
 #include <mutex>
 #include <optional>
 
+#include "formatted.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/plan.h"
 #include "unroll/error.h"
@@ -21,7 +21,7 @@ void require(cudaError_t error) {
   if (error != cudaSuccess) {
     static_cast<void>(cudaGetLastError());  // else the next call would be told of it
     throw Error(
-        fmt::format("a kernel of the fused model cannot be run: {}", cudaGetErrorString(error)));
+        formatted("a kernel of the fused model cannot be run: {}", cudaGetErrorString(error)));
   }
 }
 
@@ -42,7 +42,7 @@ template <typename Arguments>
 void run_way(CellKind cell, Way way, Arguments arguments, torch::Device device) {
   const auto plan = make_plan(cell, way, arguments.batch_size, arguments.hidden, limits_of(device));
   if (!plan) {
-    throw Error(fmt::format("{} hidden units find no room in {}", arguments.hidden, device.str()));
+    throw Error(formatted("{} hidden units find no room in {}", arguments.hidden, device.str()));
   }
   const c10::cuda::CUDAGuard guard(device);
   // Freed when the launch is on the stream; what gets it next comes after it there.

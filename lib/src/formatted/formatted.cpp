@@ -1,0 +1,17 @@
+// LibTorch's own copy of fmt may come first, which is not Debian's: no compiled fmt would fit both.
+#define FMT_HEADER_ONLY
+#include "formatted.h"
+
+#include <fmt/format.h>
+
+namespace unroll::detail {
+
+std::string format(fmt::string_view text, fmt::format_args values) {
+  return fmt::vformat(text, values);
+}
+
+void print(std::FILE* file, fmt::string_view text, fmt::format_args values) {
+  fmt::vprint(file, text, values);
+}
+
+}  // namespace unroll::detail
