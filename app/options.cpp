@@ -201,7 +201,7 @@ std::optional<std::filesystem::path> read_index_path(const Options& options) {
   if (texts.empty()) {
     throw UsageError("--index needs --text: the bundled sample is not worth an index");
   }
-  const auto index = options.path("index");
+  auto index = options.path("index");
   if (index != "auto") {
     return index;
   }
