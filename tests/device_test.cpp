@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -21,8 +22,10 @@
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/fused.h"
+#include "unroll/predict.h"
 #include "unroll/scratch_weights.h"
 #include "unroll/train.h"
+#include "unroll/vocab.h"
 
 namespace unroll {
 namespace {
@@ -291,6 +294,20 @@ TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
       EXPECT_NEAR(perplexities[e], expected[e], 1e-3 * expected[e]) << "epoch " << e + 1;
     }
   }
+}
+
+TEST_P(Cuda, TextsAreTheCpus) {
+  at::manual_seed(0);
+  const Vocab vocab({{" ", "a", "b", "c", "d", "e", "f", "g"}});
+  const auto net = make_model(config(), vocab.size(), torch::kCPU);
+  for (const auto& [name, weight] : net->weights()) {
+    const torch::NoGradGuard no_grad;
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config().hidden)));
+  }
+  const auto there = make_model(config(), vocab.size(), try_gpu());
+  load_weights(*there, net->weights());
+  const std::vector<std::string> prefixes{"a", "bad cab", "ee"};
+  EXPECT_EQ(predict_ch8(prefixes, 100, *there, vocab), predict_ch8(prefixes, 100, *net, vocab));
 }
 
 TEST_P(Cuda, FusedModelsHaveKernelsWhereTheyAreBuilt) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda_part.h"
+#include "device_decoder.h"
 #include "device_layers.h"
 #include "formatted.h"
 #include "fused_layout.h"
@@ -397,6 +398,10 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
 
 std::unique_ptr<Decoder> FusedModel::make_decoder(int64_t batch_size) {
   const auto tensors = values(model_->weights());
+  const auto layout = layout_of(config_);
+  if (is_for_kernels(batch_size, tensors) && can_decode(*kernels_, layout, tensors, batch_size)) {
+    return std::make_unique<DeviceDecoder>(*kernels_, layout, *model_, batch_size);
+  }
   if (!all_float_on_cpu(tensors)) {
     return model_->make_decoder(batch_size);
   }

@@ -84,12 +84,30 @@ class Sequence {
   int64_t fed(std::size_t t) const { return tokens_[std::min(t, tokens_.size() - 1)]; }
   std::string text() const { return prefix_ + continuation_.text(); }
 
+  // The same, but -1 where that token has not been taken yet.
+  int64_t known(std::size_t t) const { return done() || t < tokens_.size() ? fed(t) : -1; }
+  // From step t on until it is done.
+  int64_t steps_left(std::size_t t) const {
+    return done() ? 0 : static_cast<int64_t>(tokens_.size() - 1 - t) + left_;
+  }
+
   // Takes the token that follows step t, unless that is one of the prefix.
   void advance(std::size_t t, std::span<const float> logits, const TextCallback& on_text) {
-    if (done() || t + 1 < tokens_.size()) {
-      return;
+    if (is_to_take(t)) {
+      take(sampler_(logits, tokens_), on_text);
     }
-    const auto token = sampler_(logits, tokens_);
+  }
+  // Likewise; -1 where there is none.
+  void advance(std::size_t t, int64_t most_likely, const TextCallback& on_text) {
+    if (is_to_take(t)) {
+      take(most_likely < 0 ? std::nullopt : std::optional(most_likely), on_text);
+    }
+  }
+
+ private:
+  bool is_to_take(std::size_t t) const { return !done() && t + 1 >= tokens_.size(); }
+
+  void take(std::optional<int64_t> token, const TextCallback& on_text) {
     if (token) {
       tokens_.push_back(*token);
       --left_;
@@ -103,7 +121,6 @@ class Sequence {
     }
   }
 
- private:
   std::string piece(int64_t token) const {
     const auto& before = continuation_.text().empty() ? prefix_ : continuation_.text();
     const auto& text = vocab_.to_token(token);
@@ -124,6 +141,53 @@ class Sequence {
   Sampler sampler_;
   Continuation continuation_;
 };
+
+// Whether the tokens before have no say in which is taken, but by the model.
+bool takes_most_likely(const GenerateOptions& options) {
+  return options.temperature == 0 && options.no_repeat_ngram == 0;
+}
+
+void continue_by_steps(Decoder& decoder, std::vector<Sequence>& sequences,
+                       const TextCallback& on_text) {
+  const auto all_done = [&] {
+    return std::all_of(sequences.begin(), sequences.end(), [](const auto& s) { return s.done(); });
+  };
+  std::vector<int64_t> fed(sequences.size());
+  for (std::size_t t = 0; !all_done(); ++t) {
+    std::transform(sequences.begin(), sequences.end(), fed.begin(),
+                   [&](const auto& sequence) { return sequence.fed(t); });
+    const auto logits = decoder.step(fed);
+    const std::size_t V = logits.size() / sequences.size();
+    for (std::size_t i = 0; i < sequences.size(); ++i) {
+      sequences[i].advance(t, logits.subspan(i * V, V), on_text);
+    }
+  }
+}
+
+void continue_at_once(Decoder& decoder, const GenerateOptions& options,
+                      std::vector<Sequence>& sequences, const TextCallback& on_text) {
+  const auto never = options.take_unk ? std::nullopt : std::optional(Vocab::unk());
+  const auto steps_left = [&](std::size_t t) {
+    int64_t most = 0;
+    for (const auto& sequence : sequences) {
+      most = std::max(most, sequence.steps_left(t));
+    }
+    return most;
+  };
+  const std::size_t B = sequences.size();
+  std::vector<int64_t> fed;
+  for (std::size_t t = 0; steps_left(t) > 0; t += fed.size() / B) {
+    const auto steps = static_cast<std::size_t>(std::min(steps_left(t), decoder.steps_at_once()));
+    fed.resize(steps * B);
+    for (std::size_t i = 0; i < fed.size(); ++i) {
+      fed[i] = sequences[i % B].known(t + i / B);
+    }
+    const auto taken = decoder.most_likely(fed, never);
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+      sequences[i % B].advance(t + i / B, taken[i], on_text);
+    }
+  }
+}
 
 }  // namespace
 
@@ -162,20 +226,14 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
     sequences.emplace_back(i, prefixes[i], num_preds, vocab, options);
   }
 
-  // All go on together; whoever has been through its prefix begins to predict, and the shortest are
-  // done first.
-  const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
-  const auto all_done = [&] {
-    return std::all_of(sequences.begin(), sequences.end(), [](const auto& s) { return s.done(); });
-  };
-  std::vector<int64_t> fed(sequences.size());
-  for (std::size_t t = 0; !all_done(); ++t) {
-    std::transform(sequences.begin(), sequences.end(), fed.begin(),
-                   [&](const auto& sequence) { return sequence.fed(t); });
-    const auto logits = decoder->step(fed);
-    const std::size_t V = logits.size() / sequences.size();
-    for (std::size_t i = 0; i < sequences.size(); ++i) {
-      sequences[i].advance(t, logits.subspan(i * V, V), on_text);
+  if (num_preds > 0 && !sequences.empty()) {
+    // All go on together; whoever has been through its prefix begins to predict, and the shortest
+    // are done first.
+    const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
+    if (takes_most_likely(options) && decoder->steps_at_once() > 1) {
+      continue_at_once(*decoder, options, sequences, on_text);
+    } else {
+      continue_by_steps(*decoder, sequences, on_text);
     }
   }
 

@@ -4,37 +4,10 @@
 #include <iterator>
 
 #include "formatted.h"
+#include "forward_decoder.h"
 #include "unroll/error.h"
 
 namespace unroll {
-namespace {
-
-// One forward pass a token.
-class ForwardDecoder : public Decoder {
- public:
-  ForwardDecoder(SequenceModel& model, int64_t batch_size)
-      : model_(model),
-        tokens_(torch::empty({batch_size, 1}, torch::kInt64)),
-        state_(model.begin_state(batch_size)) {}
-
-  std::span<const float> step(std::span<const int64_t> tokens) override {
-    check_step(tokens, static_cast<std::size_t>(tokens_.numel()));
-    const Inference inference(model_);
-    std::copy(tokens.begin(), tokens.end(), tokens_.data_ptr<int64_t>());
-    auto [logits, next] = model_.forward(tokens_.to(model_.device()), state_);
-    state_ = std::move(next);
-    logits_ = logits.to(torch::kCPU, torch::kFloat32).contiguous();
-    return {logits_.data_ptr<float>(), static_cast<std::size_t>(logits_.numel())};
-  }
-
- private:
-  SequenceModel& model_;
-  torch::Tensor tokens_;
-  State state_;
-  torch::Tensor logits_;
-};
-
-}  // namespace
 
 const torch::Tensor& at(const NamedTensors& tensors, const std::string& name) {
   const auto found = std::find_if(tensors.begin(), tensors.end(),
@@ -58,6 +31,10 @@ std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const St
   // Y transposed, so that labels and logits both run time step by time step.
   const auto labels = batch.Y.t().reshape({-1});
   return {torch::cross_entropy_loss(logits, labels), std::move(new_state)};
+}
+
+std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optional<int64_t>) {
+  throw Error("this decoder takes one step at a time");
 }
 
 void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {

@@ -17,8 +17,9 @@ using namespace cuda;
 template <typename Arguments>
 void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
   constexpr bool kIsForward = std::is_same_v<Arguments, ForwardArguments>;
+  constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
   const auto plan =
-      make_plan(cell, kIsForward ? Way::kForward : Way::kBackward, a.batch_size, a.hidden, limits);
+      make_plan(cell, kIsBackward ? Way::kBackward : Way::kForward, a.batch_size, a.hidden, limits);
   if (!plan) {
     throw std::runtime_error("there is no plan");
   }
@@ -40,6 +41,8 @@ void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
                                   return start([&] {
                                     if constexpr (kIsForward) {
                                       cluster_forward<kind(), most(), S()>(a, plan->blocks);
+                                    } else if constexpr (!kIsBackward) {
+                                      cluster_generate<kind(), most(), S()>(a, plan->blocks);
                                     } else {
                                       cluster_backward<kind(), most(), S()>(a, plan->blocks);
                                     }
@@ -49,6 +52,8 @@ void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
               return start([&] {
                 if constexpr (kIsForward) {
                   grid_forward<kind(), columns(), S()>(a, plan->blocks, plan->units);
+                } else if constexpr (!kIsBackward) {
+                  grid_generate<kind(), columns(), S()>(a, plan->blocks, plan->units);
                 } else {
                   grid_backward<kind(), columns(), S()>(a, plan->blocks, plan->units);
                 }
@@ -66,11 +71,20 @@ bool EmulatedKernels::serve(CellKind cell, int64_t batch_size, int64_t hidden,
   return has_plans(cell, batch_size, hidden, limits_);
 }
 
+bool EmulatedKernels::generate(CellKind cell, int64_t batch_size, int64_t hidden,
+                               int64_t vocab_size, torch::Device) const {
+  return has_generation(cell, batch_size, hidden, vocab_size, limits_);
+}
+
 void EmulatedKernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device) const {
   run_way(cell, arguments, limits_);
 }
 
 void EmulatedKernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device) const {
+  run_way(cell, arguments, limits_);
+}
+
+void EmulatedKernels::run(CellKind cell, const GenerateArguments& arguments, torch::Device) const {
   run_way(cell, arguments, limits_);
 }
 

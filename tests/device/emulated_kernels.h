@@ -12,9 +12,13 @@ class EmulatedKernels : public DeviceKernels {
 
   bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
              torch::Device device) const override;
+  bool generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                torch::Device device) const override;
   void run(CellKind cell, const cuda::ForwardArguments& arguments,
            torch::Device device) const override;
   void run(CellKind cell, const cuda::BackwardArguments& arguments,
+           torch::Device device) const override;
+  void run(CellKind cell, const cuda::GenerateArguments& arguments,
            torch::Device device) const override;
 
  private:

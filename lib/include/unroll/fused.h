@@ -22,10 +22,10 @@ class DeviceKernels;
 /// It computes on a CPU from float32 weights, in the precision of its description, and on a CUDA
 /// device if its description has cuda_kernels; any other model computes as it always did, and so
 /// does one whose weights find no room in a GPU's multiprocessors. Decoders are float32 in any
-/// case. The same weights give the same results whatever the number of threads. On a CPU dropout
-/// takes the draws that the model's own would take from LibTorch's generator, and drops the same.
-/// The graph can be differentiated once, without create_graph. One thread may use a model at a
-/// time.
+/// case; on a CUDA device those of one layer take many steps at once. The same weights give the
+/// same results whatever the number of threads. On a CPU dropout takes the draws that the model's
+/// own would take from LibTorch's generator, and drops the same. The graph can be differentiated
+/// once, without create_graph. One thread may use a model at a time.
 class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -41,6 +42,18 @@ class Decoder {
   /// tokens (B), indices in [0,V) -> logits (B,V) of what follows, row-major, valid until the next
   /// call.
   virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
+
+  /// How many steps most_likely takes at little more than the price of one; 0: it cannot.
+  virtual int64_t steps_at_once() const { return 0; }
+
+  /// T steps, each after the first with a given token or the most likely one of the step before.
+  ///
+  /// fed (T,B): the tokens; -1 for the most likely, not at the first step -> (T,B): the most likely
+  /// token after each step, the first of equally likely ones, never `never`; -1 where the next step
+  /// was fed anyway, and where there is none, all logits being -infinity or not a number.
+  /// Throws Error where it cannot.
+  virtual std::vector<int64_t> most_likely(std::span<const int64_t> fed,
+                                           std::optional<int64_t> never);
 };
 
 /// Throws Error unless a decoder of `batch_size` sequences was given as many tokens.

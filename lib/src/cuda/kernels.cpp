@@ -63,12 +63,21 @@ bool Kernels::serve(CellKind cell, int64_t batch_size, int64_t hidden, torch::De
   return has_plans(cell, batch_size, hidden, limits_of(device));
 }
 
+bool Kernels::generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                       torch::Device device) const {
+  return has_generation(cell, batch_size, hidden, vocab_size, limits_of(device));
+}
+
 void Kernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device device) const {
   run_way(cell, Way::kForward, arguments, device);
 }
 
 void Kernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device device) const {
   run_way(cell, Way::kBackward, arguments, device);
+}
+
+void Kernels::run(CellKind cell, const GenerateArguments& arguments, torch::Device device) const {
+  run_way(cell, Way::kForward, arguments, device);
 }
 
 }  // namespace unroll::cuda

@@ -52,4 +52,28 @@ struct BackwardArguments {
   ExchangeMemory exchange;
 };
 
+/// A continuation: T steps of a model of one layer, each after the first with the likeliest token
+/// of the step before it, or a given one. The way forward, without what the way back needs.
+struct GenerateArguments {
+  int64_t steps;          // T
+  int64_t batch_size;     // B
+  int64_t hidden;         // H
+  int64_t vocab_size;     // V
+  const float* x;         // (V, GH): each token's share in the gates
+  const float* W_h;       // (H, GH)
+  const float* b_hh;      // (H): GRU with the reset after the product; else null
+  const float* W_hq;      // (H, V)
+  const float* b_q;       // (V)
+  const int64_t* fed;     // (T, B): a step's token; -1, not at the first step: the likeliest
+  int64_t never;          // a token that is not taken, or -1
+  const float* h_before;  // (B, H): the state before the first step
+  const float* c_before;  // (B, H): LSTM; else null
+  float* h_after;         // (B, H): the state after the last step
+  float* c_after;         // (B, H): LSTM
+  // (T, B): the likeliest token after each step, of equals the first; -1 where there is none (all
+  // logits are -infinity or NaN). After a step where all of a group are fed next: undefined.
+  int64_t* taken;
+  ExchangeMemory exchange;
+};
+
 }  // namespace unroll::cuda

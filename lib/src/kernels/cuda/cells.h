@@ -27,46 +27,59 @@ struct Place {
 };
 
 // Formulas of the cells whose gates all follow from the previous state; a GRU with the reset before
-// the product has its own kernels. `step` takes the product with W_h and the inputs' share, gives
-// the new h and keeps what the way back needs. `step_back` takes the gradient by h and gives those
-// by what the gates are computed from: `published`, which the product with W_h transposed takes.
+// the product has its own kernels. `begin` takes up the state of before, of Arguments that have it;
+// `step` takes the product with W_h and the inputs' share and makes the new h; `keep` puts down
+// what the way back needs of it. `step_back` takes the gradient by h and gives those by what the
+// gates are computed from: `published`, which the product with W_h transposed takes.
 
 template <CellKind kCell>
 struct Cell;
 
 template <>
 struct Cell<CellKind::kRnn> {
-  UNROLL_DEVICE void begin(const ForwardArguments&, const Place&) {}
-  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
-                           const float (&sums)[1], const float (&x)[1]) {
-    const float h = tanhf(x[0] + sums[0]);
+  float h = 0;
+
+  template <typename Arguments>
+  UNROLL_DEVICE void begin(const Arguments& a, const Place& at) {
+    h = a.h_before[at.once()];
+  }
+  UNROLL_DEVICE void step(const float (&sums)[1], const float (&x)[1]) {
+    h = tanhf(x[0] + sums[0]);
+  }
+  UNROLL_DEVICE void keep(const ForwardArguments& a, const Place& at, int64_t t) const {
     a.h[at.state(t)] = h;
-    return h;
   }
 };
 
 template <>
 struct Cell<CellKind::kLstm> {
+  float h = 0;
   float c = 0;
+  float i = 0;
+  float f = 0;
+  float o = 0;
+  float g = 0;
 
-  UNROLL_DEVICE void begin(const ForwardArguments& a, const Place& at) {
+  template <typename Arguments>
+  UNROLL_DEVICE void begin(const Arguments& a, const Place& at) {
+    h = a.h_before[at.once()];
     c = a.c_before[at.once()];
   }
-  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
-                           const float (&sums)[4], const float (&x)[4]) {
-    const float i = sigmoid(x[0] + sums[0]);
-    const float f = sigmoid(x[1] + sums[1]);
-    const float o = sigmoid(x[2] + sums[2]);
-    const float g = tanhf(x[3] + sums[3]);
+  UNROLL_DEVICE void step(const float (&sums)[4], const float (&x)[4]) {
+    i = sigmoid(x[0] + sums[0]);
+    f = sigmoid(x[1] + sums[1]);
+    o = sigmoid(x[2] + sums[2]);
+    g = tanhf(x[3] + sums[3]);
     c = f * c + i * g;
-    const float h = o * tanhf(c);
+    h = o * tanhf(c);
+  }
+  UNROLL_DEVICE void keep(const ForwardArguments& a, const Place& at, int64_t t) const {
     a.gates[at.gate(t, 4, 0)] = i;
     a.gates[at.gate(t, 4, 1)] = f;
     a.gates[at.gate(t, 4, 2)] = o;
     a.gates[at.gate(t, 4, 3)] = g;
     a.c[at.state(t)] = c;
     a.h[at.state(t)] = h;
-    return h;
   }
 };
 
@@ -74,24 +87,29 @@ template <>
 struct Cell<CellKind::kGruAfter> {
   float h = 0;
   float b_hh = 0;
+  float z = 0;
+  float r = 0;
+  float p = 0;
+  float n = 0;
 
-  UNROLL_DEVICE void begin(const ForwardArguments& a, const Place& at) {
+  template <typename Arguments>
+  UNROLL_DEVICE void begin(const Arguments& a, const Place& at) {
     h = a.h_before[at.once()];
     b_hh = a.b_hh[at.unit];
   }
-  UNROLL_DEVICE float step(const ForwardArguments& a, const Place& at, int64_t t,
-                           const float (&sums)[3], const float (&x)[3]) {
-    const float z = sigmoid(x[0] + sums[0]);
-    const float r = sigmoid(x[1] + sums[1]);
-    const float p = sums[2] + b_hh;
-    const float n = tanhf(x[2] + r * p);
+  UNROLL_DEVICE void step(const float (&sums)[3], const float (&x)[3]) {
+    z = sigmoid(x[0] + sums[0]);
+    r = sigmoid(x[1] + sums[1]);
+    p = sums[2] + b_hh;
+    n = tanhf(x[2] + r * p);
     h = z * h + (1.0F - z) * n;
+  }
+  UNROLL_DEVICE void keep(const ForwardArguments& a, const Place& at, int64_t t) const {
     a.gates[at.gate(t, 3, 0)] = z;
     a.gates[at.gate(t, 3, 1)] = r;
     a.gates[at.gate(t, 3, 2)] = n;
     a.p[at.state(t)] = p;
     a.h[at.state(t)] = h;
-    return h;
   }
 };
 

@@ -21,4 +21,13 @@ cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const BackwardAr
       });
 }
 
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+                               cudaStream_t stream) {
+  return with_cluster_kernel(
+      plan, cell, cudaErrorInvalidValue, [&](auto kind, auto most_hidden, auto S) {
+        return launch_kernel(cluster_generate<kind(), most_hidden(), S()>, plan, plan.blocks,
+                             stream, arguments, plan.blocks);
+      });
+}
+
 }  // namespace unroll::cuda

@@ -19,4 +19,12 @@ cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const BackwardArgume
   });
 }
 
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+                           cudaStream_t stream) {
+  return with_grid_kernel(plan, cell, cudaErrorInvalidValue, [&](auto kind, auto columns, auto S) {
+    return launch_kernel(grid_generate<kind(), columns(), S()>, plan, 0, stream, arguments,
+                         plan.blocks, plan.units);
+  });
+}
+
 }  // namespace unroll::cuda

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/generation.h"
 #include "kernels/cuda/recurrence.h"
 
 namespace unroll::cuda {
@@ -56,6 +57,27 @@ cluster_backward(const BackwardArguments a, const int blocks) {
   }
 }
 
+/// In place of the second product of a GRU with the reset before it.
+struct NoSlab {};
+
+template <CellKind kCell, int kHidden, int S>
+UNROLL_KERNEL(kThreads)
+cluster_generate(const GenerateArguments a, const int blocks) {
+  using Shape = ClusterShape<kHidden>;
+  const BlockLayout at = cluster_layout(kCell, false, kHidden, S);
+  const Group group = group_of(blocks, Shape::kUnits);
+  ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
+  float* partials = shared_memory() + at.partials;
+  RegisterSlab<Shape::kDepth, product_gates(kCell) * Shape::kColumns> slab;
+  if constexpr (kCell == CellKind::kGruBefore) {
+    RegisterSlab<Shape::kDepth, Shape::kColumns> state;
+    generate<kCell, S>(a, group, blocks, slab, state, exchange, partials);
+  } else {
+    NoSlab none;
+    generate<kCell, S>(a, group, blocks, slab, none, exchange, partials);
+  }
+}
+
 UNROLL_DEVICE GridExchange grid_exchange(const ExchangeMemory& memory, const BlockLayout& at,
                                          const Group& group, int S, int blocks) {
   return {shared_memory() + at.values,
@@ -96,6 +118,23 @@ grid_backward(const BackwardArguments a, const int blocks, const int units) {
     gru_before_backward<S>(a, group, slab, state, exchange, partials);
   } else {
     backward<kCell, S>(a, group, slab, exchange, partials);
+  }
+}
+
+template <CellKind kCell, int kColumns, int S>
+UNROLL_KERNEL(kThreads)
+grid_generate(const GenerateArguments a, const int blocks, const int units) {
+  const Group group = group_of(blocks, units);
+  const BlockLayout at = grid_layout(kCell, false, static_cast<int>(a.hidden), units, S);
+  GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
+  float* partials = shared_memory() + at.partials;
+  SharedSlab<kColumns> slab(shared_memory());
+  if constexpr (kCell == CellKind::kGruBefore) {
+    SharedSlab<kColumns> state(shared_memory() + at.second);
+    generate<kCell, S>(a, group, blocks, slab, state, exchange, partials);
+  } else {
+    NoSlab none;
+    generate<kCell, S>(a, group, blocks, slab, none, exchange, partials);
   }
 }
 

@@ -33,4 +33,10 @@ cudaError_t launch(const Plan& plan, CellKind cell, const BackwardArguments& arg
                           : launch_in_grid(plan, cell, arguments, stream);
 }
 
+cudaError_t launch(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+                   cudaStream_t stream) {
+  return plan.in_clusters ? launch_in_clusters(plan, cell, arguments, stream)
+                          : launch_in_grid(plan, cell, arguments, stream);
+}
+
 }  // namespace unroll::cuda

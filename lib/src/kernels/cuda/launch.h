@@ -16,5 +16,7 @@ cudaError_t launch(const Plan& plan, CellKind cell, const ForwardArguments& argu
                    cudaStream_t stream);
 cudaError_t launch(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
                    cudaStream_t stream);
+cudaError_t launch(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+                   cudaStream_t stream);
 
 }  // namespace unroll::cuda

@@ -46,9 +46,13 @@ cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int c
 // alone.
 cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
                                cudaStream_t stream);
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+                               cudaStream_t stream);
 cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
                                cudaStream_t stream);
 cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+                           cudaStream_t stream);
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
                            cudaStream_t stream);
 cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
                            cudaStream_t stream);

@@ -41,4 +41,10 @@ std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_
 /// Whether there are plans for both ways.
 bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits);
 
+/// Whether there is one for a continuation: that of the way forward, whose blocks compute the
+/// logits of so small a vocabulary in a few rounds. Of a larger one, one product on the whole GPU
+/// is likely to be faster.
+bool has_generation(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                    const DeviceLimits& limits);
+
 }  // namespace unroll::cuda

@@ -59,15 +59,31 @@ UNROLL_DEVICE float sum_of(const float* partials, int slices, int columns, int s
 
 UNROLL_DEVICE int64_t tiles_of(int64_t batch_size, int S) { return (batch_size + S - 1) / S; }
 
+/// A unit's part of a row of shares in the gates.
+template <int kGates>
+UNROLL_DEVICE void load_row(const float* shares, int64_t row, const Place& at, float (&x)[kGates]) {
+  UNROLL_LOOP
+  for (int gate = 0; gate < kGates; ++gate) {
+    x[gate] = shares[(row * kGates + gate) * at.hidden + at.unit];
+  }
+}
+
 /// The inputs' share in a unit's gates at time step t.
 template <int kGates>
 UNROLL_DEVICE void load_x(const ForwardArguments& a, const Place& at, int64_t t,
                           float (&x)[kGates]) {
   const int64_t i = t * a.batch_size + at.b;
-  const int64_t row = a.row != nullptr ? a.row[i] : i;
+  load_row(a.x, a.row != nullptr ? a.row[i] : i, at, x);
+}
+
+/// A unit's gates of a product.
+template <int S, int kGates>
+UNROLL_DEVICE void load_sums(const float* partials, int slices, const Group& group,
+                             const TilePlace<S>& mine, float (&sums)[kGates]) {
   UNROLL_LOOP
   for (int gate = 0; gate < kGates; ++gate) {
-    x[gate] = a.x[(row * kGates + gate) * at.hidden + at.unit];
+    sums[gate] =
+        sum_of<S>(partials, slices, kGates * group.units, mine.s(), gate * group.units + mine.u());
   }
 }
 
@@ -107,9 +123,8 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
                            Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
   const int hidden = static_cast<int>(a.hidden);
-  const int columns = kGates * group.units;
   slab.load(
-      hidden, columns,
+      hidden, kGates * group.units,
       ForwardWeight<kGates>{a.W_h, kGates * a.hidden, a.hidden, group.units, first_unit_of(group)});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
@@ -118,14 +133,12 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
     mine.set_tile(tile);
     const Place& at = mine.place();
     Cell<kCell> cell;
-    float h = 0;
     if (mine.has_work()) {
-      h = a.h_before[at.once()];
       cell.begin(a, at);
     }
     for (int64_t t = 0; t < a.steps; ++t) {
       if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), h);
+        exchange.template publish<S>(mine.unit(), mine.s(), cell.h);
       }
       float x[kGates] = {};
       if (mine.has_work()) {
@@ -135,12 +148,9 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
       sync_block();
       if (mine.has_work()) {
         float sums[kGates];
-        UNROLL_LOOP
-        for (int gate = 0; gate < kGates; ++gate) {
-          sums[gate] =
-              sum_of<S>(partials, slab.slices(), columns, mine.s(), gate * group.units + mine.u());
-        }
-        h = cell.step(a, at, t, sums, x);
+        load_sums<S>(partials, slab.slices(), group, mine, sums);
+        cell.step(sums, x);
+        cell.keep(a, at, t);
       }
     }
   }
@@ -201,19 +211,25 @@ UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab
   exchange.end();
 }
 
-/// A GRU whose reset gate acts before the product: two products a time step, the second of what
-/// the first gates leave of the state.
+/// The weights of a GRU whose reset gate acts before the product.
+template <typename GatesSlab, typename StateSlab>
+UNROLL_DEVICE void load_gru_before(const float* W_h, int64_t hidden, const Group& group,
+                                   GatesSlab& gates_slab, StateSlab& state_slab) {
+  const int depth = static_cast<int>(hidden);
+  const int64_t first = first_unit_of(group);
+  gates_slab.load(depth, 2 * group.units,
+                  ForwardWeight<2>{W_h, 3 * hidden, hidden, group.units, first});
+  state_slab.load(depth, group.units,
+                  ForwardWeight<1>{W_h + 2 * hidden, 3 * hidden, hidden, group.units, first});
+}
+
+/// Such a GRU: two products a time step, the second of what the first gates leave of the state.
 template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& group,
                                       GatesSlab& gates_slab, StateSlab& state_slab,
                                       Exchange& exchange, float* partials) {
   const int hidden = static_cast<int>(a.hidden);
-  const int64_t row = 3 * a.hidden;
-  gates_slab.load(hidden, 2 * group.units,
-                  ForwardWeight<2>{a.W_h, row, a.hidden, group.units, first_unit_of(group)});
-  state_slab.load(
-      hidden, group.units,
-      ForwardWeight<1>{a.W_h + 2 * a.hidden, row, a.hidden, group.units, first_unit_of(group)});
+  load_gru_before(a.W_h, a.hidden, group, gates_slab, state_slab);
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
@@ -234,12 +250,10 @@ UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& gr
       float z = 0;
       float reset = 0;
       if (mine.has_work()) {
-        const auto sum = [&](int gate) {
-          return sum_of<S>(partials, gates_slab.slices(), 2 * group.units, mine.s(),
-                           gate * group.units + mine.u());
-        };
-        z = sigmoid(x[0] + sum(0));
-        const float r = sigmoid(x[1] + sum(1));
+        float sums[2];
+        load_sums<S>(partials, gates_slab.slices(), group, mine, sums);
+        z = sigmoid(x[0] + sums[0]);
+        const float r = sigmoid(x[1] + sums[1]);
         reset = r * h;
         a.gates[at.gate(t, 3, 0)] = z;
         a.gates[at.gate(t, 3, 1)] = r;

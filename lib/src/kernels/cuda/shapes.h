@@ -32,6 +32,10 @@ UNROLL_HOST_DEVICE constexpr int shared_slices(int columns) {
   return kWarps * (kLanes / lanes_of(columns));
 }
 
+/// Logits that a block computes at a time, and the partial sums of them for one sequence.
+constexpr int kLogits = kLanes;
+constexpr int kLogitFloats = kWarps * kLogits;
+
 /// What a cluster's exchange has in front of its values: two barriers of 8 bytes.
 constexpr int kArrivalFloats = 4;
 
@@ -67,7 +71,8 @@ UNROLL_HOST_DEVICE constexpr BlockLayout grid_layout(CellKind cell, bool is_back
   const int first_sums = shared_slices(columns) * columns;
   const int second_sums = cell == CellKind::kGruBefore ? shared_slices(units) * units : 0;
   const int sums = first_sums > second_sums ? first_sums : second_sums;
-  return {depth, second, values, partials, partials + sums * S};
+  const int room = sums > kLogitFloats ? sums : kLogitFloats;
+  return {depth, second, values, partials, partials + room * S};
 }
 
 }  // namespace unroll::cuda

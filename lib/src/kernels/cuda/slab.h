@@ -94,8 +94,41 @@ class RegisterSlab {
   float weights_[kDepth][kColumns];
 };
 
-/// In shared memory, for any depth. Where there are fewer columns than lanes, the lanes of a warp
-/// share the depth too.
+/// The same with weights in any memory, `row` floats from one k to the next; up to kColumns a lane.
+/// Where there are fewer columns than lanes, the lanes of a warp share the depth too.
+template <int kColumns, int S>
+UNROLL_DEVICE void multiply_memory(const float* weights, int64_t row, int depth, int columns,
+                                   const float* values, float* partials) {
+  const int lanes = lanes_of(columns);
+  const int slices = shared_slices(columns);
+  const int slice = warp_index() * (kLanes / lanes) + lane_index() / lanes;
+  const int first = lane_index() % lanes;
+  const int each = (depth + slices - 1) / slices;
+  const int begin = slice * each;
+  const int end = begin + each < depth ? begin + each : depth;
+  float sums[kColumns][S] = {};
+  for (int k = begin; k < end; ++k) {
+    float of_k[kColumns];
+    UNROLL_LOOP
+    for (int j = 0; j < kColumns; ++j) {
+      const int n = first + j * kLanes;
+      of_k[j] = n < columns ? weights[k * row + n] : 0.0F;
+    }
+    multiply_add<kColumns, S>(of_k, values + k * S, sums);
+  }
+  UNROLL_LOOP
+  for (int j = 0; j < kColumns; ++j) {
+    const int n = first + j * kLanes;
+    if (n < columns) {
+      UNROLL_LOOP
+      for (int s = 0; s < S; ++s) {
+        partials[(slice * S + s) * columns + n] = sums[j][s];
+      }
+    }
+  }
+}
+
+/// In shared memory, for any depth.
 template <int kColumns>
 class SharedSlab {
  public:
@@ -116,32 +149,7 @@ class SharedSlab {
 
   template <int S>
   UNROLL_DEVICE void multiply(const float* values, float* partials) const {
-    const int lanes = lanes_of(columns_);
-    const int slice = warp_index() * (kLanes / lanes) + lane_index() / lanes;
-    const int first = lane_index() % lanes;
-    const int each = (depth_ + slices() - 1) / slices();
-    const int begin = slice * each;
-    const int end = begin + each < depth_ ? begin + each : depth_;
-    float sums[kColumns][S] = {};
-    for (int k = begin; k < end; ++k) {
-      float weights[kColumns];
-      UNROLL_LOOP
-      for (int j = 0; j < kColumns; ++j) {
-        const int n = first + j * kLanes;
-        weights[j] = n < columns_ ? weights_[k * columns_ + n] : 0.0F;
-      }
-      multiply_add<kColumns, S>(weights, values + k * S, sums);
-    }
-    UNROLL_LOOP
-    for (int j = 0; j < kColumns; ++j) {
-      const int n = first + j * kLanes;
-      if (n < columns_) {
-        UNROLL_LOOP
-        for (int s = 0; s < S; ++s) {
-          partials[(slice * S + s) * columns_ + n] = sums[j][s];
-        }
-      }
-    }
+    multiply_memory<kColumns, S>(weights_, columns_, depth_, columns_, values, partials);
   }
 
  private:
