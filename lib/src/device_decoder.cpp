@@ -54,10 +54,10 @@ DeviceDecoder::DeviceDecoder(const DeviceKernels& kernels, const Layout& layout,
   }
   x_ = (layer_.W_x + layer_.b).contiguous();
   const auto& W_hq = weights[weights.size() - 2];
-  W_hq_ = (layout.concise ? W_hq.t() : W_hq).contiguous();
-  b_q_ = weights.back().contiguous();
+  output_weights_ = (layout.concise ? W_hq.t() : W_hq).contiguous();
+  output_bias_ = weights.back().contiguous();
   check_shape(x_, {vocab_size_, gate_count(cell_) * hidden_}, "what is looked up for the tokens");
-  check_shape(W_hq_, {hidden_, vocab_size_}, "the output layer's weights");
+  check_shape(output_weights_, {hidden_, vocab_size_}, "the output layer's weights");
 }
 
 int64_t DeviceDecoder::steps_at_once() const { return kStepsAtOnce; }
@@ -88,8 +88,8 @@ std::vector<int64_t> DeviceDecoder::most_likely(std::span<const int64_t> fed,
                               .x = read(x_),
                               .W_h = read(layer_.W_h),
                               .b_hh = read(layer_.b_hh),
-                              .W_hq = read(W_hq_),
-                              .b_q = read(b_q_),
+                              .W_hq = read(output_weights_),
+                              .b_q = read(output_bias_),
                               .fed = tokens.const_data_ptr<int64_t>(),
                               .never = never.value_or(-1),
                               .h_before = read(before[0]),

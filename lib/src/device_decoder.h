@@ -34,8 +34,8 @@ class DeviceDecoder : public ForwardDecoder {
   int64_t vocab_size_;
   torch::Tensor x_;  // (V, GH): each token's share in the gates
   StackedLayer layer_;
-  torch::Tensor W_hq_;  // (H, V)
-  torch::Tensor b_q_;
+  torch::Tensor output_weights_;  // (H, V)
+  torch::Tensor output_bias_;
 };
 
 /// Whether the kernels can continue `batch_size` sequences by a model with these weights, float32
