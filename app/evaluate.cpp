@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "formatted.h"
 #include "machine.h"
+#include "message.h"
 #include "options.h"
 #include "unroll/checkpoint.h"
 #include "unroll/copied_span.h"

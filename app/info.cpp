@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "formatted.h"
+#include "message.h"
 #include "options.h"
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"

@@ -14,7 +14,6 @@
 #include "unroll/error.h"
 
 using unroll::formatted;
-using unroll::print_formatted;
 
 namespace {
 
@@ -73,11 +72,11 @@ std::string command_names() {
 int run(int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
-    print_formatted(stdout, "{}", usage());
+    unroll::app::print_formatted(stdout, "{}", usage());
     return 0;
   }
   if (name == "--version") {
-    print_formatted(stdout, "unroll {}\n", UNROLL_VERSION);
+    unroll::app::print_formatted(stdout, "unroll {}\n", UNROLL_VERSION);
     return 0;
   }
   for (const auto& command : kCommands) {

@@ -1,11 +1,16 @@
 #include "message.h"
 
-#include <cstdio>
+#include <cerrno>
 #include <string>
-
-#include "formatted.h"
+#include <system_error>
 
 namespace unroll::app {
+
+void print(std::FILE* file, std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), file) < text.size()) {
+    throw std::system_error(errno, std::generic_category(), "cannot write");
+  }
+}
 
 void print_note(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);

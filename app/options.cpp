@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "formatted.h"
+#include "message.h"
 #include "progress.h"
 #include "unroll/corpus_index.h"
 #include "unroll/error.h"

@@ -33,8 +33,9 @@ void check_fed(std::span<const int64_t> fed, std::size_t batch_size, int64_t voc
 
 bool can_decode(const DeviceKernels& kernels, const Layout& layout, at::TensorList weights,
                 int64_t batch_size) {
-  return layout.layers == 1 && kernels.generate(layout.cell, batch_size, hidden_of(layout, weights),
-                                                weights.back().numel(), weights.back().device());
+  return layout.layers == 1 &&
+         kernels.can_generate(layout.cell, batch_size, hidden_of(layout, weights),
+                              weights.back().numel(), weights.back().device());
 }
 
 DeviceDecoder::DeviceDecoder(const DeviceKernels& kernels, const Layout& layout,

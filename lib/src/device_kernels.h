@@ -21,8 +21,8 @@ class DeviceKernels {
                      torch::Device device) const = 0;
 
   /// Whether there are also kernels for a continuation by a vocabulary of V.
-  virtual bool generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
-                        torch::Device device) const = 0;
+  virtual bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                            torch::Device device) const = 0;
 
   /// Throws Error when they cannot be run. The arguments' exchange is the kernels' own.
   virtual void run(CellKind cell, const cuda::ForwardArguments& arguments,

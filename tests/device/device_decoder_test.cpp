@@ -28,12 +28,6 @@ using ::testing::Each;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
-constexpr int kSharedBytes = 227 * 1024;
-constexpr cuda::DeviceLimits kWithClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = true};
-constexpr cuda::DeviceLimits kWithoutClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = false};
-
 // Of normally distributed weights, biases too: hardly two tokens are nearly as likely. They are no
 // larger than that a difference in the last place stays small for many steps.
 std::unique_ptr<SequenceModel> random_model(const ModelConfig& config, int64_t vocab_size) {

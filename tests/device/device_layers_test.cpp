@@ -20,12 +20,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int kSharedBytes = 227 * 1024;
-constexpr cuda::DeviceLimits kWithClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = true};
-constexpr cuda::DeviceLimits kWithoutClusters{
-    .multiprocessors = 6, .shared_bytes = kSharedBytes, .has_kernels = true, .has_clusters = false};
-
 std::vector<ModelConfig> fused_models() {
   auto models = recurrent_models(40);
   std::erase_if(models, [](const auto& config) { return config.model != ModelKind::kFused; });

@@ -71,8 +71,8 @@ bool EmulatedKernels::serve(CellKind cell, int64_t batch_size, int64_t hidden,
   return has_plans(cell, batch_size, hidden, limits_);
 }
 
-bool EmulatedKernels::generate(CellKind cell, int64_t batch_size, int64_t hidden,
-                               int64_t vocab_size, torch::Device) const {
+bool EmulatedKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden,
+                                   int64_t vocab_size, torch::Device) const {
   return has_generation(cell, batch_size, hidden, vocab_size, limits_);
 }
 

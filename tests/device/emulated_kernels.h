@@ -5,6 +5,12 @@
 
 namespace unroll {
 
+/// Small GPUs with and without clusters, on which a group has several tiles soon.
+constexpr cuda::DeviceLimits kWithClusters{
+    .multiprocessors = 6, .shared_bytes = 227 * 1024, .has_kernels = true, .has_clusters = true};
+constexpr cuda::DeviceLimits kWithoutClusters{
+    .multiprocessors = 6, .shared_bytes = 227 * 1024, .has_kernels = true, .has_clusters = false};
+
 /// The CUDA kernels on tensors of the CPU, by simt_on_cpu, as on a GPU of these limits.
 class EmulatedKernels : public DeviceKernels {
  public:
@@ -12,8 +18,8 @@ class EmulatedKernels : public DeviceKernels {
 
   bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
              torch::Device device) const override;
-  bool generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
-                torch::Device device) const override;
+  bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                    torch::Device device) const override;
   void run(CellKind cell, const cuda::ForwardArguments& arguments,
            torch::Device device) const override;
   void run(CellKind cell, const cuda::BackwardArguments& arguments,

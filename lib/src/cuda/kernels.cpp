@@ -63,8 +63,8 @@ bool Kernels::serve(CellKind cell, int64_t batch_size, int64_t hidden, torch::De
   return has_plans(cell, batch_size, hidden, limits_of(device));
 }
 
-bool Kernels::generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
-                       torch::Device device) const {
+bool Kernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                           torch::Device device) const {
   return has_generation(cell, batch_size, hidden, vocab_size, limits_of(device));
 }
 

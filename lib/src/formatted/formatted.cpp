@@ -10,8 +10,4 @@ std::string format(fmt::string_view text, fmt::format_args values) {
   return fmt::vformat(text, values);
 }
 
-void print(std::FILE* file, fmt::string_view text, fmt::format_args values) {
-  fmt::vprint(file, text, values);
-}
-
 }  // namespace unroll::detail

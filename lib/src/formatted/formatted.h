@@ -10,7 +10,6 @@
 #include <fmt/core.h>
 #endif
 
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -19,7 +18,6 @@ namespace unroll {
 namespace detail {
 
 std::string format(fmt::string_view text, fmt::format_args values);
-void print(std::FILE* file, fmt::string_view text, fmt::format_args values);
 
 template <typename... Values>
 fmt::string_view checked(const fmt::format_string<Values...>& text) {
@@ -36,12 +34,6 @@ fmt::string_view checked(const fmt::format_string<Values...>& text) {
 template <typename... Values>
 std::string formatted(fmt::format_string<Values...> text, Values&&... values) {
   return detail::format(detail::checked<Values...>(text), fmt::make_format_args(values...));
-}
-
-/// As fmt::print: throws std::system_error if it cannot write.
-template <typename... Values>
-void print_formatted(std::FILE* file, fmt::format_string<Values...> text, Values&&... values) {
-  detail::print(file, detail::checked<Values...>(text), fmt::make_format_args(values...));
 }
 
 /// `2, 3, 4`, each of them as {} has it.

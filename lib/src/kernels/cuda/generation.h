@@ -11,7 +11,8 @@ namespace unroll::cuda {
 //
 //   multiply(values, partials)      with the state that was received, then sync_block()
 //   gather(partials)                its sums, those that have work
-//   step(x, has_work, ...)          the new state, h(); may exchange something itself
+//   step(x, ...)                    the new state, h(); a GRU with the reset before the product
+//                                   exchanges something itself
 template <CellKind kCell, int S, typename Slab, typename StateSlab>
 class GeneratingLayer {
   static constexpr int kGates = gate_count(kCell);
