@@ -106,19 +106,22 @@ void bench(int argc, const char* const* argv) {
 
   forbid_tf32();
   const auto device = parse_device(options.text("device"));
-  for (const auto& model : request.models) {
-    require_supported(model.precision, device);
-  }
   for (const auto graph : request.graphs) {
     require_graph(graph, device);
   }
   const bool has_fused =
       std::any_of(request.models.begin(), request.models.end(),
                   [](const ModelConfig& model) { return model.model == ModelKind::kFused; });
-  if (has_fused && wants_cuda_kernels(options, device, print_error)) {
+  const bool in_bf16 =
+      std::any_of(request.models.begin(), request.models.end(),
+                  [](const ModelConfig& model) { return model.precision == Precision::kBf16; });
+  if (has_fused && wants_cuda_kernels(options, in_bf16, device, print_error)) {
     for (auto& model : request.models) {
       model.cuda_kernels = model.model == ModelKind::kFused;
     }
+  }
+  for (const auto& model : request.models) {
+    require_supported(model, device);
   }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus.indices, data, device);

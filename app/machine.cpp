@@ -32,12 +32,18 @@ torch::Device set_up_machine(const Options& options) {
   return device;
 }
 
-bool wants_cuda_kernels(const Options& options, torch::Device device,
+bool wants_cuda_kernels(const Options& options, bool in_bf16, torch::Device device,
                         const std::function<void(const std::string&)>& warn) {
-  if (!options.given("model") || !device.is_cuda()) {
+  if (!device.is_cuda() || !(options.given("model") || in_bf16)) {
     return false;
   }
   const auto& problem = cuda_part_problem();
+  if (!problem.empty() && in_bf16) {
+    throw Error(
+        formatted("precision bf16 on {} takes the fused model's own kernels: {}; choose fp32, or "
+                  "--device cpu",
+                  device.str(), problem));
+  }
   if (!problem.empty()) {
     warn(formatted("a fused model computes without kernels of its own on {}: {}", device.str(),
                    problem));

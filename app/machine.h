@@ -20,8 +20,9 @@ void forbid_tf32();
 torch::Device set_up_machine(const Options& options);
 
 /// Whether a fused model is to use its kernels on this device: where --model asks for it by name,
-/// and there are any. Calls `warn` with the reason where there are none.
-bool wants_cuda_kernels(const Options& options, torch::Device device,
+/// or `in_bf16`, and there are any. Calls `warn` with the reason where there are none; throws Error
+/// if the model is to be in bf16, which they alone have there.
+bool wants_cuda_kernels(const Options& options, bool in_bf16, torch::Device device,
                         const std::function<void(const std::string&)>& warn);
 
 }  // namespace unroll::app

@@ -17,6 +17,7 @@
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
+#include "unroll/fused.h"
 #include "unroll/report.h"
 #include "unroll/safetensors.h"
 #include "unroll/train_log.h"
@@ -160,8 +161,9 @@ void train(int argc, const char* const* argv) {
   require_graph(request.training.graph, device);
   Display display(options, request.training);
   if (request.config.model == ModelKind::kFused) {
-    request.config.cuda_kernels = wants_cuda_kernels(
-        options, device, [&](const std::string& reason) { display.warn(reason); });
+    request.config.cuda_kernels =
+        wants_cuda_kernels(options, request.config.precision == Precision::kBf16, device,
+                           [&](const std::string& reason) { display.warn(reason); });
   }
   auto saver = make_saver(options, record, resumed, display);
   if (options.has("plot") && options.path("plot") != "-") {
@@ -181,6 +183,11 @@ void train(int argc, const char* const* argv) {
   const auto train_iter = make_loader(options, texts.train, request.data, device);
   at::manual_seed(request.data.seed);
   const auto net = make_model(request.config, corpus.vocab.size(), device);
+  if (const auto* fused = dynamic_cast<const FusedModel*>(net.get());
+      fused != nullptr && fused->precision(request.data.batch_size) != request.config.precision) {
+    display.warn(formatted("in bf16 {} hidden units find no room on {}: they are computed in fp32",
+                           request.config.hidden, device.str()));
+  }
   Training training(*net, train_iter, corpus.vocab, request.training, texts.valid);
   if (resumed) {
     go_on(training, *net, *resumed, options.path("resume"), display);

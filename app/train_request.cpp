@@ -60,7 +60,7 @@ Options declare_train_options() {
              "reset gate before or after the product (default: after for concise or several "
              "layers, else before)",
              "WHEN");
-  options.value("precision", "of a fused model on a CPU: fp32, bf16x3, or bf16", "NAME",
+  options.value("precision", "of a fused model: fp32, bf16x3 (on a CPU) or bf16", "NAME",
                 std::string(to_string(defaults.precision)));
   add_data_options(options);
   add_train_options(options, {});

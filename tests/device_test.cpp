@@ -283,6 +283,41 @@ TEST_P(Cuda, TenEpochsAreTheCpus) {
   }
 }
 
+TEST_P(Cuda, InBf16LogitsAndGradientsAreNearlyThose) {
+  auto config = Cuda::config();
+  if (!config.cuda_kernels) {
+    GTEST_SKIP() << "no kernels of its own";
+  }
+  constexpr int64_t V = 28, B = 9, T = 5;
+  const auto device = try_gpu();
+  const auto precise = make_model(config, V, device);
+  for (const auto& [name, weight] : precise->weights()) {
+    const torch::NoGradGuard no_grad;  // large enough that the product with W_h counts
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config.hidden)));
+  }
+  config.precision = Precision::kBf16;
+  const auto rounded = make_model(config, V, device);
+  load_weights(*rounded, precise->weights());
+  if (dynamic_cast<const FusedModel&>(*rounded).precision(B) != Precision::kBf16) {
+    GTEST_SKIP() << "no room in bf16";
+  }
+  const auto X = torch::randint(V, {B, T}, torch::kInt64).to(device);
+  const auto Y = torch::randint(V, {B, T}, torch::kInt64).to(device);
+  const auto difference = [](const torch::Tensor& actual, const torch::Tensor& expected) {
+    return ((actual - expected).norm() / expected.norm()).item<double>();
+  };
+  const auto logits = difference(rounded->forward(X, rounded->begin_state(B)).first,
+                                 precise->forward(X, precise->begin_state(B)).first);
+  EXPECT_GT(logits, 1e-5);
+  EXPECT_LT(logits, 1e-2);
+  precise->loss({X, Y}, precise->begin_state(B)).first.backward();
+  rounded->loss({X, Y}, rounded->begin_state(B)).first.backward();
+  const auto weights = rounded->weights();
+  for (const auto& [name, weight] : precise->weights()) {
+    EXPECT_LT(difference(at(weights, name).grad(), weight.grad()), 3e-2) << name;
+  }
+}
+
 TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
   const SmallTraining training(config());
   const auto expected = training.run_on(torch::kCPU);
@@ -317,11 +352,13 @@ TEST_P(Cuda, FusedModelsHaveKernelsWhereTheyAreBuilt) {
   }
 }
 
-// All that there are, and fused ones whose kernels take the grid.
+// All that there are, and fused ones whose kernels take clusters of several sizes, and the grid.
 std::vector<ModelConfig> models_on_cuda() {
   auto models = all_models(32);
   for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
-    models.push_back(config_of(ModelKind::kFused, cell, 600));
+    for (const int64_t hidden : {40, 300, 600}) {
+      models.push_back(config_of(ModelKind::kFused, cell, hidden));
+    }
   }
   return models;
 }

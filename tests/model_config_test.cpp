@@ -95,7 +95,7 @@ TEST(ModelConfig, DropoutIsForModelsOfSeveralLayers) {
   }
 }
 
-TEST(ModelConfig, OnlyAFusedModelOnACpuHasAnotherPrecision) {
+TEST(ModelConfig, OnlyAFusedModelHasAnotherPrecision) {
   ModelConfig config{.model = ModelKind::kScratch, .precision = Precision::kBf16};
   EXPECT_EQ(thrown<UsageError>([&] { check(config); }),
             "precision bf16 is the fused model's, got model scratch");
@@ -103,7 +103,12 @@ TEST(ModelConfig, OnlyAFusedModelOnACpuHasAnotherPrecision) {
   EXPECT_NO_THROW(check(config));
   EXPECT_EQ(parameter_model(config).precision, Precision::kFp32);
   EXPECT_EQ(thrown<Error>([] { require_supported(Precision::kBf16x3, torch::kCUDA); }),
-            "precision bf16x3 is computed on a CPU, got device cuda; choose fp32, or cpu");
+            "precision bf16x3 is computed on a CPU, got device cuda; choose fp32, bf16, or cpu");
+  EXPECT_NO_THROW(require_supported(Precision::kBf16, torch::kCUDA));
+  EXPECT_EQ(thrown<Error>([&] { require_supported(config, torch::kCUDA); }),
+            "precision bf16 on cuda needs the fused model's cuda_kernels; choose fp32, or cpu");
+  config.cuda_kernels = true;
+  EXPECT_NO_THROW(require_supported(config, torch::kCUDA));
 }
 
 TEST(ModelConfig, MakesTheModelItDescribes) {

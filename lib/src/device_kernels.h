@@ -6,6 +6,7 @@
 
 #include "kernels/cell_kind.h"
 #include "kernels/cuda/arguments.h"
+#include "kernels/cuda/shapes.h"
 
 namespace unroll {
 
@@ -17,7 +18,7 @@ class DeviceKernels {
 
   /// Whether there are kernels for batches of B and H hidden units: the weights must find room in
   /// the device's multiprocessors.
-  virtual bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
+  virtual bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
                      torch::Device device) const = 0;
 
   /// Whether there are also kernels for a continuation by a vocabulary of V.
@@ -25,9 +26,9 @@ class DeviceKernels {
                             torch::Device device) const = 0;
 
   /// Throws Error when they cannot be run. The arguments' exchange is the kernels' own.
-  virtual void run(CellKind cell, const cuda::ForwardArguments& arguments,
+  virtual void run(CellKind cell, cuda::Operands operands, const cuda::ForwardArguments& arguments,
                    torch::Device device) const = 0;
-  virtual void run(CellKind cell, const cuda::BackwardArguments& arguments,
+  virtual void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
                    torch::Device device) const = 0;
   virtual void run(CellKind cell, const cuda::GenerateArguments& arguments,
                    torch::Device device) const = 0;

@@ -71,6 +71,7 @@ StackedLayer stack_concise(const Layout& layout, at::TensorList weights, int64_t
 struct LayerCall : torch::CustomClassHolder {
   const DeviceKernels* kernels = nullptr;
   CellKind cell = CellKind::kRnn;
+  cuda::Operands operands = cuda::Operands::kFloat32;
   int64_t steps = 0;
   torch::Tensor row;  // (T*B) int64: which row of the inputs' share, or undefined: each its own
 };
@@ -117,7 +118,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto c_before = lstm ? tensors[3].contiguous() : torch::Tensor();
     const auto b_hh = after ? tensors[3].contiguous() : torch::Tensor();
     call->kernels->run(
-        call->cell,
+        call->cell, call->operands,
         cuda::ForwardArguments{
             .steps = T,
             .batch_size = B,
@@ -175,7 +176,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
         context->needs_input_grad(2) || (c.defined() && context->needs_input_grad(3));
     auto dh_before = wants_state ? torch::empty({B, H}, options) : torch::Tensor();
     auto dc_before = wants_state && c.defined() ? torch::empty({B, H}, options) : torch::Tensor();
-    call->kernels->run(call->cell,
+    call->kernels->run(call->cell, call->operands,
                        cuda::BackwardArguments{.steps = T,
                                                .batch_size = B,
                                                .hidden = H,
@@ -269,7 +270,8 @@ StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l
 
 std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, const Layout& layout,
                                               at::TensorList weights, const torch::Tensor& X,
-                                              const State& state, double dropout) {
+                                              const State& state, double dropout,
+                                              cuda::Operands operands) {
   check_shapes(layout, weights, X, state);
   const int64_t B = X.size(0);
   const int64_t T = X.size(1);
@@ -283,6 +285,7 @@ std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, cons
     const auto call = c10::make_intrusive<LayerCall>();
     call->kernels = &kernels;
     call->cell = layout.cell;
+    call->operands = operands;
     call->steps = T;
     torch::Tensor x;
     if (l == 0) {

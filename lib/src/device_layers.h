@@ -26,10 +26,12 @@ StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l
 /// Logits (T*B, V) and the state after the last step of a fused model on a device: the recurrence
 /// by its kernels, all else by LibTorch's operations.
 ///
-/// X (B,T) int64; state as the model has it; dropout between the layers. The kernels must outlive
-/// the graph. Throws Error for a shape that does not fit.
+/// X (B,T) int64; state as the model has it; dropout between the layers; `operands` of the products
+/// with W_h, there and back. The kernels must outlive the graph. Throws Error for a shape that does
+/// not fit.
 std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, const Layout& layout,
                                               at::TensorList weights, const torch::Tensor& X,
-                                              const State& state, double dropout);
+                                              const State& state, double dropout,
+                                              cuda::Operands operands = cuda::Operands::kFloat32);
 
 }  // namespace unroll

@@ -236,7 +236,7 @@ class FusedFunction : public torch::autograd::Function<FusedFunction> {
   }
 };
 
-// How many bf16 stand for a value in the kernels' products; 0: float32.
+// How many bf16 stand for a value in the CPU kernels' products; 0: float32.
 int parts_of(Precision precision) {
   switch (precision) {
     case Precision::kBf16:
@@ -331,14 +331,14 @@ class FusedModel::Passes {
 };
 
 FusedModel::FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config)
-    : model_(std::move(model)), config_(parameter_model(config)) {
+    : model_(std::move(model)), config_(parameter_model(config)), precision_(config.precision) {
   const auto layout = layout_of(config_);
   const int64_t hidden = hidden_of(layout, values(model_->weights()));
   if (hidden != config_.hidden) {
     throw Error(
         formatted("the model has {} hidden units, its description {}", hidden, config_.hidden));
   }
-  require_supported(config.precision);
+  require_supported(config, model_->device());
   passes_ =
       std::make_unique<Passes>(layout.cell, layout.layers, hidden, parts_of(config.precision));
   if (config.cuda_kernels && model_->device().is_cuda()) {
@@ -355,24 +355,43 @@ FusedModel::~FusedModel() = default;
 
 bool FusedModel::has_kernels(int64_t batch_size) const {
   const auto weights = values(model_->weights());
-  return all_float_on_cpu(weights) || is_for_kernels(batch_size, weights);
+  return all_float_on_cpu(weights) || kernel_operands(batch_size, weights);
 }
 
-bool FusedModel::is_for_kernels(int64_t batch_size, at::TensorList tensors) const {
-  return kernels_ != nullptr &&
-         std::all_of(tensors.begin(), tensors.end(),
-                     [](const auto& t) { return t.scalar_type() == torch::kFloat32; }) &&
-         kernels_->serve(layout_of(config_).cell, batch_size, config_.hidden,
-                         tensors.front().device());
+Precision FusedModel::precision(int64_t batch_size) const {
+  if (precision_ != Precision::kBf16 || model_->device().is_cpu()) {
+    return precision_;
+  }
+  return kernel_operands(batch_size, values(model_->weights())) == cuda::Operands::kBf16
+             ? Precision::kBf16
+             : Precision::kFp32;
+}
+
+std::optional<cuda::Operands> FusedModel::kernel_operands(int64_t batch_size,
+                                                          at::TensorList tensors) const {
+  const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
+    return t.scalar_type() == torch::kFloat32;
+  });
+  if (kernels_ == nullptr || !all_float) {
+    return std::nullopt;
+  }
+  for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
+    const bool is_wanted = operands == cuda::Operands::kFloat32 || precision_ == Precision::kBf16;
+    if (is_wanted && kernels_->serve(layout_of(config_).cell, operands, batch_size, config_.hidden,
+                                     tensors.front().device())) {
+      return operands;
+    }
+  }
+  return std::nullopt;
 }
 
 std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const torch::Tensor& Y,
                                                 const State& state) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
-  if (is_for_kernels(X.size(0), tensors)) {
+  if (const auto operands = kernel_operands(X.size(0), tensors)) {
     auto [logits, after] = run_on_device(*kernels_, layout_of(config_), values(model_->weights()),
-                                         X, state, is_training() ? config_.dropout : 0);
+                                         X, state, is_training() ? config_.dropout : 0, *operands);
     return {Y.defined() ? torch::cross_entropy_loss(logits, Y.t().reshape({-1})) : logits,
             std::move(after)};
   }
@@ -399,7 +418,7 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
 std::unique_ptr<Decoder> FusedModel::make_decoder(int64_t batch_size) {
   const auto tensors = values(model_->weights());
   const auto layout = layout_of(config_);
-  if (is_for_kernels(batch_size, tensors) && can_decode(*kernels_, layout, tensors, batch_size)) {
+  if (kernel_operands(batch_size, tensors) && can_decode(*kernels_, layout, tensors, batch_size)) {
     return std::make_unique<DeviceDecoder>(*kernels_, layout, *model_, batch_size);
   }
   if (!all_float_on_cpu(tensors)) {

@@ -213,17 +213,30 @@ double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {
 }
 
 void require_supported(Precision precision, torch::Device device) {
-  if (precision != Precision::kFp32 && !device.is_cpu()) {
-    throw Error(formatted("precision {} is computed on a CPU, got device {}; choose fp32, or cpu",
-                          to_string(precision), device.str()));
+  if (precision == Precision::kBf16x3 && !device.is_cpu()) {
+    throw Error(
+        formatted("precision bf16x3 is computed on a CPU, got device {}; choose fp32, bf16, or cpu",
+                  device.str()));
   }
-  require_supported(precision);
+  if (device.is_cpu()) {
+    require_supported(precision);
+  }
+}
+
+void require_supported(const ModelConfig& config, torch::Device device) {
+  require_supported(config.precision, device);
+  if (config.precision == Precision::kBf16 && !device.is_cpu() && !config.cuda_kernels) {
+    throw Error(
+        formatted("precision bf16 on {} needs the fused model's cuda_kernels; choose fp32, "
+                  "or cpu",
+                  device.str()));
+  }
 }
 
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device) {
   check(config);
-  require_supported(config.precision, device);
+  require_supported(config, device);
   const auto plain = parameter_model(config);
   auto model = plain.model == ModelKind::kScratch ? make_scratch(plain, vocab_size, device)
                                                   : make_concise(plain, vocab_size, device);

@@ -87,6 +87,25 @@ TEST_P(DeviceLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {
   }
 }
 
+TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
+  const auto expected = net->forward(X, state);
+  const auto expected_gradients = gradients(expected);
+  const auto difference = [](const torch::Tensor& actual, const torch::Tensor& precise) {
+    return ((actual - precise).norm() / precise.norm()).item<double>();
+  };
+  for (const auto& limits : {kWithClusters, kWithoutClusters}) {
+    const EmulatedKernels kernels(limits);
+    const auto actual = run_on_device(kernels, layout, values(net->weights()), X, state,
+                                      /*dropout=*/0, cuda::Operands::kBf16);
+    EXPECT_LT(difference(actual.first, expected.first), 1e-2);
+    EXPECT_GT(difference(actual.first, expected.first), 1e-5);
+    const auto actual_gradients = gradients(actual);
+    for (std::size_t i = 0; i < expected_gradients.size(); ++i) {
+      EXPECT_LT(difference(actual_gradients[i], expected_gradients[i]), 3e-2) << i;
+    }
+  }
+}
+
 TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
   const torch::NoGradGuard no_grad;
   const EmulatedKernels kernels(kWithClusters);

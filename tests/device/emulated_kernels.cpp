@@ -15,11 +15,10 @@ namespace {
 using namespace cuda;
 
 template <typename Arguments>
-void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
-  constexpr bool kIsForward = std::is_same_v<Arguments, ForwardArguments>;
+void run_way(CellKind cell, Operands operands, Arguments a, const DeviceLimits& limits) {
   constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
-  const auto plan =
-      make_plan(cell, kIsBackward ? Way::kBackward : Way::kForward, a.batch_size, a.hidden, limits);
+  const auto plan = make_plan(cell, kIsBackward ? Way::kBackward : Way::kForward, a.batch_size,
+                              a.hidden, limits, operands);
   if (!plan) {
     throw std::runtime_error("there is no plan");
   }
@@ -34,31 +33,30 @@ void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
     cuda::run(grid, kernel);
     return true;
   };
-  const bool is_run =
-      plan->in_clusters
-          ? with_cluster_kernel(*plan, cell, false,
-                                [&](auto kind, auto most, auto S) {
-                                  return start([&] {
-                                    if constexpr (kIsForward) {
-                                      cluster_forward<kind(), most(), S()>(a, plan->blocks);
-                                    } else if constexpr (!kIsBackward) {
-                                      cluster_generate<kind(), most(), S()>(a, plan->blocks);
-                                    } else {
-                                      cluster_backward<kind(), most(), S()>(a, plan->blocks);
-                                    }
-                                  });
-                                })
-          : with_grid_kernel(*plan, cell, false, [&](auto kind, auto columns, auto S) {
-              return start([&] {
-                if constexpr (kIsForward) {
-                  grid_forward<kind(), columns(), S()>(a, plan->blocks, plan->units);
-                } else if constexpr (!kIsBackward) {
-                  grid_generate<kind(), columns(), S()>(a, plan->blocks, plan->units);
-                } else {
-                  grid_backward<kind(), columns(), S()>(a, plan->blocks, plan->units);
-                }
-              });
-            });
+  const auto in_cluster = [&](auto kind, auto most, auto S, auto of) {
+    return start([&] {
+      if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
+        cluster_forward<kind(), most(), S(), of()>(a, plan->blocks);
+      } else if constexpr (kIsBackward) {
+        cluster_backward<kind(), most(), S(), of()>(a, plan->blocks);
+      } else if constexpr (of() == Operands::kFloat32) {
+        cluster_generate<kind(), most(), S()>(a, plan->blocks);
+      }
+    });
+  };
+  const auto in_grid = [&](auto kind, auto columns, auto S, auto of) {
+    return start([&] {
+      if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
+        grid_forward<kind(), columns(), S(), of()>(a, plan->blocks, plan->units);
+      } else if constexpr (kIsBackward) {
+        grid_backward<kind(), columns(), S(), of()>(a, plan->blocks, plan->units);
+      } else if constexpr (of() == Operands::kFloat32) {
+        grid_generate<kind(), columns(), S()>(a, plan->blocks, plan->units);
+      }
+    });
+  };
+  const bool is_run = plan->in_clusters ? with_cluster_kernel(*plan, cell, false, in_cluster)
+                                        : with_grid_kernel(*plan, cell, false, in_grid);
   if (!is_run) {
     throw std::runtime_error("there is no kernel for the plan");
   }
@@ -66,9 +64,9 @@ void run_way(CellKind cell, Arguments a, const DeviceLimits& limits) {
 
 }  // namespace
 
-bool EmulatedKernels::serve(CellKind cell, int64_t batch_size, int64_t hidden,
+bool EmulatedKernels::serve(CellKind cell, Operands operands, int64_t batch_size, int64_t hidden,
                             torch::Device) const {
-  return has_plans(cell, batch_size, hidden, limits_);
+  return has_plans(cell, batch_size, hidden, limits_, operands);
 }
 
 bool EmulatedKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden,
@@ -76,16 +74,18 @@ bool EmulatedKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hi
   return has_generation(cell, batch_size, hidden, vocab_size, limits_);
 }
 
-void EmulatedKernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device) const {
-  run_way(cell, arguments, limits_);
+void EmulatedKernels::run(CellKind cell, Operands operands, const ForwardArguments& arguments,
+                          torch::Device) const {
+  run_way(cell, operands, arguments, limits_);
 }
 
-void EmulatedKernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device) const {
-  run_way(cell, arguments, limits_);
+void EmulatedKernels::run(CellKind cell, Operands operands, const BackwardArguments& arguments,
+                          torch::Device) const {
+  run_way(cell, operands, arguments, limits_);
 }
 
 void EmulatedKernels::run(CellKind cell, const GenerateArguments& arguments, torch::Device) const {
-  run_way(cell, arguments, limits_);
+  run_way(cell, Operands::kFloat32, arguments, limits_);
 }
 
 }  // namespace unroll

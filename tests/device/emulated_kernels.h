@@ -16,13 +16,13 @@ class EmulatedKernels : public DeviceKernels {
  public:
   explicit EmulatedKernels(const cuda::DeviceLimits& limits) : limits_(limits) {}
 
-  bool serve(CellKind cell, int64_t batch_size, int64_t hidden,
+  bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
              torch::Device device) const override;
   bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
                     torch::Device device) const override;
-  void run(CellKind cell, const cuda::ForwardArguments& arguments,
+  void run(CellKind cell, cuda::Operands operands, const cuda::ForwardArguments& arguments,
            torch::Device device) const override;
-  void run(CellKind cell, const cuda::BackwardArguments& arguments,
+  void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
            torch::Device device) const override;
   void run(CellKind cell, const cuda::GenerateArguments& arguments,
            torch::Device device) const override;

@@ -82,5 +82,36 @@ TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200));
 }
 
+TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
+  for (const auto& limits : {kH200, kA100}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      for (const auto way : {Way::kForward, Way::kBackward}) {
+        for (const int64_t H : {1, 33, 128, 256, 257, 512}) {
+          for (const int64_t B : {1, 32, 500}) {
+            SCOPED_TRACE(formatted("cell {}, way {}, H {}, B {}", static_cast<int>(cell),
+                                   static_cast<int>(way), H, B));
+            const auto plan = make_plan(cell, way, B, H, limits, Operands::kBf16);
+            ASSERT_TRUE(plan);
+            EXPECT_EQ(plan->operands, Operands::kBf16);
+            EXPECT_EQ(plan->S, kTileSequences);
+            EXPECT_GE(plan->units * plan->blocks, H);
+            EXPECT_LE(plan->blocks * plan->groups, limits.multiprocessors);
+            EXPECT_LE(plan->groups, (B + kTileSequences - 1) / kTileSequences);
+            EXPECT_LE(plan->shared_bytes, limits.shared_bytes);
+            EXPECT_LE(plan->units * plan->S, kThreads);
+            if (plan->in_clusters) {
+              EXPECT_TRUE(plan->most_hidden == 256 || plan->most_hidden == 512);
+              EXPECT_LE(H, plan->most_hidden);
+            } else {
+              EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace unroll::cuda

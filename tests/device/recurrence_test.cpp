@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "all_close.h"
@@ -24,7 +25,21 @@ struct Case {
   int64_t hidden;
   bool from_rows = true;  // the inputs' share by rows of a table
   bool with_state_gradient = true;
+  Operands operands = Operands::kFloat32;
 };
+
+Tensor rounded(const Tensor& t) { return t.to(torch::kBFloat16).to(torch::kFloat32); }
+
+// A product whose operands are rounded as the case says, there and back.
+Tensor product(const Case& c, const Tensor& values, const Tensor& weights) {
+  if (c.operands == Operands::kFloat32) {
+    return values.mm(weights);
+  }
+  const auto as_rounded = [](const Tensor& t) { return t + (rounded(t) - t).detach(); };
+  auto result = as_rounded(values).mm(as_rounded(weights));
+  result.register_hook([](const Tensor& gradient) { return rounded(gradient); });
+  return result;
+}
 
 // A layer's inputs, what it computes, and the gradients, as LibTorch has them.
 class Layer {
@@ -62,7 +77,7 @@ class Layer {
     const auto gate = [&](const Tensor& gates, int64_t g) { return gates.narrow(1, g * H, H); };
     for (int64_t t = 0; t < T; ++t) {
       const auto in = inputs[t];
-      const auto sums = state.mm(W_h);
+      const auto sums = product(c_, state, W_h);
       switch (c_.cell) {
         case CellKind::kRnn:
           state = torch::tanh(in + sums);
@@ -88,7 +103,7 @@ class Layer {
         case CellKind::kGruBefore: {
           const auto update = torch::sigmoid(gate(in, 0) + gate(sums, 0));
           const auto reset = torch::sigmoid(gate(in, 1) + gate(sums, 1));
-          const auto n = torch::tanh(gate(in, 2) + (reset * state).mm(gate(W_h, 2)));
+          const auto n = torch::tanh(gate(in, 2) + product(c_, reset * state, gate(W_h, 2)));
           state = update * state + (1 - update) * n;
           break;
         }
@@ -145,7 +160,7 @@ class Check {
     dh_before_ = nan({B, H});
     dc_before_ = nan({B, H});
     W_h_t_ = layer_.W_h.t().contiguous();
-    exchange_ = torch::zeros({int64_t{64} * 2 * in_fours(static_cast<int>(4 * H)) * S});
+    exchange_ = torch::zeros({int64_t{64} * 2 * in_tiles(static_cast<int>(4 * H)) * kTile * S});
     arrivals_ = torch::zeros({64}, torch::kInt32);
   }
 
@@ -196,8 +211,18 @@ class Check {
   }
 
   void compare() const {
-    constexpr double kTolerance = 2e-5;
+    // A sum in another order may be rounded to the next bf16.
+    const double kTolerance = c_.operands == Operands::kFloat32 ? 2e-5 : 5e-3;
     EXPECT_TRUE(all_close(h_, layer_.h, kTolerance)) << "h";
+    if (c_.operands == Operands::kBf16) {
+      // Hardly any is, so that the mean difference is far below what rounding makes.
+      auto precise = c_;
+      precise.operands = Operands::kFloat32;
+      const auto mean = [&](const Tensor& expected) {
+        return (h_ - expected).abs().mean().template item<double>();
+      };
+      EXPECT_LT(20 * mean(layer_.h), mean(Layer(precise).h));
+    }
     EXPECT_TRUE(all_close(dz_, layer_.dz, kTolerance)) << "dz";
     if (layer_.has_c()) {
       EXPECT_TRUE(all_close(c_states_, layer_.c, kTolerance)) << "c";
@@ -223,9 +248,10 @@ class Check {
   Tensor h_, c_states_, gates_, p_, dz_, dp_, dh_before_, dc_before_, W_h_t_, exchange_, arrivals_;
 };
 
-template <CellKind kCell, int kHidden, int S>
+template <CellKind kCell, int kHidden, int S, Operands kOperands = Operands::kFloat32>
 void check_cluster(Case c, int groups) {
   c.cell = kCell;
+  c.operands = kOperands;
   SCOPED_TRACE(formatted("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
                          c.batch_size, c.steps));
   Check check(c, S);
@@ -239,21 +265,22 @@ void check_cluster(Case c, int groups) {
                 .seed = static_cast<uint32_t>(c.hidden)};
   };
   const auto there = check.forward_arguments();
-  run(grid(false), [&] { cluster_forward<kCell, kHidden, S>(there, blocks); });
+  run(grid(false), [&] { cluster_forward<kCell, kHidden, S, kOperands>(there, blocks); });
   const auto back = check.backward_arguments();
-  run(grid(true), [&] { cluster_backward<kCell, kHidden, S>(back, blocks); });
+  run(grid(true), [&] { cluster_backward<kCell, kHidden, S, kOperands>(back, blocks); });
   check.compare();
 }
 
-template <CellKind kCell, int kColumns, int S>
+template <CellKind kCell, int kColumns, int S, Operands kOperands = Operands::kFloat32>
 void check_grid(Case c, int units, int groups) {
   c.cell = kCell;
+  c.operands = kOperands;
   SCOPED_TRACE(formatted("grid of {} units a block, S {}, H {}, B {}, T {}", units, S, c.hidden,
                          c.batch_size, c.steps));
   Check check(c, S);
   const int blocks = static_cast<int>((c.hidden + units - 1) / units);
   const auto grid = [&](bool back) {
-    const auto layout = grid_layout(kCell, back, static_cast<int>(c.hidden), units, S);
+    const auto layout = grid_layout(kCell, back, static_cast<int>(c.hidden), units, S, kOperands);
     return Grid{.blocks = blocks * groups,
                 .threads = kThreads,
                 .cluster = 1,
@@ -261,10 +288,10 @@ void check_grid(Case c, int units, int groups) {
                 .seed = static_cast<uint32_t>(c.hidden)};
   };
   const auto there = check.forward_arguments();
-  run(grid(false), [&] { grid_forward<kCell, kColumns, S>(there, blocks, units); });
+  run(grid(false), [&] { grid_forward<kCell, kColumns, S, kOperands>(there, blocks, units); });
   check.clear_exchange();
   const auto back = check.backward_arguments();
-  run(grid(true), [&] { grid_backward<kCell, kColumns, S>(back, blocks, units); });
+  run(grid(true), [&] { grid_backward<kCell, kColumns, S, kOperands>(back, blocks, units); });
   check.compare();
 }
 
@@ -299,6 +326,94 @@ TYPED_TEST(CudaCell, NeedsNoGradientByTheStates) {
   const Case c{.steps = 3, .batch_size = 5, .hidden = 40, .with_state_gradient = false};
   check_cluster<kCell, 128, 2>(c, 1);
   check_grid<kCell, 1, 2>(c, 8, 1);
+}
+
+TYPED_TEST(CudaCell, OfAClusterInBf16IsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  constexpr auto kBf16 = Operands::kBf16;
+  check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 1, .hidden = 34}, 1);
+  check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 19, .hidden = 70}, 2);
+}
+
+TYPED_TEST(CudaCell, OfAGridInBf16IsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  constexpr auto kBf16 = Operands::kBf16;
+  check_grid<kCell, 1, 8, kBf16>({.steps = 3, .batch_size = 1, .hidden = 8}, 8, 1);
+  check_grid<kCell, 2, 8, kBf16>({.steps = 3, .batch_size = 19, .hidden = 37}, 16, 2);
+  check_grid<kCell, 1, 8, kBf16>({.steps = 2, .batch_size = 3, .hidden = 21, .from_rows = false}, 8,
+                                 1);
+}
+
+TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
+  check_cluster<CellKind::kRnn, 512, 8, Operands::kBf16>(
+      {.steps = 2, .batch_size = 9, .hidden = 300}, 2);
+}
+
+// A product of a block, by a slab that `use` makes in its memory.
+template <typename Slab>
+void check_product(int depth, int columns) {
+  SCOPED_TRACE(formatted("depth {}, columns {}", depth, columns));
+  constexpr int S = kTileSequences;
+  at::manual_seed(2);
+  const auto weights = torch::randn({depth, columns});
+  const auto values = torch::randn({depth, S});
+  auto actual = torch::full({S, columns}, std::numeric_limits<float>::quiet_NaN());
+  const auto* w = read(weights);
+  const auto* v = read(values);
+  const int most = in_tiles(depth) * kTile + kWarps * 4 * kTile;  // more than any slab's depth
+  const int partials = most * S;
+  const int slab_at = in_fours(partials + kWarps * S * columns);
+  const Grid grid{.blocks = 1,
+                  .threads = kThreads,
+                  .shared_bytes = (slab_at + tile_floats(depth, columns) + 4) * sizeof(float)};
+  run(grid, [&] {
+    float* shared = shared_memory();
+    for (int i = thread_index(); i < most * S; i += kThreads) {
+      shared[i] = i < depth * S ? v[i] : 0.0F;
+    }
+    auto slab = [&] {
+      if constexpr (std::is_constructible_v<Slab, float*>) {
+        return Slab(shared + slab_at);
+      } else {
+        return Slab();
+      }
+    }();
+    slab.load(depth, columns, [&](int k, int n) { return w[k * columns + n]; });
+    sync_block();
+    slab.template multiply<S>(shared, shared + partials);
+    sync_block();
+    for (int i = thread_index(); i < S * columns; i += kThreads) {
+      actual.data_ptr<float>()[i] =
+          sum_of<S>(shared + partials, slab.slices(), columns, i / columns, i % columns);
+    }
+  });
+  EXPECT_TRUE(all_close(actual, rounded(values).t().mm(rounded(weights)), 1e-4));
+}
+
+TEST(CudaTiles, OfRegistersMultiplyWhatIsRounded) {
+  check_product<RegisterTileSlab<1, 2>>(256, 32);
+  check_product<RegisterTileSlab<1, 2>>(101, 19);
+  check_product<RegisterTileSlab<2, 4>>(512, 64);
+  check_product<RegisterTileSlab<4, 2>>(777, 32);
+  check_product<RegisterTileSlab<1, 6>>(256, 96);
+  check_product<RegisterTileSlab<1, 8>>(250, 128);
+}
+
+TEST(CudaTiles, OfSharedMemoryMultiplyWhatIsRounded) {
+  check_product<SharedTileSlab<1>>(8, 8);
+  check_product<SharedTileSlab<2>>(333, 50);
+  check_product<SharedTileSlab<2>>(512, 64);
+}
+
+TEST(CudaTiles, RoundAsLibTorchDoes) {
+  const auto values = torch::cat({torch::randn({1000}) * torch::logspace(-30, 30, 1000),
+                                  torch::tensor({0.0F, -0.0F, 1.00390625F, 1.01171875F, 3e38F})});
+  const auto expected = values.to(torch::kBFloat16);
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    const uint32_t both = round_to_bf16(0, read(values)[i]);
+    EXPECT_EQ(both >> 16U, expected.const_data_ptr<at::BFloat16>()[i].x) << read(values)[i];
+    EXPECT_EQ(both & 0xFFFFU, 0U);
+  }
 }
 
 TEST(CudaRnn, Of512UnitsIsLibTorchs) {

@@ -3,8 +3,12 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
+#include <cmath>
 #include <exception>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <random>
@@ -31,6 +35,25 @@ struct Fiber {
 struct Barrier {
   std::size_t expected = 0;
   std::vector<Fiber*> waiting;
+};
+
+constexpr int kLanes = 32;
+
+// What the lanes of a warp bring to a product of tiles.
+struct WarpTiles {
+  std::array<std::array<uint32_t, 4>, kLanes> a{};
+  std::array<std::array<uint32_t, 2>, kLanes> b{};
+
+  // Row and column of the tiles, as the lanes have them by PTX's mma.m16n8k16.
+  float a_at(int row, int k) const {
+    return half(a[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2], k % 2);
+  }
+  float b_at(int k, int column) const { return half(b[column * 4 + k % 8 / 2][k / 8], k % 2); }
+
+ private:
+  static float half(uint32_t both, int which) {
+    return std::bit_cast<float>(which == 0 ? both << 16U : both & 0xFFFF0000U);
+  }
 };
 
 // What an arrivals' barrier holds.
@@ -93,6 +116,8 @@ class Scheduler {
         stacks_(static_cast<std::size_t>(grid.blocks) * grid.threads),
         fibers_(static_cast<std::size_t>(grid.blocks) * grid.threads),
         blocks_(grid.blocks),
+        warps_(fibers_.size() / kLanes),
+        warp_tiles_(warps_.size()),
         clusters_((grid.blocks + grid.cluster - 1) / grid.cluster) {
     if (grid.blocks % grid.cluster != 0) {
       throw std::runtime_error("a grid must consist of whole clusters");
@@ -102,6 +127,9 @@ class Scheduler {
     shared_.assign(shared_floats_ * grid.blocks + 4, std::numeric_limits<float>::quiet_NaN());
     for (auto& barrier : blocks_) {
       barrier.expected = grid.threads;
+    }
+    for (auto& barrier : warps_) {
+      barrier.expected = kLanes;
     }
     for (auto& barrier : clusters_) {
       barrier.expected = static_cast<std::size_t>(grid.threads) * grid.cluster;
@@ -156,6 +184,8 @@ class Scheduler {
   const Fiber& current() const { return *current_; }
   const Grid& grid() const { return grid_; }
   Barrier& block_barrier() { return blocks_[current_->block]; }
+  Barrier& warp_barrier() { return warps_[warp()]; }
+  WarpTiles& warp_tiles() { return warp_tiles_[warp()]; }
   Barrier& cluster_barrier() { return clusters_[current_->block / grid_.cluster]; }
   float* shared(int block) {
     auto* first = shared_.data();
@@ -166,6 +196,10 @@ class Scheduler {
   static Scheduler* active;
 
  private:
+  std::size_t warp() const {
+    return static_cast<std::size_t>(current_->block * grid_.threads + current_->thread) / kLanes;
+  }
+
   static void prepare(Fiber& fiber) {
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack;
@@ -228,6 +262,8 @@ class Scheduler {
   Stacks stacks_;
   std::vector<Fiber> fibers_;
   std::vector<Barrier> blocks_;
+  std::vector<Barrier> warps_;
+  std::vector<WarpTiles> warp_tiles_;
   std::vector<Barrier> clusters_;
   std::vector<float> shared_;
   std::size_t shared_floats_ = 0;
@@ -282,6 +318,34 @@ void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
   auto* on =
       reinterpret_cast<uint64_t*>(theirs + (reinterpret_cast<float*>(arrivals) - shared_memory()));
   scheduler.store_later({theirs + (mine - shared_memory()), on, value});
+}
+
+uint32_t round_to_bf16(float low, float high) {
+  const auto rounded = [](float value) {
+    const auto bits = std::bit_cast<uint32_t>(value);
+    if (std::isnan(value)) {
+      return bits >> 16U | 0x40U;
+    }
+    return (bits + 0x7FFFU + (bits >> 16U & 1U)) >> 16U;  // to nearest, ties to even
+  };
+  return rounded(low) | rounded(high) << 16U;
+}
+
+void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]) {
+  auto& scheduler = *Scheduler::active;
+  auto& tiles = scheduler.warp_tiles();
+  const int lane = thread_index() % kLanes;
+  std::copy(std::begin(a), std::end(a), tiles.a[lane].begin());
+  std::copy(std::begin(b), std::end(b), tiles.b[lane].begin());
+  scheduler.sync(scheduler.warp_barrier());
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8;
+    const int column = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      c[i] += tiles.a_at(row, k) * tiles.b_at(k, column);
+    }
+  }
+  scheduler.sync(scheduler.warp_barrier());
 }
 
 void arrive(unsigned* count) {

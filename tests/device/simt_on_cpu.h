@@ -35,6 +35,8 @@ void init_arrivals(uint64_t* arrivals);
 void expect_arrivals(uint64_t* arrivals, int bytes);
 void wait_for_arrivals(uint64_t* arrivals, unsigned parity);
 void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value);
+uint32_t round_to_bf16(float low, float high);
+void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]);
 void arrive(unsigned* count);
 void wait_for(const unsigned* count, unsigned target);
 inline float4 load_of_blocks(const float4* from) { return *from; }

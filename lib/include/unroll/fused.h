@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "unroll/model.h"
@@ -12,6 +13,9 @@
 namespace unroll {
 
 class DeviceKernels;
+namespace cuda {
+enum class Operands;
+}
 
 /// A model's own formulas over the model's own parameters, faster: all time steps, the output layer
 /// and the loss are one autograd node with a hand-written backward pass over packed weights.
@@ -19,7 +23,7 @@ class DeviceKernels;
 ///     const auto net = make_model({.model = ModelKind::kFused, .cell = Cell::kLstm}, V,
 ///     torch::kCPU);
 ///
-/// It computes on a CPU from float32 weights, in the precision of its description, and on a CUDA
+/// It computes from float32 weights, in the precision of its description, on a CPU, and on a CUDA
 /// device if its description has cuda_kernels; any other model computes as it always did, and so
 /// does one whose weights find no room in a GPU's multiprocessors. Decoders are float32 in any
 /// case; on a CUDA device those of one layer take many steps at once. The same weights give the
@@ -30,8 +34,8 @@ class FusedModel : public SequenceModel {
  public:
   /// `model`: scratch or concise, any number of layers, as make_model(parameter_model(config), ...)
   /// makes it. Throws UsageError for the mlp cell, which has no recurrence, Error for a model that
-  /// is not what `config` says, a precision that this CPU does not have, or CUDA kernels that this
-  /// build does not have.
+  /// is not what `config` says, a precision that the device does not have, or CUDA kernels that
+  /// this build does not have.
   FusedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config);
   ~FusedModel() override;
 
@@ -47,11 +51,15 @@ class FusedModel : public SequenceModel {
   /// Whether kernels of its own compute batches of so many sequences.
   bool has_kernels(int64_t batch_size) const;
 
+  /// The precision in which it computes them: that of its description, but float32 on a CUDA device
+  /// where the layer finds room in its multiprocessors in float32 alone, or not at all.
+  Precision precision(int64_t batch_size) const;
+
  private:
   class Passes;
 
-  // Whether the device's own kernels compute these.
-  bool is_for_kernels(int64_t batch_size, at::TensorList tensors) const;
+  // What the device's own kernels that compute these multiply; nothing where there are none.
+  std::optional<cuda::Operands> kernel_operands(int64_t batch_size, at::TensorList tensors) const;
   // Logits, or the loss when there are labels.
   std::pair<torch::Tensor, State> run(const torch::Tensor& X, const torch::Tensor& Y,
                                       const State& state);
@@ -60,6 +68,7 @@ class FusedModel : public SequenceModel {
   ModelConfig config_;
   std::unique_ptr<Passes> passes_;
   const DeviceKernels* kernels_ = nullptr;  // of a model on a CUDA device, if it is to use them
+  Precision precision_;                     // of its description
 };
 
 /// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`,

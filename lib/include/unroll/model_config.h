@@ -67,9 +67,12 @@ int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 /// as a one-hot product adds nothing to it.
 double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
 
-/// Throws Error unless a model on this device can compute in this precision: those in bf16 need a
-/// CPU with AMX.
+/// Throws Error unless a model on this device can compute in this precision: bf16x3 needs a CPU
+/// with AMX, bf16 that or CUDA.
 void require_supported(Precision precision, torch::Device device);
+
+/// The same for such a model: on a CUDA device bf16 needs cuda_kernels.
+void require_supported(const ModelConfig& config, torch::Device device);
 
 /// A new model with freshly drawn weights. Throws UsageError as check does, Error for a precision
 /// that the CPU or the device does not have.

@@ -4,12 +4,13 @@
 
 namespace unroll {
 
-/// What a fused model multiplies in on a CPU. The weights and their update are float32 in any case,
-/// and so are all sums, gates and an LSTM's cell state.
+/// What a fused model multiplies in. On a CUDA device its kernels take bf16 for the products with
+/// W_h, there and back, and all else is float32. On a CPU it is all products. The weights and their
+/// update are float32 in any case, and so are all sums, gates and an LSTM's cell state.
 ///
-/// The hidden states of an RNN and of an LSTM, and the gradients by gates, are kept as precisely as
-/// they are multiplied: what is computed from them, such as the state that a batch leaves and the
-/// gradients of biases, is no more precise.
+/// On a CPU the hidden states of an RNN and of an LSTM, and the gradients by gates, are kept as
+/// precisely as they are multiplied: what is computed from them, such as the state that a batch
+/// leaves and the gradients of biases, is no more precise.
 enum class Precision {
   kFp32,    ///< float32
   kBf16x3,  ///< each operand as two bf16, three products for one: nearly float32's accuracy

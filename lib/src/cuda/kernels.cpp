@@ -39,8 +39,9 @@ const DeviceLimits& limits_of(torch::Device device) {
 }
 
 template <typename Arguments>
-void run_way(CellKind cell, Way way, Arguments arguments, torch::Device device) {
-  const auto plan = make_plan(cell, way, arguments.batch_size, arguments.hidden, limits_of(device));
+void run_way(CellKind cell, Operands operands, Way way, Arguments arguments, torch::Device device) {
+  const auto plan =
+      make_plan(cell, way, arguments.batch_size, arguments.hidden, limits_of(device), operands);
   if (!plan) {
     throw Error(formatted("{} hidden units find no room in {}", arguments.hidden, device.str()));
   }
@@ -59,8 +60,9 @@ void run_way(CellKind cell, Way way, Arguments arguments, torch::Device device) 
 
 }  // namespace
 
-bool Kernels::serve(CellKind cell, int64_t batch_size, int64_t hidden, torch::Device device) const {
-  return has_plans(cell, batch_size, hidden, limits_of(device));
+bool Kernels::serve(CellKind cell, Operands operands, int64_t batch_size, int64_t hidden,
+                    torch::Device device) const {
+  return has_plans(cell, batch_size, hidden, limits_of(device), operands);
 }
 
 bool Kernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
@@ -68,16 +70,18 @@ bool Kernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden, in
   return has_generation(cell, batch_size, hidden, vocab_size, limits_of(device));
 }
 
-void Kernels::run(CellKind cell, const ForwardArguments& arguments, torch::Device device) const {
-  run_way(cell, Way::kForward, arguments, device);
+void Kernels::run(CellKind cell, Operands operands, const ForwardArguments& arguments,
+                  torch::Device device) const {
+  run_way(cell, operands, Way::kForward, arguments, device);
 }
 
-void Kernels::run(CellKind cell, const BackwardArguments& arguments, torch::Device device) const {
-  run_way(cell, Way::kBackward, arguments, device);
+void Kernels::run(CellKind cell, Operands operands, const BackwardArguments& arguments,
+                  torch::Device device) const {
+  run_way(cell, operands, Way::kBackward, arguments, device);
 }
 
 void Kernels::run(CellKind cell, const GenerateArguments& arguments, torch::Device device) const {
-  run_way(cell, Way::kForward, arguments, device);
+  run_way(cell, Operands::kFloat32, Way::kForward, arguments, device);
 }
 
 }  // namespace unroll::cuda

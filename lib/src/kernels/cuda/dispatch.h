@@ -12,19 +12,23 @@ namespace unroll::cuda {
 template <auto kValue>
 using Constant = std::integral_constant<decltype(kValue), kValue>;
 
-/// Calls use(cell, S); gives `otherwise` where there is no kernel for them.
+/// Calls use(cell, S, operands); gives `otherwise` where there is no kernel for them.
 template <typename Result, typename Use>
-Result with_cell(CellKind cell, int S, Result otherwise, const Use& use) {
+Result with_cell(const Plan& plan, CellKind cell, Result otherwise, const Use& use) {
+  constexpr Constant<Operands::kFloat32> kFloat32;
   const auto with_sequences = [&](auto kind) {
-    switch (S) {
+    if (plan.operands == Operands::kBf16) {
+      return use(kind, Constant<kTileSequences>(), Constant<Operands::kBf16>());
+    }
+    switch (plan.S) {
       case 1:
-        return use(kind, Constant<1>());
+        return use(kind, Constant<1>(), kFloat32);
       case 2:
-        return use(kind, Constant<2>());
+        return use(kind, Constant<2>(), kFloat32);
       case 4:
-        return use(kind, Constant<4>());
+        return use(kind, Constant<4>(), kFloat32);
       case 8:
-        return use(kind, Constant<8>());
+        return use(kind, Constant<8>(), kFloat32);
       default:
         return otherwise;
     }
@@ -42,32 +46,30 @@ Result with_cell(CellKind cell, int S, Result otherwise, const Use& use) {
   return otherwise;
 }
 
-/// Calls use(cell, most hidden units, S) for a plan in clusters.
+/// Calls use(cell, most hidden units, S, operands) for a plan in clusters.
 template <typename Result, typename Use>
 Result with_cluster_kernel(const Plan& plan, CellKind cell, Result otherwise, const Use& use) {
-  return with_cell(cell, plan.S, otherwise, [&](auto kind, auto S) {
-    switch (plan.most_hidden) {
-      case 128:
-        return use(kind, Constant<128>(), S);
-      case 256:
-        return use(kind, Constant<256>(), S);
-      case 512:
-        if constexpr (kind() == CellKind::kRnn) {
-          return use(kind, Constant<512>(), S);
-        }
-        break;
-      default:
-        break;
+  return with_cell(plan, cell, otherwise, [&](auto kind, auto S, auto operands) {
+    if constexpr (operands() == Operands::kFloat32) {
+      if (plan.most_hidden == 128) {
+        return use(kind, Constant<128>(), S, operands);
+      }
     }
-    return otherwise;
+    if constexpr (kind() == CellKind::kRnn) {
+      if (plan.most_hidden == 512) {
+        return use(kind, Constant<512>(), S, operands);
+      }
+    }
+    return plan.most_hidden == 256 ? use(kind, Constant<256>(), S, operands) : otherwise;
   });
 }
 
-/// Calls use(cell, a lane's columns, S) for a plan of a grid.
+/// Calls use(cell, a lane's columns, S, operands) for a plan of a grid.
 template <typename Result, typename Use>
 Result with_grid_kernel(const Plan& plan, CellKind cell, Result otherwise, const Use& use) {
-  return with_cell(cell, plan.S, otherwise, [&](auto kind, auto S) {
-    return plan.columns == 1 ? use(kind, Constant<1>(), S) : use(kind, Constant<2>(), S);
+  return with_cell(plan, cell, otherwise, [&](auto kind, auto S, auto operands) {
+    return plan.columns == 1 ? use(kind, Constant<1>(), S, operands)
+                             : use(kind, Constant<2>(), S, operands);
   });
 }
 

@@ -85,7 +85,12 @@ class GridExchange {
         size_(depth * S),
         blocks_(static_cast<unsigned>(blocks)) {}
 
-  UNROLL_DEVICE void begin() {}
+  UNROLL_DEVICE void begin() {
+    for (int i = thread_index(); i < size_; i += kThreads) {
+      memory_[i] = 0;  // rows that nobody publishes
+    }
+    sync_block();
+  }
   UNROLL_DEVICE void end() {}
 
   template <int S>

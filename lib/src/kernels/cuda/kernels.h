@@ -5,11 +5,11 @@
 
 namespace unroll::cuda {
 
-// What a kernel is for: a cell, a way, S sequences of a group. The others of its shape are
-// arguments.
+// What a kernel is for: a cell, a way, S sequences of a group, and what it multiplies. The others
+// of its shape are arguments.
 
-/// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab). W_h of 128 x 32
-/// takes 8 of a thread's registers, of 512 x 64 it takes 64.
+/// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
+/// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64.
 template <int kHidden>
 struct ClusterShape {
   static constexpr int kUnits = cluster_units(kHidden);
@@ -17,11 +17,27 @@ struct ClusterShape {
   static constexpr int kColumns = kUnits / kLanes;
 };
 
+/// What blocks multiply by: in a cluster kDepth rows a warp, kColumns columns a lane.
+template <Operands kOperands>
+struct Slabs {
+  template <int kDepth, int kColumns>
+  using InRegisters = RegisterSlab<kDepth, kColumns>;
+  template <int kColumns>
+  using InShared = SharedSlab<kColumns>;
+};
+template <>
+struct Slabs<Operands::kBf16> {
+  template <int kDepth, int kColumns>
+  using InRegisters = RegisterTileSlab<kDepth / kTile, kColumns * kLanes / kTile>;
+  template <int kColumns>
+  using InShared = SharedTileSlab<kColumns>;
+};
+
 UNROLL_DEVICE Group group_of(int blocks, int units) {
   return {block_index() / blocks, block_count() / blocks, block_index() % blocks, units};
 }
 
-template <CellKind kCell, int kHidden, int S>
+template <CellKind kCell, int kHidden, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 cluster_forward(const ForwardArguments a, const int blocks) {
   using Shape = ClusterShape<kHidden>;
@@ -30,16 +46,16 @@ cluster_forward(const ForwardArguments a, const int blocks) {
   const Group group = group_of(blocks, Shape::kUnits);
   ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
   float* partials = shared_memory() + at.partials;
-  RegisterSlab<Shape::kDepth, kGates * Shape::kColumns> slab;
+  typename Slabs<kOperands>::template InRegisters<Shape::kDepth, kGates * Shape::kColumns> slab;
   if constexpr (kCell == CellKind::kGruBefore) {
-    RegisterSlab<Shape::kDepth, Shape::kColumns> state;
+    typename Slabs<kOperands>::template InRegisters<Shape::kDepth, Shape::kColumns> state;
     gru_before_forward<S>(a, group, slab, state, exchange, partials);
   } else {
     forward<kCell, S>(a, group, slab, exchange, partials);
   }
 }
 
-template <CellKind kCell, int kHidden, int S>
+template <CellKind kCell, int kHidden, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 cluster_backward(const BackwardArguments a, const int blocks) {
   using Shape = ClusterShape<kHidden>;
@@ -48,9 +64,9 @@ cluster_backward(const BackwardArguments a, const int blocks) {
   const Group group = group_of(blocks, Shape::kUnits);
   ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
   float* partials = shared_memory() + at.partials;
-  RegisterSlab<kGates * Shape::kDepth, Shape::kColumns> slab;
+  typename Slabs<kOperands>::template InRegisters<kGates * Shape::kDepth, Shape::kColumns> slab;
   if constexpr (kCell == CellKind::kGruBefore) {
-    RegisterSlab<Shape::kDepth, Shape::kColumns> state;
+    typename Slabs<kOperands>::template InRegisters<Shape::kDepth, Shape::kColumns> state;
     gru_before_backward<S>(a, group, slab, state, exchange, partials);
   } else {
     backward<kCell, S>(a, group, slab, exchange, partials);
@@ -89,32 +105,34 @@ UNROLL_DEVICE GridExchange grid_exchange(const ExchangeMemory& memory, const Blo
 }
 
 /// kColumns: of a lane, as SharedSlab has them.
-template <CellKind kCell, int kColumns, int S>
+template <CellKind kCell, int kColumns, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 grid_forward(const ForwardArguments a, const int blocks, const int units) {
+  using Slab = typename Slabs<kOperands>::template InShared<kColumns>;
   const Group group = group_of(blocks, units);
-  const BlockLayout at = grid_layout(kCell, false, static_cast<int>(a.hidden), units, S);
+  const BlockLayout at = grid_layout(kCell, false, static_cast<int>(a.hidden), units, S, kOperands);
   GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
-  SharedSlab<kColumns> slab(shared_memory());
+  Slab slab(shared_memory());
   if constexpr (kCell == CellKind::kGruBefore) {
-    SharedSlab<kColumns> state(shared_memory() + at.second);
+    Slab state(shared_memory() + at.second);
     gru_before_forward<S>(a, group, slab, state, exchange, partials);
   } else {
     forward<kCell, S>(a, group, slab, exchange, partials);
   }
 }
 
-template <CellKind kCell, int kColumns, int S>
+template <CellKind kCell, int kColumns, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 grid_backward(const BackwardArguments a, const int blocks, const int units) {
+  using Slab = typename Slabs<kOperands>::template InShared<kColumns>;
   const Group group = group_of(blocks, units);
-  const BlockLayout at = grid_layout(kCell, true, static_cast<int>(a.hidden), units, S);
+  const BlockLayout at = grid_layout(kCell, true, static_cast<int>(a.hidden), units, S, kOperands);
   GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
-  SharedSlab<kColumns> slab(shared_memory());
+  Slab slab(shared_memory());
   if constexpr (kCell == CellKind::kGruBefore) {
-    SharedSlab<kColumns> state(shared_memory() + at.second);
+    Slab state(shared_memory() + at.second);
     gru_before_backward<S>(a, group, slab, state, exchange, partials);
   } else {
     backward<kCell, S>(a, group, slab, exchange, partials);
@@ -125,7 +143,8 @@ template <CellKind kCell, int kColumns, int S>
 UNROLL_KERNEL(kThreads)
 grid_generate(const GenerateArguments a, const int blocks, const int units) {
   const Group group = group_of(blocks, units);
-  const BlockLayout at = grid_layout(kCell, false, static_cast<int>(a.hidden), units, S);
+  const BlockLayout at =
+      grid_layout(kCell, false, static_cast<int>(a.hidden), units, S, Operands::kFloat32);
   GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
   SharedSlab<kColumns> slab(shared_memory());

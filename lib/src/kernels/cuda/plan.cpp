@@ -14,8 +14,12 @@ int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); 
 
 int bytes_of(const BlockLayout& layout) { return layout.end * static_cast<int>(sizeof(float)); }
 
-// The fewest sequences of a group with which the groups hold the whole batch, or the most.
-int sequences_of(int64_t batch_size, int groups) {
+// The fewest sequences of a group with which the groups hold the whole batch, or the most; tensor
+// cores take 8 at a time, no fewer.
+int sequences_of(int64_t batch_size, int groups, Operands operands) {
+  if (operands == Operands::kBf16) {
+    return kTileSequences;
+  }
   const auto* enough = std::find_if(kSequences.begin(), kSequences.end(), [&](int S) {
     return static_cast<int64_t>(S) * groups >= batch_size;
   });
@@ -27,9 +31,10 @@ int sequences_of(int64_t batch_size, int groups) {
 constexpr int kFewestBlocks = 2;
 constexpr int kMostBlocks = 8;
 
-// The most units for which a cluster's threads have the weights in registers: 64 of their 128.
-int most_hidden_of(CellKind cell, int64_t hidden) {
-  if (hidden <= 128) {
+// The most units for which a cluster's threads have the weights in registers: 64 of their 128, half
+// of these in bf16, where a warp has a whole tile of the depth.
+int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
+  if (hidden <= 128 && operands == Operands::kFloat32) {
     return 128;
   }
   if (hidden <= 256) {
@@ -39,26 +44,29 @@ int most_hidden_of(CellKind cell, int64_t hidden) {
 }
 
 std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                                 const DeviceLimits& limits) {
-  const int most_hidden = most_hidden_of(cell, hidden);
+                                 const DeviceLimits& limits, Operands operands) {
+  const int most_hidden = most_hidden_of(cell, hidden, operands);
   if (!limits.has_clusters || most_hidden == 0) {
     return std::nullopt;
   }
-  Plan plan{.in_clusters = true, .units = cluster_units(most_hidden), .most_hidden = most_hidden};
+  Plan plan{.operands = operands,
+            .in_clusters = true,
+            .units = cluster_units(most_hidden),
+            .most_hidden = most_hidden};
   plan.blocks = divide_up(hidden, plan.units);
   if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks ||
       plan.blocks > limits.multiprocessors) {
     return std::nullopt;
   }
   const int room = limits.multiprocessors / plan.blocks;
-  plan.S = sequences_of(batch_size, room);
+  plan.S = sequences_of(batch_size, room, operands);
   plan.groups = std::min(room, divide_up(batch_size, plan.S));
   plan.shared_bytes = bytes_of(cluster_layout(cell, way == Way::kBackward, most_hidden, plan.S));
   return plan.shared_bytes <= limits.shared_bytes ? std::optional(plan) : std::nullopt;
 }
 
 std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits) {
+                              const DeviceLimits& limits, Operands operands) {
   const bool is_backward = way == Way::kBackward;
   // The more units a block has, the fewer blocks must wait for each other.
   for (const int units : {64, 32, 16, 8}) {
@@ -68,13 +76,16 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
       continue;
     }
     const int room = limits.multiprocessors / blocks;
-    for (int S = sequences_of(batch_size, room); S >= 1; S /= 2) {
-      const auto layout = grid_layout(cell, is_backward, static_cast<int>(hidden), units, S);
+    const int fewest = operands == Operands::kBf16 ? kTileSequences : 1;
+    for (int S = sequences_of(batch_size, room, operands); S >= fewest; S /= 2) {
+      const auto layout =
+          grid_layout(cell, is_backward, static_cast<int>(hidden), units, S, operands);
       if (bytes_of(layout) > limits.shared_bytes) {
         continue;
       }
       const int groups = std::min(room, divide_up(batch_size, S));
-      return Plan{.in_clusters = false,
+      return Plan{.operands = operands,
+                  .in_clusters = false,
                   .S = S,
                   .units = units,
                   .blocks = blocks,
@@ -90,15 +101,15 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
 }  // namespace
 
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits) {
+                              const DeviceLimits& limits, Operands operands) {
   // A block has at most 64 units, and sizes in shared memory are ints.
   if (!limits.has_kernels || batch_size < 1 || hidden < 1 ||
       hidden > int64_t{64} * limits.multiprocessors) {
     return std::nullopt;
   }
-  auto plan = cluster_plan(cell, way, batch_size, hidden, limits);
+  auto plan = cluster_plan(cell, way, batch_size, hidden, limits, operands);
   if (!plan) {
-    plan = grid_plan(cell, way, batch_size, hidden, limits);
+    plan = grid_plan(cell, way, batch_size, hidden, limits, operands);
   }
   if (plan) {
     plan->shared_limit = limits.shared_bytes;
@@ -106,9 +117,10 @@ std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_
   return plan;
 }
 
-bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits) {
-  return make_plan(cell, Way::kForward, batch_size, hidden, limits) &&
-         make_plan(cell, Way::kBackward, batch_size, hidden, limits);
+bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits,
+               Operands operands) {
+  return make_plan(cell, Way::kForward, batch_size, hidden, limits, operands) &&
+         make_plan(cell, Way::kBackward, batch_size, hidden, limits, operands);
 }
 
 bool has_generation(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,

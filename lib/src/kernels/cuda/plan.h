@@ -20,8 +20,9 @@ enum class Way { kForward, kBackward };
 /// How a layer's time steps are shared among blocks, all of which run at the same time, so that the
 /// weights stay where they are: one block a multiprocessor.
 struct Plan {
+  Operands operands = Operands::kFloat32;
   bool in_clusters = false;
-  int S = 1;       ///< sequences of a group: 1, 2, 4 or 8
+  int S = 1;       ///< sequences of a group: 1, 2, 4 or 8; on tensor cores 8
   int units = 0;   ///< of a block
   int blocks = 0;  ///< of a group
   int groups = 0;
@@ -36,10 +37,11 @@ struct Plan {
 /// room in all its multiprocessors. A layer of few units goes into clusters, which exchange a
 /// step's states fastest; larger ones, or GPUs without clusters, take the whole grid.
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits);
+                              const DeviceLimits& limits, Operands operands = Operands::kFloat32);
 
 /// Whether there are plans for both ways.
-bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits);
+bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits,
+               Operands operands = Operands::kFloat32);
 
 /// Whether there is one for a continuation: that of the way forward, whose blocks compute the
 /// logits of so small a vocabulary in a few rounds. Of a larger one, one product on the whole GPU

@@ -17,6 +17,18 @@ UNROLL_HOST_DEVICE constexpr int product_gates(CellKind cell) {
   return cell == CellKind::kGruBefore ? 2 : gate_count(cell);
 }
 
+/// What the products with W_h multiply; sums are float32 in any case.
+enum class Operands {
+  kFloat32,
+  kBf16  ///< rounded to bf16, by the tensor cores, which take 8 sequences at a time
+};
+
+/// A tensor core's tile: of the depth and of the columns, and the sequences.
+constexpr int kTile = 16;
+constexpr int kTileSequences = 8;
+
+UNROLL_HOST_DEVICE constexpr int in_tiles(int n) { return (n + kTile - 1) / kTile; }
+
 /// Units of a cluster's block, and the most units of a layer, by the most that a kernel is for.
 UNROLL_HOST_DEVICE constexpr int cluster_units(int most_hidden) {
   return most_hidden > 256 ? 64 : 32;
@@ -39,6 +51,8 @@ constexpr int kLogitFloats = kWarps * kLogits;
 /// What a cluster's exchange has in front of its values: two barriers of 8 bytes.
 constexpr int kArrivalFloats = 4;
 
+UNROLL_HOST_DEVICE constexpr int larger(int a, int b) { return a > b ? a : b; }
+
 /// So that floats come in fours.
 UNROLL_HOST_DEVICE constexpr int in_fours(int floats) { return (floats + 3) / 4 * 4; }
 
@@ -60,18 +74,25 @@ UNROLL_HOST_DEVICE constexpr BlockLayout cluster_layout(CellKind cell, bool is_b
   return {depth, 0, 0, partials, partials + kWarps * S * columns};
 }
 
+/// Weights of a product in the tiles of SharedTileSlab, in floats.
+UNROLL_HOST_DEVICE constexpr int tile_floats(int depth, int columns) {
+  return in_tiles(depth) * in_tiles(columns) * kTile * kTile / 2;
+}
+
 UNROLL_HOST_DEVICE constexpr BlockLayout grid_layout(CellKind cell, bool is_backward, int hidden,
-                                                     int units, int S) {
+                                                     int units, int S, Operands operands) {
+  const bool is_tiled = operands == Operands::kBf16;
+  const bool has_second = cell == CellKind::kGruBefore;
   const int gates = product_gates(cell);
-  const int depth = in_fours((is_backward ? gates : 1) * hidden);
+  const int rows = (is_backward ? gates : 1) * hidden;
   const int columns = (is_backward ? 1 : gates) * units;
-  const int second = in_fours(gates * hidden * units);
-  const int values = second + (cell == CellKind::kGruBefore ? in_fours(hidden * units) : 0);
+  const auto weights = [&](int k, int n) { return is_tiled ? tile_floats(k, n) : in_fours(k * n); };
+  const auto sums = [&](int n) { return (is_tiled ? kWarps : shared_slices(n)) * n; };
+  const int depth = is_tiled ? in_tiles(rows) * kTile : in_fours(rows);
+  const int second = weights(rows, columns);
+  const int values = second + (has_second ? weights(hidden, units) : 0);
   const int partials = values + depth * S;
-  const int first_sums = shared_slices(columns) * columns;
-  const int second_sums = cell == CellKind::kGruBefore ? shared_slices(units) * units : 0;
-  const int sums = first_sums > second_sums ? first_sums : second_sums;
-  const int room = sums > kLogitFloats ? sums : kLogitFloats;
+  const int room = larger(larger(sums(columns), has_second ? sums(units) : 0), kLogitFloats);
   return {depth, second, values, partials, partials + room * S};
 }
 

@@ -93,6 +93,27 @@ UNROLL_DEVICE void store_in_cluster(float* mine, uint64_t* arrivals, int rank, f
 #endif
 }
 
+/// Two numbers rounded to bf16, side by side.
+UNROLL_DEVICE uint32_t round_to_bf16(float low, float high) {
+  uint32_t both = 0;
+#if __CUDA_ARCH__ >= 800
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+#endif
+  return both;
+}
+
+/// Adds a b to c, all lanes of a warp together: a (16,16) and b (16,8) in bf16, c (16,8); each lane
+/// has its part of them (PTX: mma.m16n8k16).
+UNROLL_DEVICE void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
 /// Adds to a count that other blocks wait for; what this block's threads wrote before they
 /// synchronised is seen by whoever sees the sum.
 UNROLL_DEVICE void arrive(unsigned* count) {

@@ -39,7 +39,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 }
 
 // A slab is what one block holds of a product's weights, (depth, columns), all the time. Its
-// threads share the depth in slices; what a slice sums up is a partial sum. Both kinds:
+// threads share the depth in slices; what a slice sums up is a partial sum. All kinds:
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
 //   multiply<S>(values, partials)    values [k][s], finite from depth to padded_depth()
@@ -155,6 +155,144 @@ class SharedSlab {
  private:
   float* weights_;
   int depth_ = 0;
+  int columns_ = 0;
+};
+
+// The same on tensor cores, for 8 sequences: weights and values are rounded to bf16. A tile of
+// weights is W_h transposed, (columns, depth), so that sequences are the columns of its product.
+
+/// A lane's part of a tile: rows l / 4 and 8 more, of each four weights in pairs.
+struct alignas(16) TilePart {
+  uint32_t weights[4];
+
+  /// Tile `i` of the depth and `j` of the columns.
+  template <typename Weight>
+  UNROLL_DEVICE void load(int i, int j, int depth, int columns, const Weight& weight) {
+    UNROLL_LOOP
+    for (int r = 0; r < 4; ++r) {
+      const int n = j * kTile + lane_index() / 4 + r % 2 * 8;
+      const int k = i * kTile + lane_index() % 4 * 2 + r / 2 * 8;
+      const float first = k < depth && n < columns ? weight(k, n) : 0.0F;
+      const float second = k + 1 < depth && n < columns ? weight(k + 1, n) : 0.0F;
+      weights[r] = round_to_bf16(first, second);
+    }
+  }
+};
+
+/// A lane's part of tile i of the values [k][s].
+UNROLL_DEVICE void load_values(const float* values, int i, uint32_t (&part)[2]) {
+  constexpr int S = kTileSequences;
+  const float* mine = values + (i * kTile + lane_index() % 4 * 2) * S + lane_index() / 4;
+  part[0] = round_to_bf16(mine[0], mine[S]);
+  part[1] = round_to_bf16(mine[8 * S], mine[9 * S]);
+}
+
+/// A lane's part of tile j of a warp's sums.
+UNROLL_DEVICE void store_sums(const float (&sums)[4], int j, int columns, float* partials) {
+  UNROLL_LOOP
+  for (int r = 0; r < 4; ++r) {
+    const int n = j * kTile + lane_index() / 4 + r / 2 * 8;
+    const int s = lane_index() % 4 * 2 + r % 2;
+    if (n < columns) {
+      partials[(warp_index() * kTileSequences + s) * columns + n] = sums[r];
+    }
+  }
+}
+
+/// In the registers of its threads: warp w has the kDepth tiles from w * kDepth on.
+template <int kDepth, int kColumns>
+class RegisterTileSlab {
+ public:
+  UNROLL_DEVICE int slices() const { return kWarps; }
+  UNROLL_DEVICE int padded_depth() const { return kWarps * kDepth * kTile; }
+
+  template <typename Weight>
+  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+    columns_ = columns;
+    UNROLL_LOOP
+    for (int i = 0; i < kDepth; ++i) {
+      UNROLL_LOOP
+      for (int j = 0; j < kColumns; ++j) {
+        parts_[i][j].load(warp_index() * kDepth + i, j, depth, columns, weight);
+      }
+    }
+  }
+
+  template <int S>
+  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+    static_assert(S == kTileSequences);
+    float sums[kColumns][4] = {};
+    UNROLL_LOOP
+    for (int i = 0; i < kDepth; ++i) {
+      uint32_t part[2];
+      load_values(values, warp_index() * kDepth + i, part);
+      UNROLL_LOOP
+      for (int j = 0; j < kColumns; ++j) {
+        multiply_tiles(parts_[i][j].weights, part, sums[j]);
+      }
+    }
+    UNROLL_LOOP
+    for (int j = 0; j < kColumns; ++j) {
+      store_sums(sums[j], j, columns_, partials);
+    }
+  }
+
+ private:
+  int columns_ = 0;
+  TilePart parts_[kDepth][kColumns];
+};
+
+/// In shared memory, for any depth and up to kColumns columns a lane, as SharedSlab; what a lane
+/// has of a tile lies together.
+template <int kColumns>
+class SharedTileSlab {
+ public:
+  /// `memory`: tile_floats(depth, columns), on 16 bytes.
+  UNROLL_DEVICE explicit SharedTileSlab(float* memory)
+      : parts_(reinterpret_cast<TilePart*>(memory)) {}
+
+  UNROLL_DEVICE int slices() const { return kWarps; }
+  UNROLL_DEVICE int padded_depth() const { return depth_ * kTile; }
+
+  template <typename Weight>
+  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+    depth_ = in_tiles(depth);
+    columns_ = columns;
+    const int across = in_tiles(columns);
+    for (int tile = warp_index(); tile < depth_ * across; tile += kWarps) {
+      parts_[tile * kLanes + lane_index()].load(tile / across, tile % across, depth, columns,
+                                                weight);
+    }
+  }
+
+  template <int S>
+  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+    static_assert(S == kTileSequences);
+    const int across = in_tiles(columns_);
+    float sums[kMost][4] = {};
+    for (int i = warp_index(); i < depth_; i += kWarps) {
+      uint32_t part[2];
+      load_values(values, i, part);
+      UNROLL_LOOP
+      for (int j = 0; j < kMost; ++j) {
+        if (j < across) {
+          const TilePart mine = parts_[(i * across + j) * kLanes + lane_index()];
+          multiply_tiles(mine.weights, part, sums[j]);
+        }
+      }
+    }
+    UNROLL_LOOP
+    for (int j = 0; j < kMost; ++j) {
+      if (j < across) {
+        store_sums(sums[j], j, columns_, partials);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kMost = kColumns * kLanes / kTile;
+  TilePart* parts_;
+  int depth_ = 0;  // in tiles
   int columns_ = 0;
 };
 
