@@ -17,6 +17,7 @@
 #include "machine.h"
 #include "message.h"
 #include "options.h"
+#include "saved_model.h"
 #include "unroll/checkpoint.h"
 #include "unroll/copied_span.h"
 #include "unroll/corpus.h"
@@ -182,6 +183,7 @@ void evaluate(int argc, const char* const* argv) {
             "repeatable",
             "FILE")
       .value("copied-from", "find the longest span that the text has from this one", "FILE");
+  add_saved_model_option(options);
   options.group("Rows")
       .value("batch-size",
              "rows read side by side, each from a state of zeros on (default: one for each 4096 "
@@ -213,6 +215,7 @@ void evaluate(int argc, const char* const* argv) {
     options.path("copied-from");
   }
   check_outputs(options);
+  const auto kind = read_saved_model_option(options);
   check_machine_options(options);
 
   const auto checkpoint_path = options.path("checkpoint");
@@ -222,7 +225,7 @@ void evaluate(int argc, const char* const* argv) {
                                  .max_tokens = 0,
                                  .vocab = std::make_shared<const Vocab>(checkpoint.vocab)};
   const auto corpus = read_corpus(paths, as_trained);
-  const auto net = make_model(checkpoint, device);
+  const auto net = make_saved_model(options, checkpoint, kind, device);
   const Tokens tokens(corpus);
   std::optional<TokenLines> lines;
   if (options.given("per-token")) {

@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "message.h"
 #include "options.h"
+#include "saved_model.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
 #include "unroll/prompt.h"
@@ -31,6 +32,7 @@ void add_generate_options(Options& options) {
              std::string(to_string(UnknownTokens::kError)))
       .value("length", "tokens to continue by", "N", formatted("{}", TrainOptions{}.predict))
       .list("stop", "end a text before this, if it comes to it; repeatable", "TEXT");
+  add_saved_model_option(options);
   options.group("Sampling")
       .value("temperature", "0: the most likely token; 1: drawn as learned; between: closer to it",
              "T", formatted("{}", defaults.temperature))
@@ -196,6 +198,7 @@ void generate(int argc, const char* const* argv) {
   const int64_t length = read_length(options);
   auto request = read_generate_options(options);
   const auto samples = read_samples(options, request.temperature);
+  const auto kind = read_saved_model_option(options);
   check_machine_options(options);
   const auto path = options.path("checkpoint");
 
@@ -209,7 +212,7 @@ void generate(int argc, const char* const* argv) {
   for (auto& stop : request.stop) {
     stop = normalize_stop(stop, checkpoint.text.normalize, checkpoint.text.tokens);
   }
-  const auto net = make_model(checkpoint, device);
+  const auto net = make_saved_model(options, checkpoint, kind, device);
   Writer writer(*net, checkpoint.vocab, length, samples);
   if (!fitted.empty()) {
     writer.write(fitted, request);

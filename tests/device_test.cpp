@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "all_close.h"
+#include "formatted.h"
 #include "model_configs.h"
 #include "temp_folder.h"
 #include "thrown.h"
@@ -364,7 +365,9 @@ std::vector<ModelConfig> models_on_cuda() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_cuda()),
-                         [](const auto& info) { return name_of(info.param); });
+                         [](const auto& info) {
+                           return formatted("{}_{}", name_of(info.param), info.param.hidden);
+                         });
 
 }  // namespace
 }  // namespace unroll
