@@ -4,6 +4,7 @@
 #include <charconv>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "commands.h"
@@ -109,18 +110,16 @@ void bench(int argc, const char* const* argv) {
   for (const auto graph : request.graphs) {
     require_graph(graph, device);
   }
-  const bool has_fused =
-      std::any_of(request.models.begin(), request.models.end(),
-                  [](const ModelConfig& model) { return model.model == ModelKind::kFused; });
-  const bool in_bf16 =
-      std::any_of(request.models.begin(), request.models.end(),
-                  [](const ModelConfig& model) { return model.precision == Precision::kBf16; });
-  if (has_fused && wants_cuda_kernels(options, in_bf16, device, print_error)) {
-    for (auto& model : request.models) {
-      model.cuda_kernels = model.model == ModelKind::kFused;
+  std::string told;
+  for (auto& model : request.models) {
+    if (model.model == ModelKind::kFused) {
+      model.cuda_kernels =
+          wants_cuda_kernels(options, model.precision, device, [&](const std::string& reason) {
+            if (reason != std::exchange(told, reason)) {
+              print_error(reason);
+            }
+          });
     }
-  }
-  for (const auto& model : request.models) {
     require_supported(model, device);
   }
   const auto corpus = load_corpus(options, text);

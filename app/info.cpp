@@ -34,6 +34,9 @@ void show_build() {
   show("threads", formatted("{}", at::get_num_threads()));
   show("device", describe(try_gpu()));
   show("CUDA part", cuda_part_problem().empty() ? "loaded" : cuda_part_problem());
+  if (cuda_is_available()) {
+    show("on CUDA", cuda_part_problem().empty() ? "fp32, bf16" : "fp32");
+  }
 }
 
 void show_training(const TrainRecord& record) {

@@ -32,8 +32,9 @@ torch::Device set_up_machine(const Options& options) {
   return device;
 }
 
-bool wants_cuda_kernels(const Options& options, bool in_bf16, torch::Device device,
+bool wants_cuda_kernels(const Options& options, Precision precision, torch::Device device,
                         const std::function<void(const std::string&)>& warn) {
+  const bool in_bf16 = precision == Precision::kBf16;
   if (!device.is_cuda() || !(options.given("model") || in_bf16)) {
     return false;
   }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "options.h"
+#include "unroll/precision.h"
 
 namespace unroll::app {
 
@@ -20,9 +21,9 @@ void forbid_tf32();
 torch::Device set_up_machine(const Options& options);
 
 /// Whether a fused model is to use its kernels on this device: where --model asks for it by name,
-/// or `in_bf16`, and there are any. Calls `warn` with the reason where there are none; throws Error
-/// if the model is to be in bf16, which they alone have there.
-bool wants_cuda_kernels(const Options& options, bool in_bf16, torch::Device device,
+/// or its precision is bf16, and there are any. Calls `warn` with the reason where there are none;
+/// throws Error for bf16, which they alone have there.
+bool wants_cuda_kernels(const Options& options, Precision precision, torch::Device device,
                         const std::function<void(const std::string&)>& warn);
 
 }  // namespace unroll::app

@@ -45,7 +45,7 @@ std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
     return model;
   }
   auto config = plain.config;
-  config.cuda_kernels = wants_cuda_kernels(options, false, device, print_error);
+  config.cuda_kernels = wants_cuda_kernels(options, config.precision, device, print_error);
   return std::make_unique<FusedModel>(std::move(model), config);
 }
 

@@ -17,9 +17,9 @@ void add_saved_model_option(Options& options);
 /// Throws UsageError when --model is no kind of model.
 std::optional<ModelKind> read_saved_model_option(const Options& options);
 
-/// The checkpoint's model on this device, as a fused one if that is its kind or what `kind` asks
-/// for. On a CUDA device that has kernels of its own only if it is asked for.
-/// Throws UsageError when the weights are of another kind, or the cell cannot be fused.
+/// The checkpoint's model on this device as `kind`, the saved one if there is none. On a CUDA
+/// device a fused model has kernels of its own only if it is asked for. Throws UsageError when the
+/// weights are of another kind, or the cell cannot be fused.
 std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
                                                 const Checkpoint& checkpoint,
                                                 std::optional<ModelKind> kind,

@@ -162,7 +162,7 @@ void train(int argc, const char* const* argv) {
   Display display(options, request.training);
   if (request.config.model == ModelKind::kFused) {
     request.config.cuda_kernels =
-        wants_cuda_kernels(options, request.config.precision == Precision::kBf16, device,
+        wants_cuda_kernels(options, request.config.precision, device,
                            [&](const std::string& reason) { display.warn(reason); });
   }
   auto saver = make_saver(options, record, resumed, display);
@@ -183,8 +183,9 @@ void train(int argc, const char* const* argv) {
   const auto train_iter = make_loader(options, texts.train, request.data, device);
   at::manual_seed(request.data.seed);
   const auto net = make_model(request.config, corpus.vocab.size(), device);
-  if (const auto* fused = dynamic_cast<const FusedModel*>(net.get());
-      fused != nullptr && fused->precision(request.data.batch_size) != request.config.precision) {
+  auto computed = request.config;
+  computed.precision = precision_of(*net, request.data.batch_size);
+  if (computed.precision != request.config.precision) {
     display.warn(formatted("in bf16 {} hidden units find no room on {}: they are computed in fp32",
                            request.config.hidden, device.str()));
   }
@@ -222,7 +223,7 @@ void train(int argc, const char* const* argv) {
   const auto callbacks = make_callbacks(training, texts.valid.defined(), display, log, saver);
   conclude(saver, display,
            {.result = run(training, callbacks, saver),
-            .config = request.config,
+            .config = computed,
             .device = describe(device),
             .vocab_size = corpus.vocab.size(),
             .tokens = corpus.size(),

@@ -364,10 +364,9 @@ std::vector<ModelConfig> models_on_cuda() {
   return models;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_cuda()),
-                         [](const auto& info) {
-                           return formatted("{}_{}", name_of(info.param), info.param.hidden);
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_cuda()), [](const auto& info) {
+  return formatted("{}_{}", name_of(info.param), info.param.hidden);
+});
 
 }  // namespace
 }  // namespace unroll

@@ -105,6 +105,8 @@ TEST(ModelConfig, OnlyAFusedModelHasAnotherPrecision) {
   EXPECT_EQ(thrown<Error>([] { require_supported(Precision::kBf16x3, torch::kCUDA); }),
             "precision bf16x3 is computed on a CPU, got device cuda; choose fp32, bf16, or cpu");
   EXPECT_NO_THROW(require_supported(Precision::kBf16, torch::kCUDA));
+  EXPECT_THAT(thrown<Error>([] { require_supported(Precision::kBf16, torch::kMPS); }),
+              HasSubstr("got device mps"));
   EXPECT_EQ(thrown<Error>([&] { require_supported(config, torch::kCUDA); }),
             "precision bf16 on cuda needs the fused model's cuda_kernels; choose fp32, or cpu");
   config.cuda_kernels = true;

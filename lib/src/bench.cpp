@@ -102,6 +102,7 @@ class Contender {
         .tokens_per_second;
   }
   TrainStep& step() { return *step_; }
+  Precision precision() const { return precision_of(*net_, train_iter_.options().batch_size); }
   bool has_kernels() const {
     const auto* fused = dynamic_cast<const FusedModel*>(net_.get());
     return fused != nullptr && fused->has_kernels(train_iter_.options().batch_size);
@@ -185,6 +186,7 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
     rows[k].phases = contenders[k]->step().seconds();
     rows[k].is_captured = contenders[k]->step().is_captured();
     rows[k].has_kernels = contenders[k]->has_kernels();
+    rows[k].config.precision = contenders[k]->precision();
   }
   return rows;
 }

@@ -268,6 +268,18 @@ StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l
   return layout.concise ? stack_concise(layout, weights, l) : stack_scratch(layout, weights);
 }
 
+std::optional<cuda::Operands> operands_of(const DeviceKernels& kernels, Precision precision,
+                                          CellKind cell, int64_t batch_size, int64_t hidden,
+                                          torch::Device device) {
+  for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
+    const bool is_wanted = operands == cuda::Operands::kFloat32 || precision == Precision::kBf16;
+    if (is_wanted && kernels.serve(cell, operands, batch_size, hidden, device)) {
+      return operands;
+    }
+  }
+  return std::nullopt;
+}
+
 std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, const Layout& layout,
                                               at::TensorList weights, const torch::Tensor& X,
                                               const State& state, double dropout,

@@ -2,12 +2,15 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "device_kernels.h"
 #include "fused_layout.h"
 #include "unroll/model.h"
+#include "unroll/precision.h"
 
 namespace unroll {
 
@@ -23,6 +26,13 @@ struct StackedLayer {
 /// Layer l of a model's weights.
 StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l);
 
+/// What the products with W_h multiply where kernels compute a layer of H units and batches of B in
+/// this precision: bf16 for that if the weights find room so, else float32; nothing without
+/// kernels.
+std::optional<cuda::Operands> operands_of(const DeviceKernels& kernels, Precision precision,
+                                          CellKind cell, int64_t batch_size, int64_t hidden,
+                                          torch::Device device);
+
 /// Logits (T*B, V) and the state after the last step of a fused model on a device: the recurrence
 /// by its kernels, all else by LibTorch's operations.
 ///
@@ -32,6 +42,6 @@ StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l
 std::pair<torch::Tensor, State> run_on_device(const DeviceKernels& kernels, const Layout& layout,
                                               at::TensorList weights, const torch::Tensor& X,
                                               const State& state, double dropout,
-                                              cuda::Operands operands = cuda::Operands::kFloat32);
+                                              cuda::Operands operands);
 
 }  // namespace unroll

@@ -255,6 +255,21 @@ bool all_float_on_cpu(at::TensorList tensors) {
   });
 }
 
+// What the kernels of these tensors' device multiply; nothing where there are none, or none for
+// tensors that are not float32.
+std::optional<cuda::Operands> operands_on_device(const DeviceKernels* kernels, Precision precision,
+                                                 const ModelConfig& config, int64_t batch_size,
+                                                 at::TensorList tensors) {
+  const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
+    return t.scalar_type() == torch::kFloat32;
+  });
+  if (kernels == nullptr || !all_float) {
+    return std::nullopt;
+  }
+  return operands_of(*kernels, precision, layout_of(config).cell, batch_size, config.hidden,
+                     tensors.front().device());
+}
+
 std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<Call>& call, const Tensors& tensors) {
   call->with_backward =
       torch::GradMode::is_enabled() &&
@@ -355,41 +370,31 @@ FusedModel::~FusedModel() = default;
 
 bool FusedModel::has_kernels(int64_t batch_size) const {
   const auto weights = values(model_->weights());
-  return all_float_on_cpu(weights) || kernel_operands(batch_size, weights);
+  return all_float_on_cpu(weights) ||
+         operands_on_device(kernels_, precision_, config_, batch_size, weights);
 }
 
 Precision FusedModel::precision(int64_t batch_size) const {
-  if (precision_ != Precision::kBf16 || model_->device().is_cpu()) {
+  const auto weights = values(model_->weights());
+  if (all_float_on_cpu(weights)) {
     return precision_;
   }
-  return kernel_operands(batch_size, values(model_->weights())) == cuda::Operands::kBf16
+  return operands_on_device(kernels_, precision_, config_, batch_size, weights) ==
+                 cuda::Operands::kBf16
              ? Precision::kBf16
              : Precision::kFp32;
 }
 
-std::optional<cuda::Operands> FusedModel::kernel_operands(int64_t batch_size,
-                                                          at::TensorList tensors) const {
-  const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
-    return t.scalar_type() == torch::kFloat32;
-  });
-  if (kernels_ == nullptr || !all_float) {
-    return std::nullopt;
-  }
-  for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
-    const bool is_wanted = operands == cuda::Operands::kFloat32 || precision_ == Precision::kBf16;
-    if (is_wanted && kernels_->serve(layout_of(config_).cell, operands, batch_size, config_.hidden,
-                                     tensors.front().device())) {
-      return operands;
-    }
-  }
-  return std::nullopt;
+Precision precision_of(const SequenceModel& model, int64_t batch_size) {
+  const auto* fused = dynamic_cast<const FusedModel*>(&model);
+  return fused == nullptr ? Precision::kFp32 : fused->precision(batch_size);
 }
 
 std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const torch::Tensor& Y,
                                                 const State& state) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
-  if (const auto operands = kernel_operands(X.size(0), tensors)) {
+  if (const auto operands = operands_on_device(kernels_, precision_, config_, X.size(0), tensors)) {
     auto [logits, after] = run_on_device(*kernels_, layout_of(config_), values(model_->weights()),
                                          X, state, is_training() ? config_.dropout : 0, *operands);
     return {Y.defined() ? torch::cross_entropy_loss(logits, Y.t().reshape({-1})) : logits,
@@ -418,7 +423,8 @@ std::pair<torch::Tensor, State> FusedModel::run(const torch::Tensor& X, const to
 std::unique_ptr<Decoder> FusedModel::make_decoder(int64_t batch_size) {
   const auto tensors = values(model_->weights());
   const auto layout = layout_of(config_);
-  if (kernel_operands(batch_size, tensors) && can_decode(*kernels_, layout, tensors, batch_size)) {
+  if (operands_on_device(kernels_, precision_, config_, batch_size, tensors) &&
+      can_decode(*kernels_, layout, tensors, batch_size)) {
     return std::make_unique<DeviceDecoder>(*kernels_, layout, *model_, batch_size);
   }
   if (!all_float_on_cpu(tensors)) {

@@ -218,6 +218,10 @@ void require_supported(Precision precision, torch::Device device) {
         formatted("precision bf16x3 is computed on a CPU, got device {}; choose fp32, bf16, or cpu",
                   device.str()));
   }
+  if (precision == Precision::kBf16 && !device.is_cpu() && !device.is_cuda()) {
+    throw Error(
+        formatted("precision bf16 is computed on a CPU or by CUDA, got device {}", device.str()));
+  }
   if (device.is_cpu()) {
     require_supported(precision);
   }
@@ -225,7 +229,7 @@ void require_supported(Precision precision, torch::Device device) {
 
 void require_supported(const ModelConfig& config, torch::Device device) {
   require_supported(config.precision, device);
-  if (config.precision == Precision::kBf16 && !device.is_cpu() && !config.cuda_kernels) {
+  if (config.precision == Precision::kBf16 && device.is_cuda() && !config.cuda_kernels) {
     throw Error(
         formatted("precision bf16 on {} needs the fused model's cuda_kernels; choose fp32, "
                   "or cpu",

@@ -72,8 +72,8 @@ TEST_P(DeviceLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {
   const auto expected_gradients = gradients(expected);
   for (const auto& limits : {kWithClusters, kWithoutClusters}) {
     const EmulatedKernels kernels(limits);
-    const auto actual =
-        run_on_device(kernels, layout, values(net->weights()), X, state, /*dropout=*/0);
+    const auto actual = run_on_device(kernels, layout, values(net->weights()), X, state,
+                                      /*dropout=*/0, cuda::Operands::kFloat32);
     EXPECT_TRUE(all_close(actual.first, expected.first, 1e-5));
     ASSERT_EQ(actual.second.size(), expected.second.size());
     for (std::size_t i = 0; i < expected.second.size(); ++i) {
@@ -109,7 +109,8 @@ TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
 TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
   const torch::NoGradGuard no_grad;
   const EmulatedKernels kernels(kWithClusters);
-  const auto actual = run_on_device(kernels, layout, values(net->weights()), X, state, 0);
+  const auto actual =
+      run_on_device(kernels, layout, values(net->weights()), X, state, 0, cuda::Operands::kFloat32);
   EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5));
   EXPECT_FALSE(actual.first.requires_grad());
 }
@@ -118,12 +119,18 @@ TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
   const EmulatedKernels kernels(kWithClusters);
   const auto weights = values(net->weights());
   const auto other = make_model(parameter_model(GetParam()), V, torch::kCPU)->begin_state(B + 1);
-  EXPECT_THAT(thrown<Error>([&] { run_on_device(kernels, layout, weights, X, other, 0); }),
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_device(kernels, layout, weights, X, other, 0, cuda::Operands::kFloat32);
+              }),
               HasSubstr("a state must have shape"));
-  EXPECT_THAT(thrown<Error>([&] { run_on_device(kernels, layout, weights, X, {}, 0); }),
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_device(kernels, layout, weights, X, {}, 0, cuda::Operands::kFloat32);
+              }),
               HasSubstr("state tensors, got 0"));
   const auto none = torch::empty({B, 0}, torch::kInt64);
-  EXPECT_THAT(thrown<Error>([&] { run_on_device(kernels, layout, weights, none, state, 0); }),
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_device(kernels, layout, weights, none, state, 0, cuda::Operands::kFloat32);
+              }),
               HasSubstr("at least 1"));
 }
 
@@ -140,8 +147,10 @@ TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
   const auto state = net->begin_state(2);
   const EmulatedKernels kernels(kWithClusters);
   const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
-  const auto actual = torch::autograd::grad(
-      {sum(run_on_device(kernels, layout_of(config), weights, X, state, 0))}, weights);
+  const auto actual =
+      torch::autograd::grad({sum(run_on_device(kernels, layout_of(config), weights, X, state, 0,
+                                               cuda::Operands::kFloat32))},
+                            weights);
   const auto expected = torch::autograd::grad({sum(net->forward(X, state))}, weights);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     EXPECT_TRUE(all_close(actual[i], expected[i], 1e-5)) << i;
@@ -157,8 +166,8 @@ TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   for (const int64_t T : {1, 2}) {
     const auto X = tokens.narrow(1, 0, T);
     const auto state = net->begin_state(4);
-    const auto actual =
-        run_on_device(kernels, layout_of(config), values(net->weights()), X, state, 0);
+    const auto actual = run_on_device(kernels, layout_of(config), values(net->weights()), X, state,
+                                      0, cuda::Operands::kFloat32);
     EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5)) << T;
   }
 }
@@ -173,13 +182,27 @@ TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
   const EmulatedKernels kernels(kWithClusters);
   const auto logits = [&](double dropout) {
     at::manual_seed(1);
-    return run_on_device(kernels, layout_of(config), values(net->weights()), X, state, dropout)
+    return run_on_device(kernels, layout_of(config), values(net->weights()), X, state, dropout,
+                         cuda::Operands::kFloat32)
         .first;
   };
   net->train(true);
   at::manual_seed(1);
   EXPECT_TRUE(all_close(logits(0.5), net->forward(X, state).first, 1e-5));
   EXPECT_FALSE(torch::equal(logits(0.5), logits(0)));
+}
+
+TEST(DeviceLayersInBf16, WhatFindsNoRoomIsComputedInFloat32OrNotAtAll) {
+  const EmulatedKernels kernels(
+      {.multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true});
+  const auto operands = [&](Precision precision, int64_t hidden) {
+    return operands_of(kernels, precision, CellKind::kLstm, 32, hidden, torch::kCPU);
+  };
+  EXPECT_EQ(operands(Precision::kFp32, 512), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands(Precision::kBf16, 512), cuda::Operands::kBf16);
+  EXPECT_EQ(operands(Precision::kBf16, 1024), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands(Precision::kFp32, 2048), std::nullopt);
+  EXPECT_EQ(operands(Precision::kBf16, 2048), std::nullopt);
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
             SCOPED_TRACE(formatted("cell {}, way {}, H {}, B {}, {} multiprocessors",
                                    static_cast<int>(cell), static_cast<int>(way), H, B,
                                    limits.multiprocessors));
-            const auto plan = make_plan(cell, way, B, H, limits);
+            const auto plan = make_plan(cell, way, B, H, limits, Operands::kFloat32);
             if (!plan) {
               EXPECT_GT(H, 500);  // what is smaller always finds room
               continue;
@@ -58,7 +58,7 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
 }
 
 TEST(CudaPlan, TheNotebooksModelTakesTheWholeH200InClusters) {
-  const auto plan = make_plan(CellKind::kRnn, Way::kForward, 32, 512, kH200);
+  const auto plan = make_plan(CellKind::kRnn, Way::kForward, 32, 512, kH200, Operands::kFloat32);
   ASSERT_TRUE(plan);
   EXPECT_TRUE(plan->in_clusters);
   EXPECT_EQ(plan->blocks, 8);
@@ -67,19 +67,29 @@ TEST(CudaPlan, TheNotebooksModelTakesTheWholeH200InClusters) {
 }
 
 TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, kA100)->in_clusters);
-  EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 512, kH200)->in_clusters);
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 2048, kH200)->in_clusters);
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 512, kA100, Operands::kFloat32)->in_clusters);
+  EXPECT_FALSE(
+      make_plan(CellKind::kLstm, Way::kForward, 32, 512, kH200, Operands::kFloat32)->in_clusters);
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 2048, kH200, Operands::kFloat32)->in_clusters);
 }
 
 TEST(CudaPlan, WhatFindsNoRoomHasNone) {
-  EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200));
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200));
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, DeviceLimits{}));
+  EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 512, DeviceLimits{}, Operands::kFloat32));
   auto older = kA100;
   older.has_kernels = false;
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, older));
-  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, older, Operands::kFloat32));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200, Operands::kFloat32));
+}
+
+TEST(CudaPlan, LargeModelsFindRoomInFloat32Alone) {
+  // Eight sequences at a time, each with the gradients by all gates
+  EXPECT_TRUE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kFloat32));
+  EXPECT_FALSE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kBf16));
 }
 
 TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {

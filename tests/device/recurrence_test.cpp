@@ -349,7 +349,7 @@ TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
       {.steps = 2, .batch_size = 9, .hidden = 300}, 2);
 }
 
-// A product of a block, by a slab that `use` makes in its memory.
+// A product of a block, by such a slab.
 template <typename Slab>
 void check_product(int depth, int columns) {
   SCOPED_TRACE(formatted("depth {}, columns {}", depth, columns));

@@ -25,7 +25,7 @@ void check(const BenchOptions& options);
 
 /// One model with one number of threads, its steps captured or not.
 struct BenchRow {
-  ModelConfig config;
+  ModelConfig config;  ///< its precision is what it was computed in
   int64_t threads = 1;
   GraphMode graph = GraphMode::kAuto;     ///< as it was asked for
   bool is_captured = false;               ///< whether its steps were replayed from a graph

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include "unroll/model.h"
@@ -13,9 +12,6 @@
 namespace unroll {
 
 class DeviceKernels;
-namespace cuda {
-enum class Operands;
-}
 
 /// A model's own formulas over the model's own parameters, faster: all time steps, the output layer
 /// and the loss are one autograd node with a hand-written backward pass over packed weights.
@@ -51,15 +47,13 @@ class FusedModel : public SequenceModel {
   /// Whether kernels of its own compute batches of so many sequences.
   bool has_kernels(int64_t batch_size) const;
 
-  /// The precision in which it computes them: that of its description, but float32 on a CUDA device
-  /// where the layer finds room in its multiprocessors in float32 alone, or not at all.
+  /// The precision in which it computes them: that of its description, but float32 where kernels
+  /// of its own do not, or on a CUDA device in float32 alone, as the weights find no room in bf16.
   Precision precision(int64_t batch_size) const;
 
  private:
   class Passes;
 
-  // What the device's own kernels that compute these multiply; nothing where there are none.
-  std::optional<cuda::Operands> kernel_operands(int64_t batch_size, at::TensorList tensors) const;
   // Logits, or the loss when there are labels.
   std::pair<torch::Tensor, State> run(const torch::Tensor& X, const torch::Tensor& Y,
                                       const State& state);
@@ -70,6 +64,10 @@ class FusedModel : public SequenceModel {
   const DeviceKernels* kernels_ = nullptr;  // of a model on a CUDA device, if it is to use them
   Precision precision_;                     // of its description
 };
+
+/// The precision in which a model computes batches of so many sequences: a fused one's, else
+/// float32.
+Precision precision_of(const SequenceModel& model, int64_t batch_size);
 
 /// The scratch cells' forward functions over the same parameters, for RNNModelScratch: what `rnn`,
 /// `gru`, `gru_reset_after` and `lstm` compute, as one autograd node each.

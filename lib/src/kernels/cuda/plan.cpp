@@ -126,7 +126,7 @@ bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLi
 bool has_generation(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
                     const DeviceLimits& limits) {
   constexpr int64_t kMostRounds = 8;
-  const auto plan = make_plan(cell, Way::kForward, batch_size, hidden, limits);
+  const auto plan = make_plan(cell, Way::kForward, batch_size, hidden, limits, Operands::kFloat32);
   return plan && vocab_size <= kMostRounds * kLogits * plan->blocks;
 }
 

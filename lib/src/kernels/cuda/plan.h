@@ -17,8 +17,9 @@ struct DeviceLimits {
 
 enum class Way { kForward, kBackward };
 
-/// How a layer's time steps are shared among blocks, all of which run at the same time, so that the
-/// weights stay where they are: one block a multiprocessor.
+/// How a layer's time steps are shared among blocks, one a multiprocessor, so that the weights stay
+/// where they are. The blocks of a grid run at the same time, and those of a cluster; a cluster
+/// that a GPU has no place for beside the others waits for one to end.
 struct Plan {
   Operands operands = Operands::kFloat32;
   bool in_clusters = false;
@@ -37,11 +38,11 @@ struct Plan {
 /// room in all its multiprocessors. A layer of few units goes into clusters, which exchange a
 /// step's states fastest; larger ones, or GPUs without clusters, take the whole grid.
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits, Operands operands = Operands::kFloat32);
+                              const DeviceLimits& limits, Operands operands);
 
 /// Whether there are plans for both ways.
 bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits,
-               Operands operands = Operands::kFloat32);
+               Operands operands);
 
 /// Whether there is one for a continuation: that of the way forward, whose blocks compute the
 /// logits of so small a vocabulary in a few rounds. Of a larger one, one product on the whole GPU

@@ -42,7 +42,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 // threads share the depth in slices; what a slice sums up is a partial sum. All kinds:
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
-//   multiply<S>(values, partials)    values [k][s], finite from depth to padded_depth()
+//   multiply<S>(values, partials)    values [k][s], finite up to the padded depth of the layout
 //                                    -> partials [slice][s][column]
 
 /// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
@@ -51,9 +51,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 template <int kDepth, int kColumns>
 class RegisterSlab {
  public:
-  static constexpr int kSlices = kWarps;
-  UNROLL_DEVICE int slices() const { return kSlices; }
-  UNROLL_DEVICE int padded_depth() const { return kWarps * kDepth; }
+  UNROLL_DEVICE int slices() const { return kWarps; }
 
   template <typename Weight>
   UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
@@ -136,7 +134,6 @@ class SharedSlab {
   UNROLL_DEVICE explicit SharedSlab(float* memory) : weights_(memory) {}
 
   UNROLL_DEVICE int slices() const { return shared_slices(columns_); }
-  UNROLL_DEVICE int padded_depth() const { return depth_; }
 
   template <typename Weight>
   UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
@@ -204,7 +201,6 @@ template <int kDepth, int kColumns>
 class RegisterTileSlab {
  public:
   UNROLL_DEVICE int slices() const { return kWarps; }
-  UNROLL_DEVICE int padded_depth() const { return kWarps * kDepth * kTile; }
 
   template <typename Weight>
   UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
@@ -252,7 +248,6 @@ class SharedTileSlab {
       : parts_(reinterpret_cast<TilePart*>(memory)) {}
 
   UNROLL_DEVICE int slices() const { return kWarps; }
-  UNROLL_DEVICE int padded_depth() const { return depth_ * kTile; }
 
   template <typename Weight>
   UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
