@@ -21,7 +21,7 @@ inline std::string name_of(const ModelConfig& config) {
   if (config.dropout > 0) {
     name += "_dropout";
   }
-  if (config.hidden > 256) {
+  if (config.hidden > 32) {
     name += formatted("_{}_hidden", config.hidden);
   }
   if (config.precision != Precision::kFp32) {
