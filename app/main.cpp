@@ -7,10 +7,10 @@
 #include <string_view>
 #include <system_error>
 
-#include "commands.h"
-#include "formatted.h"
-#include "interrupt.h"
-#include "message.h"
+#include "base/formatted.h"
+#include "cli/interrupt.h"
+#include "cli/message.h"
+#include "commands/commands.h"
 #include "unroll/error.h"
 
 using unroll::formatted;

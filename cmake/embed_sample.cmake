@@ -14,7 +14,8 @@ while(left GREATER 0)
     set(left 0)
   endif()
 endwhile()
-file(WRITE "${OUTPUT}" "#include \"unroll/sample.h\"
+file(WRITE "${OUTPUT}" "// Declared in unroll/corpus.h, whose LibTorch this does without.
+#include <string_view>
 
 namespace unroll {
 

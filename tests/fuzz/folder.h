@@ -1,6 +1,6 @@
 #pragma once
 
-#include "temp_folder.h"
+#include "support/temp_folder.h"
 
 namespace unroll {
 

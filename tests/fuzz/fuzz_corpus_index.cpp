@@ -13,9 +13,9 @@
 #include "folder.h"
 #include "require.h"
 #include "safetensors_mutator.h"
-#include "unroll/corpus_index.h"
+#include "text/fingerprint.h"
+#include "unroll/corpus.h"
 #include "unroll/error.h"
-#include "unroll/fingerprint.h"
 
 namespace unroll {
 namespace {

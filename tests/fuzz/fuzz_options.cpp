@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "options.h"
+#include "cli/options.h"
+#include "cli/train_request.h"
 #include "require.h"
-#include "train_request.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
 

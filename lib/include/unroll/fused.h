@@ -6,12 +6,12 @@
 #include <memory>
 #include <utility>
 
+#include "unroll/compute.h"
 #include "unroll/model.h"
-#include "unroll/model_config.h"
 
 namespace unroll {
 
-class DeviceKernels;
+class CudaKernels;
 
 /// A model's own formulas over the model's own parameters, faster: all time steps, the output layer
 /// and the loss are one autograd node with a hand-written backward pass over packed weights.
@@ -61,8 +61,8 @@ class FusedModel : public SequenceModel {
   std::unique_ptr<SequenceModel> model_;
   ModelConfig config_;
   std::unique_ptr<Passes> passes_;
-  const DeviceKernels* kernels_ = nullptr;  // of a model on a CUDA device, if it is to use them
-  Precision precision_;                     // of its description
+  const CudaKernels* kernels_ = nullptr;  // of a model on a CUDA device, if it is to use them
+  Precision precision_;                   // of its description
 };
 
 /// The precision in which a model computes batches of so many sequences: a fused one's, else

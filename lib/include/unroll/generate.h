@@ -8,9 +8,56 @@
 #include <vector>
 
 #include "unroll/model.h"
+#include "unroll/text.h"
 #include "unroll/vocab.h"
 
 namespace unroll {
+
+/// What becomes of a prompt's tokens that the vocabulary lacks.
+enum class UnknownTokens {
+  kError,  ///< the prompt is refused
+  kSkip,   ///< they are left out
+  kUnk,    ///< the model reads `<unk>` in their place; the text keeps them
+};
+
+/// The name that parse_unknown_tokens reads.
+std::string_view to_string(UnknownTokens unknown);
+
+/// `error`, `skip` or `unk`; throws UsageError otherwise.
+UnknownTokens parse_unknown_tokens(std::string_view name);
+
+/// The prompt's tokens. Throws UsageError when there is none or the prompt is not valid UTF-8.
+std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind);
+
+/// A prompt as the training text was written: lower case under Normalize::kLetters.
+std::string normalize_prompt(std::string_view prompt, Normalize normalize);
+
+/// A stop string as generated text is written: the same, and composed as its tokens are. Throws
+/// UsageError when it is not valid UTF-8, unless by byte, or has no character.
+std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind);
+
+/// Throws UsageError when the prompt has no token, Error when a token is not in the vocabulary.
+void check_prompt(std::string_view prompt, const Vocab& vocab);
+
+/// The prompt as the model can read it: normalised, and without the unknown tokens under
+/// UnknownTokens::kSkip. Throws as check_prompt does; under kSkip Error when nothing is left.
+std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab& vocab,
+                       UnknownTokens unknown = UnknownTokens::kError);
+
+/// Continues `prefix` by `num_preds` tokens, as the notebook's `predict_ch8`: a batch of one is
+/// warmed up on all of the prefix' tokens but the last, then the most likely token is fed back.
+///
+/// Returns prefix and predictions, joined as gap_between has it: words by a space. Tokens of the
+/// prefix that the vocabulary lacks count as `<unk>`. Records no gradients.
+/// Throws UsageError for an empty prefix or num_preds < 0.
+std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
+                        const Vocab& vocab);
+
+/// The same for several prefixes at once, as one batch. A fused model gives each the text that it
+/// has alone; others may round otherwise in a batch, and then take another of two tokens that are
+/// as good as equally likely.
+std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                     SequenceModel& net, const Vocab& vocab);
 
 /// How the next token is taken from the logits, and when a text ends.
 ///

@@ -11,26 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "unroll/seq_data.h"
+#include "unroll/tensors.h"
 
 namespace unroll {
-
-/// What a model remembers: RNN and GRU {h}, LSTM {h, c}, the MLP nothing.
-/// Scratch models hold (B,H), layered ones (L,B,H): the batch is dimension -2.
-using State = std::vector<torch::Tensor>;
-
-/// A tensor with the name under which it is stored, copied and compared.
-struct NamedTensor {
-  std::string name;
-  torch::Tensor tensor;
-};
-using NamedTensors = std::vector<NamedTensor>;
-
-/// The tensor called `name`. Throws Error when there is none.
-const torch::Tensor& at(const NamedTensors& tensors, const std::string& name);
-
-/// The tensors without their names.
-std::vector<torch::Tensor> values(const NamedTensors& tensors);
 
 /// A model token by token, without gradients, from a state of zeros: what text is generated with.
 class Decoder {
@@ -110,9 +93,6 @@ class Inference {
   SequenceModel& model_;
   bool was_training_;
 };
-
-/// The state cut from the graph that computed it: values, no history.
-State detach(const State& state);
 
 /// Copies values into the model's weights, by name.
 /// Throws Error when a name is missing or unexpected, or a shape differs; then nothing is changed.

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "unroll/vocab.h"
+#include "unroll/tensors.h"
 
 namespace unroll {
 
@@ -25,12 +25,6 @@ std::string_view to_string(Sampling sampling);
 
 /// `sequential`, `random` or `sequential-reset`; throws UsageError otherwise.
 Sampling parse_sampling(std::string_view name);
-
-/// Input and label of one step: Y is X moved by one token.
-struct Batch {
-  torch::Tensor X;  ///< (B,T) int64, token indices in [0,V)
-  torch::Tensor Y;  ///< (B,T) int64, the tokens that follow
-};
 
 /// How a corpus is cut into batches.
 struct DataOptions {
@@ -156,13 +150,5 @@ std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, do
 
 /// Throws UsageError unless every option is in range: what the request alone shows.
 void check(const DataOptions& options);
-
-/// The notebook's `load_data_time_machine`: a file by character -> (iterator, vocabulary).
-/// Batches come out on `device`. Throws as read_corpus and SeqDataLoader do.
-std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,
-                                                       int64_t batch_size, int64_t num_steps,
-                                                       bool use_random_iter = false,
-                                                       int64_t max_tokens = 10000,
-                                                       torch::Device device = torch::kCPU);
 
 }  // namespace unroll

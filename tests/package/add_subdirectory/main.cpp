@@ -6,9 +6,8 @@
 #include <cmath>
 #include <iostream>
 
+#include "unroll/concise.h"
 #include "unroll/corpus.h"
-#include "unroll/rnn_model.h"
-#include "unroll/sample.h"
 #include "unroll/seq_data.h"
 
 namespace {

@@ -6,9 +6,8 @@
 #include <cmath>
 #include <iostream>
 
+#include "unroll/compute.h"
 #include "unroll/corpus.h"
-#include "unroll/model_config.h"
-#include "unroll/sample.h"
 #include "unroll/seq_data.h"
 
 int main() {

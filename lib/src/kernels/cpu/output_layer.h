@@ -5,7 +5,7 @@
 
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
-#include "kernels/cpu/products.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 

@@ -1,26 +1,62 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <span>
 
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/activations.h"
+#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 
-/// One panel of a product: C = A[first_row .. first_row+rows) B[:, panel p], or C += when
+// The products of a recurrent model, in float32 or in tiles as their operands are.
+
+/// Multiply-adds below which another thread costs more than it brings.
+inline constexpr int64_t kWorthAThread = 1 << 16;
+
+/// Multiply-adds that take about as long as copying a value to another form: a core does some 120
+/// of the former a nanosecond and 5 to 9 of the latter (unroll_kernels_benchmark
+/// --benchmark_filter='Pack|Peak').
+inline constexpr int64_t kCopying = 16;
+
+/// Indices that one thread should at least get when each costs so many multiply-adds.
+inline int64_t grain(int64_t cost) {
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, cost));
+}
+
+/// Sequences that a product takes at once: those of one thread should begin at a multiple.
+inline int64_t sequences_at_once(int parts) { return parts == 0 ? 1 : kTileRows; }
+
+/// A's step t times B.
+struct StepTerm {
+  const Activations* A;
+  int64_t t;
+  const Weights* B;
+};
+
+/// Panel p of C = the sum of the terms' products for the sequences [b, b + rows), or C += when
 /// `accumulate`.
 ///
-/// A (., K), B (K, .), C (rows, B.panel_columns(p)) with `c_stride` floats from row to row, on a
-/// 64-byte boundary. Each value is summed over k in ascending order, whatever the rows asked for:
-/// the result does not depend on how the work is split.
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              float* C, int64_t c_stride, bool accumulate);
+/// C (rows, .) with `c_stride` floats from row to row, on a 64-byte boundary; b a multiple of
+/// sequences_at_once(), and C has room for rows rounded up to one. Each value is summed in the same
+/// order whatever the rows asked for: the result does not depend on how the work is split. The
+/// calling thread has a TileScope.
+void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
+                   int64_t c_stride, bool accumulate);
 
-/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`,
-/// summed over K = B.rows() rows of both, A's from `first_row` on.
-///
-/// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
-/// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary.
-void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride);
+/// The same as work on the tile unit, of up to 32 rows, to be done little by little.
+TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                           float* C, int64_t c_stride, bool accumulate);
+
+/// C (steps*B, N) = A's steps from `first_step` on times B, or C += when `accumulate`; C has as
+/// many rows as those steps have. On all threads.
+void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
+                    Panels& C);
+
+/// C (steps*B, N) = A's steps from `first_step` on times B, plus b (1, N) in every row. On all
+/// threads.
+void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
+                  Panels& C);
 
 }  // namespace unroll::cpu

@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/products.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/tile_product.h"
 

@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cell_kind.h"
+#include "kernels/cell_table.h"
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/panels.h"
-#include "kernels/cpu/products.h"
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/panel_product.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/product.h"
-#include "kernels/cpu/products.h"
 #include "kernels/cpu/tile_product.h"
 
 namespace unroll::cpu {

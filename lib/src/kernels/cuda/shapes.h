@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cell_kind.h"
+#include "kernels/cell_table.h"
 
 // Shapes that the kernels and the host that plans for them agree on.
 

@@ -1,0 +1,88 @@
+#include "cli/display.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/message.h"
+
+namespace unroll::app {
+namespace {
+
+// As in the notebook a point every `every` epochs, from the first of them; a short run shows all.
+int64_t plot_stride_of(const TrainOptions& training) {
+  const int64_t stride = training.every > 0 ? training.every : training.epochs;
+  return training.epochs > 10 * stride ? stride : 1;
+}
+
+std::optional<Plot> make_plot(const Options& options, const TrainOptions& training,
+                              Progress& progress) {
+  const bool clear = options.is_set("json") || options.is_set("quiet");
+  if (!options.has("plot") || (options.path("plot") == "-" && clear)) {
+    return std::nullopt;
+  }
+  PlotOptions plot_options;
+  plot_options.xmin = static_cast<double>(plot_stride_of(training));
+  plot_options.xmax = static_cast<double>(training.epochs);
+  return Plot(options.path("plot"), plot_options, progress);
+}
+
+// A line.
+void put(const std::string& line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+Display::Display(const Options& options, const TrainOptions& training)
+    : quiet_(options.is_set("quiet")),
+      json_(options.is_set("json")),
+      epochs_(training.epochs),
+      plot_stride_(plot_stride_of(training)),
+      progress_(quiet_, training.epochs),
+      plot_(make_plot(options, training, progress_)) {}
+
+void Display::show(const std::vector<EpochStats>& history) {
+  for (const auto& stats : history) {
+    add_point(stats);
+  }
+}
+
+void Display::show(const EpochStats& stats) {
+  add_point(stats);
+  progress_.show(stats);
+}
+
+void Display::show(const std::string& prediction) {
+  if (!quiet_ && !json_) {
+    progress_.clear();
+    put(prediction);
+  }
+}
+
+void Display::show(const TrainReport& report) {
+  progress_.clear();
+  if (json_) {
+    put(to_json(report));
+  } else {
+    put(summary(report));
+    std::for_each(report.result.predictions.begin(), report.result.predictions.end(), put);
+  }
+  if (plot_) {
+    plot_->finish();
+  }
+}
+
+void Display::warn(const std::string& message) {
+  progress_.clear();
+  print_error(message);
+}
+
+void Display::add_point(const EpochStats& stats) {
+  if (plot_ && (stats.epoch % plot_stride_ == 0 || stats.epoch == epochs_)) {
+    plot_->add(stats);
+  }
+}
+
+}  // namespace unroll::app

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+#include "cli/plot.h"
+#include "cli/progress.h"
+#include "study/report.h"
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// What train shows: progress and warnings on stderr, predictions and the result on stdout, the
+/// plot. That nobody takes a line is told by main when all is done: no training ends for it.
+class Display {
+ public:
+  Display(const Options& options, const TrainOptions& training);
+
+  Progress& progress() { return progress_; }
+
+  /// A resumed training's epochs, which are over.
+  void show(const std::vector<EpochStats>& history);
+  void show(const TrainProgress& at, int64_t batches) { progress_.show(at, batches); }
+  void show(const EpochStats& stats);
+  void show(const std::string& prediction);
+  void show(const TrainReport& report);
+
+  /// A line on stderr.
+  void warn(const std::string& message);
+
+ private:
+  void add_point(const EpochStats& stats);
+
+  bool quiet_;
+  bool json_;
+  int64_t epochs_;
+  int64_t plot_stride_;
+  Progress progress_;
+  std::optional<Plot> plot_;
+};
+
+}  // namespace unroll::app

@@ -1,0 +1,64 @@
+#include "cli/saver.h"
+
+#include "base/formatted.h"
+#include "cli/message.h"
+
+namespace unroll::app {
+
+template <typename Save>
+void Saver::attempt(const Save& save) {
+  try {
+    save();
+  } catch (const std::exception& error) {
+    progress_.clear();
+    print_error(formatted("{}; the training goes on", error.what()));
+    since_saved_.start();
+  }
+}
+
+void Saver::after_batch() {
+  constexpr double kSecondsPerMinute = 60;
+  if (interval_.minutes > 0 && since_saved_.stop() >= interval_.minutes * kSecondsPerMinute) {
+    attempt([&] { save(); });
+  }
+}
+
+void Saver::after_epoch(const EpochStats& stats) {
+  if (interval_.epochs > 0 && stats.epoch % interval_.epochs == 0) {
+    attempt([&] { save(); });
+  }
+}
+
+void Saver::save_best() {
+  attempt([&] { files_.save_best(checkpoint_()); });
+}
+
+void Saver::keep_best_of(const std::string& from, const Checkpoint& resumed) {
+  attempt([&] { files_.keep_best_of(from, resumed); });
+}
+
+void Saver::save() {
+  const auto checkpoint = checkpoint_();
+  files_.save(checkpoint);
+  set_last(path(), checkpoint);
+  since_saved_.start();
+}
+
+void Saver::save_last() {
+  const auto at = checkpoint_().training->state.progress;
+  if (!last_ || last_->path != path() || last_->epochs != at.epoch || last_->batch != at.batch) {
+    save();
+  }
+}
+
+void Saver::set_last(std::string path, const Checkpoint& checkpoint) {
+  last_ = {std::move(path), checkpoint.epochs, checkpoint.training->state.progress.batch};
+}
+
+std::string Saver::last() const {
+  return last_ ? formatted("the last checkpoint is {}, after {} epoch{}", last_->path,
+                           last_->epochs, last_->epochs == 1 ? "" : "s")
+               : formatted("{} has not been written", path());
+}
+
+}  // namespace unroll::app

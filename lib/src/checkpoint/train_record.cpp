@@ -1,0 +1,208 @@
+#include "checkpoint/train_record.h"
+
+#include <ATen/Version.h>
+#include <torch/version.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/formatted.h"
+#include "checkpoint/options_json.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kStatsColumns = 7;
+
+// (E,7) float64, a row an epoch: EpochStats without its number, not-a-number for no validation.
+torch::Tensor to_tensor(const std::vector<EpochStats>& history) {
+  auto table = torch::empty({static_cast<int64_t>(history.size()), kStatsColumns}, torch::kFloat64);
+  auto* row = table.mutable_data_ptr<double>();
+  for (const auto& stats : history) {
+    const double values[kStatsColumns]{
+        stats.perplexity,
+        stats.tokens_per_second,
+        stats.grad_norm,
+        stats.seconds,
+        stats.lr,
+        static_cast<double>(stats.skipped),
+        stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN())};
+    row = std::copy(std::begin(values), std::end(values), row);
+  }
+  return table;
+}
+
+std::vector<EpochStats> history_from(const torch::Tensor& table) {
+  if (table.dim() != 2 || table.size(1) != kStatsColumns ||
+      table.scalar_type() != torch::kFloat64) {
+    throw Error(formatted("its history is not a table of {} columns", kStatsColumns));
+  }
+  std::vector<EpochStats> history;
+  history.reserve(static_cast<std::size_t>(table.size(0)));
+  const auto* row = table.const_data_ptr<double>();
+  for (int64_t e = 0; e < table.size(0); ++e, row += kStatsColumns) {
+    auto& stats = history.emplace_back();
+    stats.epoch = e + 1;
+    stats.perplexity = row[0];
+    stats.tokens_per_second = row[1];
+    stats.grad_norm = row[2];
+    stats.seconds = row[3];
+    stats.lr = row[4];
+    stats.skipped = row[5] >= 0 && row[5] < 0x1p53 ? static_cast<int64_t>(row[5]) : 0;
+    if (!std::isnan(row[6])) {
+      stats.valid_perplexity = row[6];
+    }
+  }
+  return history;
+}
+
+// Those whose name begins with `prefix`, without it.
+NamedTensors with_prefix(const NamedTensors& tensors, std::string_view prefix) {
+  NamedTensors result;
+  for (const auto& [name, tensor] : tensors) {
+    if (std::string_view(name).starts_with(prefix)) {
+      result.push_back({name.substr(prefix.size()), tensor});
+    }
+  }
+  return result;
+}
+
+// Those that are named 0, 1, 2 and so on, each once.
+std::vector<torch::Tensor> numbered(const NamedTensors& tensors) {
+  std::vector<torch::Tensor> result(tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    std::size_t i = tensors.size();
+    std::from_chars(name.data(), name.data() + name.size(), i);
+    if (i >= result.size() || name != formatted("{}", i)) {
+      throw Error(formatted("of {} carried states none can be number {}", result.size(), name));
+    }
+    result[i] = tensor;
+  }
+  return result;
+}
+
+torch::Tensor find(const NamedTensors& tensors, std::string_view name) {
+  const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                  [&](const NamedTensor& t) { return t.name == name; });
+  return found == tensors.end() ? torch::Tensor() : found->tensor;
+}
+
+// So many that each is exact as a double, too.
+int64_t count(const nlohmann::json& json, const char* key) {
+  return integer_at(json, key, 0, int64_t{1} << 53);
+}
+
+}  // namespace
+
+std::string build_of_this() {
+  return formatted("LibTorch {}, {}", TORCH_VERSION, at::get_cpu_capability());
+}
+
+Json to_json(const TrainRecord& record) {
+  const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
+  Json at{{"epoch", progress.epoch},
+          {"batch", progress.batch},
+          {"tokens", progress.sums.tokens},
+          {"steps", progress.sums.steps},
+          {"seconds", progress.sums.seconds}};
+  Json best_so_far{{"epoch", best.epoch},
+                   {"waiting", best.waiting},
+                   {"stale", best.stale},
+                   {"decays", best.decays}};
+  if (std::isfinite(best.perplexity)) {  // JSON has no infinity
+    best_so_far["perplexity"] = best.perplexity;
+  }
+  return {{"text", record.texts},
+          {"text_bytes", record.fingerprint.bytes},
+          {"text_hash", record.fingerprint.hash},
+          {"valid_share", record.valid_share},
+          {"valid_text", record.valid_text},
+          {"valid_bytes", record.valid_fingerprint.bytes},
+          {"valid_hash", record.valid_fingerprint.hash},
+          {"corpus", to_json(record.corpus)},
+          {"data", to_json(record.data)},
+          {"options", to_json(record.options)},
+          {"precision", to_string(record.precision)},
+          {"progress", at},
+          {"best", best_so_far},
+          {"settings", record.settings},
+          {"build", record.build}};
+}
+
+NamedTensors tensors_of(const TrainRecord& record) {
+  const auto& state = record.state;
+  NamedTensors tensors;
+  const auto add = [&](const std::string& name, const torch::Tensor& tensor) {
+    if (tensor.defined()) {
+      tensors.push_back({name, tensor});
+    }
+  };
+  for (const auto& [name, tensor] : state.updater) {
+    add("updater." + name, tensor);
+  }
+  const auto& sums = state.progress.sums;
+  add("sums.loss", sums.loss);
+  add("sums.grad_norm", sums.grad_norm);
+  add("sums.nonfinite", sums.nonfinite);
+  // The first batch of an epoch starts from zeros.
+  if (state.progress.batch > 0) {
+    for (std::size_t i = 0; i < state.progress.carry.size(); ++i) {
+      add(formatted("carry.{}", i), state.progress.carry[i]);
+    }
+  }
+  add("rng.cpu", state.cpu_generator);
+  add("rng.cuda", state.cuda_generator);
+  add("history", to_tensor(state.history));
+  return tensors;
+}
+
+TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& tensors) {
+  TrainRecord record;
+  record.texts = json.at("text").get<std::vector<std::string>>();
+  record.fingerprint.bytes = count(json, "text_bytes");
+  record.fingerprint.hash = json.at("text_hash").get<std::string>();
+  record.valid_share = json.at("valid_share").get<double>();
+  record.valid_text = json.at("valid_text").get<std::string>();
+  record.valid_fingerprint.bytes = count(json, "valid_bytes");
+  record.valid_fingerprint.hash = json.at("valid_hash").get<std::string>();
+  record.corpus = corpus_options_from(json.at("corpus"));
+  record.data = data_options_from(json.at("data"));
+  record.options = train_options_from(json.at("options"));
+  record.precision = parse_precision(json.at("precision").get<std::string>());
+  record.settings = json.at("settings").get<std::map<std::string, std::string>>();
+  record.build = json.value("build", record.build);
+
+  auto& progress = record.state.progress;
+  const auto& at = json.at("progress");
+  progress.epoch = count(at, "epoch");
+  progress.batch = count(at, "batch");
+  progress.sums.tokens = count(at, "tokens");
+  progress.sums.steps = count(at, "steps");
+  progress.sums.seconds = at.value("seconds", 0.0);
+  progress.sums.loss = find(tensors, "sums.loss");
+  progress.sums.grad_norm = find(tensors, "sums.grad_norm");
+  progress.sums.nonfinite = find(tensors, "sums.nonfinite");
+  progress.carry = numbered(with_prefix(tensors, "carry."));
+  auto& best = record.state.best;
+  const auto& best_so_far = json.at("best");
+  best.epoch = count(best_so_far, "epoch");
+  best.waiting = count(best_so_far, "waiting");
+  best.stale = count(best_so_far, "stale");
+  best.decays = count(best_so_far, "decays");
+  best.perplexity = best_so_far.value("perplexity", best.perplexity);
+  record.state.updater = with_prefix(tensors, "updater.");
+  record.state.cpu_generator = find(tensors, "rng.cpu");
+  record.state.cuda_generator = find(tensors, "rng.cuda");
+  record.state.history = history_from(unroll::tensor_named(tensors, "history"));
+  return record;
+}
+
+}  // namespace unroll

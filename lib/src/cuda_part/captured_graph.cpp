@@ -1,0 +1,100 @@
+#include "cuda_part/captured_graph.h"
+
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <cuda_runtime_api.h>
+#include <torch/version.h>
+
+#include <exception>
+#include <string>
+
+#include "base/formatted.h"
+#include "unroll/error.h"
+
+namespace unroll::cuda {
+namespace {
+
+// Lets `later` go on once what `earlier` has been given so far is done.
+void order(const c10::cuda::CUDAStream& earlier, const c10::cuda::CUDAStream& later) {
+  at::cuda::CUDAEvent event;
+  event.record(earlier);
+  event.block(later);
+}
+
+// Without the stack that LibTorch adds, in one line.
+std::string message_of(const std::exception& error) {
+  const auto* of_libtorch = dynamic_cast<const c10::Error*>(&error);
+  std::string text = of_libtorch != nullptr ? of_libtorch->what_without_backtrace() : error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+// Ends a capture that something went wrong in. A stream that is left capturing would refuse all
+// further work, and the runtime keeps its last error.
+void abandon(at::cuda::CUDAGraph& graph, c10::MempoolId_t pool, c10::DeviceIndex device) noexcept {
+  const auto attempt = [](const auto& work) {
+    try {
+      work();
+    } catch (const std::exception&) {
+      // it is the first error that is told
+    }
+    static_cast<void>(cudaGetLastError());
+  };
+  attempt([&] { graph.capture_end(); });
+#if TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 15
+  // There a capture_end() that throws leaves the allocator and the generator as if it still went
+  // on; an empty capture that ends well puts the generator right.
+  attempt([&] { c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool); });
+  attempt([] {
+    at::cuda::CUDAGraph empty;
+    empty.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    empty.capture_end();
+  });
+#else
+  static_cast<void>(pool);
+  static_cast<void>(device);
+#endif
+}
+
+}  // namespace
+
+CapturedGraph::CapturedGraph(c10::DeviceIndex device)
+    : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)) {}
+
+void CapturedGraph::warm_up(const std::function<void()>& work) {
+  const auto current = c10::cuda::getCurrentCUDAStream(stream_.device_index());
+  order(current, stream_);
+  {
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    work();
+  }
+  order(stream_, current);
+}
+
+void CapturedGraph::capture(const std::function<void()>& work) {
+  graph_ = std::make_unique<at::cuda::CUDAGraph>();
+  const c10::cuda::CUDAStreamGuard guard(stream_);
+  c10::cuda::device_synchronize();  // nothing is under way on other streams of the device
+  try {
+    const auto pool = at::cuda::graph_pool_handle();
+    graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (const std::exception&) {
+      abandon(*graph_, pool, stream_.device_index());
+      throw;
+    }
+    graph_->capture_end();
+  } catch (const std::exception& error) {
+    graph_.reset();
+    throw Error(formatted("a step cannot be captured in a CUDA graph: {}", message_of(error)));
+  }
+}
+
+void CapturedGraph::replay() {
+  const c10::cuda::CUDAGuard guard(stream_.device_index());
+  graph_->replay();
+}
+
+}  // namespace unroll::cuda

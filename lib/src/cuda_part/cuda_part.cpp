@@ -1,0 +1,59 @@
+#include "cuda_part/cuda_part.h"
+
+#include <dlfcn.h>
+#include <torch/version.h>
+
+#include <filesystem>
+#include <string_view>
+
+#include "base/formatted.h"
+#include "unroll/device.h"
+
+namespace unroll {
+namespace {
+
+constexpr const char* kFile = "libunroll_cuda.so";
+
+// Beside the program or library that this is in, or in its folder's neighbour for libraries; else
+// where the system and the program's RUNPATH look.
+void* open() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<const void*>(&cuda_part), &info) != 0 && info.dli_fname != nullptr) {
+    const auto folder = std::filesystem::absolute(info.dli_fname).parent_path();
+    for (const auto& path : {folder / kFile, folder / UNROLL_LIBRARY_FOLDER / kFile}) {
+      if (std::filesystem::exists(path)) {
+        return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+      }
+    }
+  }
+  return dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+}
+
+LoadedCudaPart load() {
+  if (!cuda_is_available()) {
+    return {.problem = "there is no CUDA device that LibTorch can use"};
+  }
+  void* object = open();
+  if (object == nullptr) {
+    return {.problem = formatted("this build has no CUDA part that can be loaded: {}", dlerror())};
+  }
+  const auto build = reinterpret_cast<CudaPartBuild>(dlsym(object, kCudaPartBuild));
+  const auto part = reinterpret_cast<GetCudaPart>(dlsym(object, kGetCudaPart));
+  constexpr std::string_view kOwnBuild = UNROLL_BUILD " " TORCH_VERSION;
+  if (build == nullptr || part == nullptr || build() != kOwnBuild) {
+    return {.problem = formatted("{} was built for {}, this is {}", kFile,
+                                 build == nullptr ? "another program" : build(), kOwnBuild)};
+  }
+  return {.part = part(), .problem = {}};
+}
+
+}  // namespace
+
+const LoadedCudaPart& cuda_part() {
+  static const auto loaded = load();
+  return loaded;
+}
+
+const std::string& cuda_part_problem() { return cuda_part().problem; }
+
+}  // namespace unroll

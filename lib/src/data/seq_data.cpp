@@ -1,0 +1,169 @@
+#include "unroll/seq_data.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/formatted.h"
+#include "base/parse_enum.h"
+#include "base/require_in.h"
+#include "unroll/corpus.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+// The generator of one epoch: its own stream for each (seed, epoch), apart from LibTorch's.
+std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
+  std::seed_seq sequence{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32),
+                         static_cast<uint32_t>(epoch)};
+  return std::mt19937_64(sequence);
+}
+
+// Bounds under which batch x steps + offset is far from an overflow.
+constexpr int64_t kMostRowsOrSteps = std::numeric_limits<int32_t>::max();
+constexpr int64_t kMostOffset = int64_t{1} << 48;
+
+}  // namespace
+
+std::string_view to_string(Sampling sampling) {
+  switch (sampling) {
+    case Sampling::kRandom:
+      return "random";
+    case Sampling::kSequentialReset:
+      return "sequential-reset";
+    case Sampling::kSequential:
+      break;
+  }
+  return "sequential";
+}
+
+Sampling parse_sampling(std::string_view name) {
+  return parse_enum(
+      "sampling", name,
+      std::array{Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset});
+}
+
+void check(const DataOptions& options) {
+  require_in("batch-size", options.batch_size, 1, kMostRowsOrSteps);
+  require_in("num-steps", options.num_steps, 1, kMostRowsOrSteps);
+  if (options.offset) {
+    require_in("offset", *options.offset, 0, kMostOffset);
+  }
+}
+
+void Epoch::check_batch(int64_t k) const {
+  if (k < 0 || k >= size_) {
+    throw Error(formatted("batch must be in [0, {}), got {}", size_, k));
+  }
+}
+
+Batch Epoch::operator[](int64_t k) const {
+  check_batch(k);
+  const auto cut = [&](const torch::Tensor& tokens) {
+    if (sampling_ != Sampling::kRandom) {
+      return tokens.narrow(1, k * num_steps_, num_steps_).to(torch::kInt64).contiguous();
+    }
+    const auto starts = starts_[k];
+    const auto steps = torch::arange(num_steps_, starts.options());
+    return tokens.index_select(0, (starts.unsqueeze(1) + steps).reshape(-1))
+        .to(torch::kInt64)
+        .reshape({rows_, num_steps_});
+  };
+  return {cut(inputs_), cut(labels_)};
+}
+
+torch::Tensor Epoch::starts() const {
+  const int64_t first = inputs_.storage_offset() - corpus_.storage_offset();
+  if (sampling_ == Sampling::kRandom) {
+    return starts_ + first;
+  }
+  const auto options = torch::dtype(torch::kInt64).device(device());
+  const auto rows = torch::arange(rows_, options).mul_(inputs_.stride(0)).add_(first);
+  return torch::arange(size_, options).mul_(num_steps_).unsqueeze(1) + rows;
+}
+
+Epoch Epoch::shard(int64_t rank, int64_t world) const {
+  if (rank < 0 || rank >= world || world > rows_) {
+    throw Error(formatted("shard must have 0 <= rank < world <= {} rows, got rank {} of {}", rows_,
+                          rank, world));
+  }
+  Epoch part = *this;
+  const int64_t begin = rows_ * rank / world;
+  part.rows_ = rows_ * (rank + 1) / world - begin;
+  if (sampling_ == Sampling::kRandom) {
+    part.starts_ = starts_.narrow(1, begin, part.rows_);
+  } else {
+    part.inputs_ = inputs_.narrow(0, begin, part.rows_);
+    part.labels_ = labels_.narrow(0, begin, part.rows_);
+  }
+  return part;
+}
+
+SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
+                             torch::Device device)
+    : corpus_(corpus.to(device).contiguous()), options_(options) {
+  check(options);
+  const int64_t needed = options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
+  if (corpus.size(0) < needed) {
+    const std::string offset =
+        options.offset.value_or(0) > 0 ? formatted(" after offset {}", *options.offset) : "";
+    throw Error(formatted("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
+                          needed, options.batch_size, options.num_steps, offset));
+  }
+}
+
+Epoch SeqDataLoader::epoch(int64_t e) const {
+  const int64_t B = options_.batch_size;
+  const int64_t T = options_.num_steps;
+  const int64_t N = num_tokens();
+  auto random = generator(options_.seed, e);
+
+  Epoch epoch;
+  epoch.sampling_ = options_.sampling;
+  epoch.corpus_ = corpus_;
+  epoch.rows_ = B;
+  epoch.num_steps_ = T;
+  // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
+  // one batch always remains.
+  const int64_t most = std::min(options_.sampling == Sampling::kRandom ? T - 1 : T, N - 1 - B * T);
+  epoch.offset_ = options_.offset.value_or(
+      std::uniform_int_distribution<int64_t>(0, std::max<int64_t>(most, 0))(random));
+
+  if (options_.sampling == Sampling::kRandom) {
+    const int64_t kept = N - epoch.offset_ - 1;
+    const auto starts = torch::arange(kept / T, torch::kInt64).mul_(T);
+    auto* first = starts.data_ptr<int64_t>();
+    std::shuffle(first, first + starts.numel(), random);
+    epoch.size_ = starts.numel() / B;
+    epoch.starts_ = starts.narrow(0, 0, epoch.size_ * B).view({epoch.size_, B}).to(device());
+    epoch.inputs_ = corpus_.narrow(0, epoch.offset_, kept);
+    epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, kept);
+    return epoch;
+  }
+  const int64_t n = (N - epoch.offset_ - 1) / B * B;
+  epoch.inputs_ = corpus_.narrow(0, epoch.offset_, n).view({B, n / B});
+  epoch.labels_ = corpus_.narrow(0, epoch.offset_ + 1, n).view({B, n / B});
+  epoch.size_ = n / B / T;
+  return epoch;
+}
+
+std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share) {
+  if (!(share > 0 && share < 1)) {
+    throw UsageError(formatted("the share to hold out must be between 0 and 1, got {}", share));
+  }
+  const int64_t N = corpus.size(0);
+  const auto held = static_cast<int64_t>(std::llround(static_cast<double>(N) * share));
+  if (held < 2 || held >= N) {
+    throw Error(formatted("{} of {} tokens are {}, too few to hold out at least 2 and keep 1",
+                          share, N, held));
+  }
+  return {corpus.narrow(0, 0, N - held), corpus.narrow(0, N - held, held)};
+}
+
+}  // namespace unroll

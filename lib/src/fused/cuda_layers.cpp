@@ -1,0 +1,322 @@
+#include "fused/cuda_layers.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "base/formatted.h"
+#include "fused/tensor_pointers.h"
+#include "tensors/one_hot.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+using Tensors = std::vector<torch::Tensor>;
+
+// Side by side; one alone as it is.
+torch::Tensor side_by_side(const Tensors& tensors, int64_t dimension) {
+  return tensors.size() == 1 ? tensors.front() : torch::cat(tensors, dimension);
+}
+
+StackedLayer stack_scratch(const Layout& layout, at::TensorList weights) {
+  Tensors W_x;
+  Tensors b;
+  Tensors W_h;
+  std::size_t i = 0;
+  for (int gate = 0; gate < gate_count(layout.cell); ++gate, i += 3) {
+    W_x.push_back(weights[i]);
+    W_h.push_back(weights[i + 1]);
+    b.push_back(weights[i + 2]);
+  }
+  return {.W_x = side_by_side(W_x, 1),
+          .b = side_by_side(b, 0),
+          .W_h = side_by_side(W_h, 1),
+          .b_hh = layout.cell == CellKind::kGruAfter ? weights[i] : torch::Tensor()};
+}
+
+// torch::nn has the gates below each other, in its own order.
+StackedLayer stack_concise(const Layout& layout, at::TensorList weights, int64_t l) {
+  const auto first = static_cast<std::size_t>(4 * l);
+  const auto& weight_ih = weights[first];
+  const auto& weight_hh = weights[first + 1];
+  const auto& bias_ih = weights[first + 2];
+  const auto& bias_hh = weights[first + 3];
+  const int64_t H = weight_hh.size(1);
+  Tensors W_x;
+  Tensors b;
+  Tensors W_h;
+  torch::Tensor b_hh;
+  const auto order = torch_order(layout.cell);
+  for (std::size_t gate = 0; gate < order.size(); ++gate) {
+    const auto of_gate = [&](const torch::Tensor& stack) {
+      return stack.narrow(0, order[gate] * H, H);
+    };
+    W_x.push_back(of_gate(weight_ih).t());
+    W_h.push_back(of_gate(weight_hh).t());
+    if (layout.cell == CellKind::kGruAfter && gate == 2) {
+      b.push_back(of_gate(bias_ih));
+      b_hh = of_gate(bias_hh);
+    } else {
+      b.push_back(of_gate(bias_ih) + of_gate(bias_hh));
+    }
+  }
+  return {.W_x = side_by_side(W_x, 1),
+          .b = side_by_side(b, 0),
+          .W_h = side_by_side(W_h, 1),
+          .b_hh = b_hh};
+}
+
+// A layer and a batch for it.
+struct LayerCall : torch::CustomClassHolder {
+  const CudaKernels* kernels = nullptr;
+  CellKind cell = CellKind::kRnn;
+  cuda::Operands operands = cuda::Operands::kFloat32;
+  int64_t steps = 0;
+  torch::Tensor row;  // (T*B) int64: which row of the inputs' share, or undefined: each its own
+};
+
+// The inputs' share (R,GH), W_h, the state h before the first step, and of an LSTM its c, of a GRU
+// with the reset after the product b_hh -> the states h (T*B,H), and an LSTM's c after the last
+// step.
+class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
+ public:
+  static Tensors forward(torch::autograd::AutogradContext* context,
+                         const c10::intrusive_ptr<LayerCall>& call, at::TensorList tensors) {
+    const auto& x = tensors[0];
+    const auto& W_h = tensors[1];
+    const auto& h_before = tensors[2];
+    const bool lstm = call->cell == CellKind::kLstm;
+    const bool after = call->cell == CellKind::kGruAfter;
+    const int64_t B = h_before.size(0);
+    const int64_t H = h_before.size(1);
+    const int64_t T = call->steps;
+    const int64_t G = gate_count(call->cell);
+    const auto room = [&](bool wanted, int64_t rows, int64_t columns) {
+      return wanted ? torch::empty({rows, columns}, h_before.options()) : torch::Tensor();
+    };
+    // With the state before the first step in front: the states that W_h multiplied lie together.
+    auto states = room(true, (T + 1) * B, H);
+    states.narrow(0, 0, B).copy_(h_before);
+    auto h = states.narrow(0, B, T * B);
+    auto c = room(lstm, T * B, H);
+    auto gates = room(call->cell != CellKind::kRnn, T * B, G * H);
+    auto p = room(after, T * B, H);
+    const auto shares = x.contiguous();
+    const auto weights = W_h.contiguous();
+    const auto c_before = lstm ? tensors[3].contiguous() : torch::Tensor();
+    const auto b_hh = after ? tensors[3].contiguous() : torch::Tensor();
+    call->kernels->run(
+        call->cell, call->operands,
+        cuda::ForwardArguments{
+            .steps = T,
+            .batch_size = B,
+            .hidden = H,
+            .x = read(shares),
+            .row = call->row.defined() ? call->row.const_data_ptr<int64_t>() : nullptr,
+            .W_h = read(weights),
+            .b_hh = read(b_hh),
+            .h_before = read(states),
+            .c_before = read(c_before),
+            .h = write(h),
+            .c = write(c),
+            .gates = write(gates),
+            .p = write(p),
+            .exchange = {}},
+        h_before.device());
+    context->set_materialize_grads(false);
+    context->saved_data["call"] = c10::IValue::make_capsule(call);
+    context->saved_data["rows of x"] = x.size(0);
+    context->save_for_backward({states, weights, c_before, c, gates, p});
+    Tensors results{h};
+    if (lstm) {
+      results.push_back(c.narrow(0, (T - 1) * B, B));
+    }
+    return results;
+  }
+
+  static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
+    if (torch::GradMode::is_enabled()) {
+      throw Error("a fused model has no second derivatives; use scratch with create_graph");
+    }
+    const auto call =
+        c10::static_intrusive_pointer_cast<LayerCall>(context->saved_data["call"].toCapsule());
+    const auto saved = context->get_saved_variables();
+    const auto& states = saved[0];
+    const auto& W_h = saved[1];
+    const auto& c_before = saved[2];
+    const auto& c = saved[3];
+    const auto& gates = saved[4];
+    const auto& p = saved[5];
+    const int64_t H = W_h.size(0);
+    const int64_t columns = W_h.size(1);
+    const int64_t T = call->steps;
+    const int64_t B = states.size(0) / (T + 1);
+    const auto options = states.options();
+    const auto h = states.narrow(0, B, T * B);
+    const auto dh =
+        upstream[0].defined() ? upstream[0].contiguous() : torch::zeros({T * B, H}, options);
+    const auto dc_after =
+        upstream.size() > 1 ? contiguous_or_undefined(upstream[1]) : torch::Tensor();
+    const auto transposed = W_h.t().contiguous();
+    auto dz = torch::empty({T * B, columns}, options);
+    auto dp = p.defined() ? torch::empty({T * B, H}, options) : torch::Tensor();
+    const bool wants_state =
+        context->needs_input_grad(2) || (c.defined() && context->needs_input_grad(3));
+    auto dh_before = wants_state ? torch::empty({B, H}, options) : torch::Tensor();
+    auto dc_before = wants_state && c.defined() ? torch::empty({B, H}, options) : torch::Tensor();
+    call->kernels->run(call->cell, call->operands,
+                       cuda::BackwardArguments{.steps = T,
+                                               .batch_size = B,
+                                               .hidden = H,
+                                               .W_h_t = read(transposed),
+                                               .h_before = read(states),
+                                               .c_before = read(c_before),
+                                               .h = read(h),
+                                               .c = read(c),
+                                               .gates = read(gates),
+                                               .p = read(p),
+                                               .dh = read(dh),
+                                               .dh_after = nullptr,
+                                               .dc_after = read(dc_after),
+                                               .dz = write(dz),
+                                               .dp = write(dp),
+                                               .dh_before = write(dh_before),
+                                               .dc_before = write(dc_before),
+                                               .exchange = {}},
+                       states.device());
+    Tensors gradients{
+        torch::Tensor(), x_gradient(*call, dz, context->saved_data["rows of x"].toInt()),
+        recurrent_gradient(call->cell, states.narrow(0, 0, T * B), gates, dz, dp), dh_before};
+    if (c.defined()) {
+      gradients.push_back(dc_before);
+    } else if (dp.defined()) {
+      gradients.push_back(dp.sum(0));
+    }
+    return gradients;
+  }
+
+ private:
+  // Of the rows of x: the sums over where each is used.
+  static torch::Tensor x_gradient(const LayerCall& call, const torch::Tensor& dz, int64_t rows) {
+    if (!call.row.defined()) {
+      return dz;
+    }
+    // The product sums up in one order; adding in place does not on a GPU, but costs less for many
+    // rows, of which most are not used.
+    constexpr int64_t kMostRows = 1024;
+    return rows <= kMostRows
+               ? one_hot(call.row, rows, dz.scalar_type()).t().mm(dz)
+               : torch::zeros({rows, dz.size(1)}, dz.options()).index_add_(0, call.row, dz);
+  }
+
+  static torch::Tensor recurrent_gradient(CellKind cell, const torch::Tensor& h_before,
+                                          const torch::Tensor& gates, const torch::Tensor& dz,
+                                          const torch::Tensor& dp) {
+    const int64_t H = h_before.size(1);
+    const auto gate = [&](const torch::Tensor& all, int64_t g, int64_t count = 1) {
+      return all.narrow(1, g * H, count * H);
+    };
+    switch (cell) {
+      case CellKind::kGruAfter:
+        return torch::cat({h_before.t().mm(gate(dz, 0, 2)), h_before.t().mm(dp)}, 1);
+      case CellKind::kGruBefore: {
+        const auto reset = gate(gates, 1) * h_before;
+        return torch::cat({h_before.t().mm(gate(dz, 0, 2)), reset.t().mm(gate(dz, 2))}, 1);
+      }
+      case CellKind::kRnn:
+      case CellKind::kLstm:
+        break;
+    }
+    return h_before.t().mm(dz);
+  }
+};
+
+void check_shapes(const Layout& layout, at::TensorList weights, const torch::Tensor& X,
+                  const State& state) {
+  const int64_t H = hidden_of(layout, weights);
+  if (X.dim() != 2 || X.size(0) < 1 || X.size(1) < 1) {
+    throw Error("tokens must be (B,T), at least 1 sequence of 1 step");
+  }
+  if (state.size() != state_count(layout)) {
+    throw Error(
+        formatted("this cell has {} state tensors, got {}", state_count(layout), state.size()));
+  }
+  for (const auto& s : state) {
+    if (layout.concise) {
+      check_shape(s, {layout.layers, X.size(0), H}, "a state");
+    } else {
+      check_shape(s, {X.size(0), H}, "a state");
+    }
+  }
+}
+
+}  // namespace
+
+StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l) {
+  return layout.concise ? stack_concise(layout, weights, l) : stack_scratch(layout, weights);
+}
+
+std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision precision,
+                                          CellKind cell, int64_t batch_size, int64_t hidden,
+                                          torch::Device device) {
+  for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
+    const bool is_wanted = operands == cuda::Operands::kFloat32 || precision == Precision::kBf16;
+    if (is_wanted && kernels.serve(cell, operands, batch_size, hidden, device)) {
+      return operands;
+    }
+  }
+  return std::nullopt;
+}
+
+std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
+                                            at::TensorList weights, const torch::Tensor& X,
+                                            const State& state, double dropout,
+                                            cuda::Operands operands) {
+  check_shapes(layout, weights, X, state);
+  const int64_t B = X.size(0);
+  const int64_t T = X.size(1);
+  const auto of_layer = [&](const torch::Tensor& s, int64_t l) {
+    return layout.concise ? s[l] : s;
+  };
+  torch::Tensor h;
+  std::vector<State> after(state.size());
+  for (int64_t l = 0; l < layout.layers; ++l) {
+    const auto layer = stack_layer(layout, weights, l);
+    const auto call = c10::make_intrusive<LayerCall>();
+    call->kernels = &kernels;
+    call->cell = layout.cell;
+    call->operands = operands;
+    call->steps = T;
+    torch::Tensor x;
+    if (l == 0) {
+      // Looking a token up is a product with its one-hot row.
+      call->row = X.t().reshape({-1}).contiguous();  // else a view if T is 1
+      x = layer.W_x + layer.b;
+    } else {
+      const auto inputs = dropout > 0 ? torch::dropout(h, dropout, /*train=*/true) : h;
+      x = torch::addmm(layer.b, inputs, layer.W_x);
+    }
+    Tensors tensors{x, layer.W_h, of_layer(state[0], l)};
+    if (state.size() > 1) {
+      tensors.push_back(of_layer(state[1], l));
+    } else if (layer.b_hh.defined()) {
+      tensors.push_back(layer.b_hh);
+    }
+    const auto results = RecurrentLayer::apply(call, at::TensorList(tensors));
+    h = results[0];
+    after[0].push_back(h.narrow(0, (T - 1) * B, B));
+    if (state.size() > 1) {
+      after[1].push_back(results[1]);
+    }
+  }
+  State next;
+  for (const auto& layers : after) {
+    next.push_back(layout.concise ? torch::stack(layers) : layers.front());
+  }
+  const auto& W_hq = weights[weights.size() - 2];
+  return {torch::addmm(weights.back(), h, layout.concise ? W_hq.t() : W_hq), std::move(next)};
+}
+
+}  // namespace unroll

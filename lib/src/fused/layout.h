@@ -1,0 +1,47 @@
+#pragma once
+
+#include <ATen/core/ATen_fwd.h>
+#include <torch/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "kernels/cell_table.h"
+#include "kernels/cpu/language_model.h"
+#include "unroll/compute.h"
+
+namespace unroll {
+
+/// How a model's weights, in their order, make up the cells that the kernels know.
+struct Layout {
+  CellKind cell;
+  bool concise;  ///< torch::nn's layout, else the scratch models'
+  int64_t layers;
+};
+
+/// Of a scratch or concise model. Throws UsageError for the mlp cell.
+Layout layout_of(const ModelConfig& config);
+
+/// Where the gates of a kernel's cell stand in torch::nn's stacks.
+std::vector<int64_t> torch_order(CellKind cell);
+
+/// How many weights, and how many state tensors, such a model has.
+std::size_t weight_count(const Layout& layout);
+std::size_t state_count(const Layout& layout);
+
+/// Whether weight i is a W_x that tokens are looked up in.
+bool has_row_of_each_token(const Layout& layout, std::size_t i);
+
+/// Hidden units of a model with these weights. Throws Error when they are too many or too few.
+int64_t hidden_of(const Layout& layout, at::TensorList weights);
+
+/// Throws Error: `a state must have shape [2, 8], got [3, 8]`.
+void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what);
+
+/// The kernels' view of a model's weights, float32 on the CPU, or of tensors shaped like them,
+/// which must outlive it. Throws Error for a shape that does not fit.
+cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors);
+
+}  // namespace unroll

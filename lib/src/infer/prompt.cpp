@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <array>
+
+#include "base/formatted.h"
+#include "base/parse_enum.h"
+#include "unroll/error.h"
+#include "unroll/generate.h"
+
+namespace unroll {
+namespace {
+
+// The prompt without its unknown tokens.
+std::string known_part(std::string_view prompt, const Vocab& vocab) {
+  std::string known;
+  for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
+    if (vocab.contains(token)) {
+      known += gap_between(known, token, vocab.kind());
+      known += token;
+    }
+  }
+  if (known.empty()) {
+    throw Error(formatted("prompt '{}': none of its tokens is among the {} of the vocabulary",
+                          prompt, vocab.size()));
+  }
+  return known;
+}
+
+}  // namespace
+
+std::string_view to_string(UnknownTokens unknown) {
+  switch (unknown) {
+    case UnknownTokens::kSkip:
+      return "skip";
+    case UnknownTokens::kUnk:
+      return "unk";
+    case UnknownTokens::kError:
+      break;
+  }
+  return "error";
+}
+
+UnknownTokens parse_unknown_tokens(std::string_view name) {
+  return parse_enum("unknown", name,
+                    std::array{UnknownTokens::kError, UnknownTokens::kSkip, UnknownTokens::kUnk});
+}
+
+std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) {
+  std::vector<std::string> tokens;
+  try {
+    tokenize_line(prompt, kind, [&](std::string_view token) { tokens.emplace_back(token); });
+  } catch (const Error& error) {
+    throw UsageError(formatted("prompt '{}': {}", prompt, error.what()));
+  }
+  if (tokens.empty()) {
+    throw UsageError(formatted("prompt must have at least one token, got '{}'", prompt));
+  }
+  return tokens;
+}
+
+std::string normalize_prompt(std::string_view prompt, Normalize normalize) {
+  std::string text(prompt);
+  if (normalize == Normalize::kLetters) {
+    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+      return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+  }
+  return text;
+}
+
+std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind) {
+  std::string text;
+  try {
+    tokenize_line(normalize_prompt(stop, normalize),
+                  kind == TokenKind::kByte ? kind : TokenKind::kChar,
+                  [&](std::string_view token) { text += token; });
+  } catch (const Error& error) {
+    throw UsageError(formatted("stop '{}': {}", stop, error.what()));
+  }
+  if (text.empty()) {  // or a byte-order mark, which no text has
+    throw UsageError(formatted("a stop string must have at least one character, got '{}'", stop));
+  }
+  return text;
+}
+
+void check_prompt(std::string_view prompt, const Vocab& vocab) {
+  for (const auto& token : prompt_tokens(prompt, vocab.kind())) {
+    if (!vocab.contains(token)) {
+      throw Error(formatted("prompt '{}': '{}' is not among the {} tokens of the vocabulary",
+                            prompt, token, vocab.size()));
+    }
+  }
+}
+
+std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab& vocab,
+                       UnknownTokens unknown) {
+  auto text = normalize_prompt(prompt, normalize);
+  switch (unknown) {
+    case UnknownTokens::kError:
+      check_prompt(text, vocab);
+      return text;
+    case UnknownTokens::kSkip:
+      return known_part(text, vocab);
+    case UnknownTokens::kUnk:
+      break;
+  }
+  prompt_tokens(text, vocab.kind());  // at least one, valid
+  return text;
+}
+
+}  // namespace unroll

@@ -1,0 +1,85 @@
+#include "unroll/concise.h"
+
+#include <string_view>
+#include <type_traits>
+
+#include "base/formatted.h"
+#include "tensors/one_hot.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+template <typename Layer>
+constexpr bool kIsLstm = std::is_same_v<std::decay_t<Layer>, torch::nn::LSTM>;
+
+void require(bool holds, std::string_view expected) {
+  if (!holds) {
+    throw UsageError(formatted("RNNModel needs a recurrent layer that {}", expected));
+  }
+}
+
+}  // namespace
+
+RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device device)
+    : rnn_(std::move(rnn_layer)), linear_(nullptr), vocab_size_(vocab_size) {
+  std::visit(
+      [&](auto& layer) {
+        // The options that the layer was built with; options_base is what its kernels use.
+        const auto& options = layer->options_base;
+        require(!options.bidirectional(), "runs in one direction");
+        require(!options.batch_first(), "has time first (batch_first false)");
+        require(options.input_size() == vocab_size,
+                formatted("takes {} inputs, got {}", vocab_size, options.input_size()));
+        require(options.proj_size() == 0, "projects nothing (proj_size 0)");
+        register_module("rnn", layer);
+        linear_ = register_module("linear", torch::nn::Linear(options.hidden_size(), vocab_size));
+      },
+      rnn_);
+  to(device);
+}
+
+std::pair<torch::Tensor, State> RNNModel::forward(const torch::Tensor& X, const State& state) {
+  const auto inputs = one_hot(X.t(), vocab_size_, linear_->weight.scalar_type());
+  return std::visit(
+      [&](auto& layer) -> std::pair<torch::Tensor, State> {
+        if constexpr (kIsLstm<decltype(layer)>) {
+          auto [Y, last] = layer->forward(inputs, std::make_tuple(state.at(0), state.at(1)));
+          return {linear_->forward(Y.reshape({-1, Y.size(-1)})),
+                  {std::get<0>(last), std::get<1>(last)}};
+        } else {
+          auto [Y, last] = layer->forward(inputs, state.at(0));
+          return {linear_->forward(Y.reshape({-1, Y.size(-1)})), {last}};
+        }
+      },
+      rnn_);
+}
+
+State RNNModel::begin_state(int64_t batch_size) const {
+  return std::visit(
+      [&](const auto& layer) -> State {
+        const auto& options = layer->options_base;
+        const auto zeros = [&] {
+          return torch::zeros({options.num_layers(), batch_size, options.hidden_size()},
+                              linear_->weight.options().requires_grad(false));
+        };
+        if constexpr (kIsLstm<decltype(layer)>) {
+          return {zeros(), zeros()};
+        } else {
+          return {zeros()};
+        }
+      },
+      rnn_);
+}
+
+NamedTensors RNNModel::weights() const {
+  NamedTensors result;
+  for (const auto& item : named_parameters()) {
+    result.push_back({item.key(), item.value()});
+  }
+  return result;
+}
+
+torch::Device RNNModel::device() const { return linear_->weight.device(); }
+
+}  // namespace unroll

@@ -1,0 +1,65 @@
+#include <vector>
+
+#include "models/scratch_params.h"
+#include "unroll/scratch.h"
+
+namespace unroll {
+
+NamedTensors get_gru_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
+  return ScratchParams(device)
+      .gate("z", vocab_size, num_hiddens)
+      .gate("r", vocab_size, num_hiddens)
+      .gate("h", vocab_size, num_hiddens)
+      .normal("W_hq", num_hiddens, vocab_size)
+      .zeros("b_q", vocab_size)
+      .all();
+}
+
+NamedTensors get_gru_reset_after_params(int64_t vocab_size, int64_t num_hiddens,
+                                        torch::Device device) {
+  return ScratchParams(device)
+      .gate("z", vocab_size, num_hiddens)
+      .gate("r", vocab_size, num_hiddens)
+      .gate("h", vocab_size, num_hiddens)
+      .zeros("b_hh", num_hiddens)
+      .normal("W_hq", num_hiddens, vocab_size)
+      .zeros("b_q", vocab_size)
+      .all();
+}
+
+State init_gru_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {
+  return {torch::zeros({batch_size, num_hiddens}, device)};
+}
+
+std::pair<torch::Tensor, State> gru(const torch::Tensor& inputs, const State& state,
+                                    const NamedTensors& params) {
+  const auto [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q] = unpack<11>(params);
+  auto H = state.at(0);
+  std::vector<torch::Tensor> outputs;
+  for (const auto& X : inputs.unbind(0)) {
+    const auto Z = torch::sigmoid(torch::mm(X, W_xz) + torch::mm(H, W_hz) + b_z);
+    const auto R = torch::sigmoid(torch::mm(X, W_xr) + torch::mm(H, W_hr) + b_r);
+    const auto C = torch::tanh(torch::mm(X, W_xh) + torch::mm(R * H, W_hh) + b_h);
+    H = Z * H + (1 - Z) * C;
+    outputs.push_back(torch::mm(H, W_hq) + b_q);
+  }
+  return {torch::cat(outputs, 0), {H}};
+}
+
+std::pair<torch::Tensor, State> gru_reset_after(const torch::Tensor& inputs, const State& state,
+                                                const NamedTensors& params) {
+  const auto [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q] =
+      unpack<12>(params);
+  auto H = state.at(0);
+  std::vector<torch::Tensor> outputs;
+  for (const auto& X : inputs.unbind(0)) {
+    const auto Z = torch::sigmoid(torch::mm(X, W_xz) + torch::mm(H, W_hz) + b_z);
+    const auto R = torch::sigmoid(torch::mm(X, W_xr) + torch::mm(H, W_hr) + b_r);
+    const auto C = torch::tanh(torch::mm(X, W_xh) + b_h + R * (torch::mm(H, W_hh) + b_hh));
+    H = Z * H + (1 - Z) * C;
+    outputs.push_back(torch::mm(H, W_hq) + b_q);
+  }
+  return {torch::cat(outputs, 0), {H}};
+}
+
+}  // namespace unroll

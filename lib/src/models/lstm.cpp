@@ -1,0 +1,43 @@
+#include <vector>
+
+#include "models/scratch_params.h"
+#include "unroll/scratch.h"
+
+namespace unroll {
+
+NamedTensors get_lstm_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
+  return ScratchParams(device)
+      .gate("i", vocab_size, num_hiddens)
+      .gate("f", vocab_size, num_hiddens)
+      .gate("o", vocab_size, num_hiddens)
+      .gate("c", vocab_size, num_hiddens)
+      .normal("W_hq", num_hiddens, vocab_size)
+      .zeros("b_q", vocab_size)
+      .all();
+}
+
+State init_lstm_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {
+  return {torch::zeros({batch_size, num_hiddens}, device),
+          torch::zeros({batch_size, num_hiddens}, device)};
+}
+
+std::pair<torch::Tensor, State> lstm(const torch::Tensor& inputs, const State& state,
+                                     const NamedTensors& params) {
+  const auto [W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c, W_hq, b_q] =
+      unpack<14>(params);
+  auto H = state.at(0);
+  auto C = state.at(1);
+  std::vector<torch::Tensor> outputs;
+  for (const auto& X : inputs.unbind(0)) {
+    const auto I = torch::sigmoid(torch::mm(X, W_xi) + torch::mm(H, W_hi) + b_i);
+    const auto F = torch::sigmoid(torch::mm(X, W_xf) + torch::mm(H, W_hf) + b_f);
+    const auto O = torch::sigmoid(torch::mm(X, W_xo) + torch::mm(H, W_ho) + b_o);
+    const auto G = torch::tanh(torch::mm(X, W_xc) + torch::mm(H, W_hc) + b_c);
+    C = F * C + I * G;
+    H = O * torch::tanh(C);
+    outputs.push_back(torch::mm(H, W_hq) + b_q);
+  }
+  return {torch::cat(outputs, 0), {H, C}};
+}
+
+}  // namespace unroll

@@ -1,0 +1,48 @@
+#include "unroll/model.h"
+
+#include "base/formatted.h"
+#include "models/forward_decoder.h"
+#include "unroll/error.h"
+
+namespace unroll {
+
+std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const State& state) {
+  auto [logits, new_state] = forward(batch.X, state);
+  // Y transposed, so that labels and logits both run time step by time step.
+  const auto labels = batch.Y.t().reshape({-1});
+  return {torch::cross_entropy_loss(logits, labels), std::move(new_state)};
+}
+
+std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optional<int64_t>) {
+  throw Error("this decoder takes one step at a time");
+}
+
+void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {
+  if (tokens.size() != batch_size) {
+    throw Error(formatted("a step takes {} tokens, got {}", batch_size, tokens.size()));
+  }
+}
+
+std::unique_ptr<Decoder> SequenceModel::make_decoder(int64_t batch_size) {
+  return std::make_unique<ForwardDecoder>(*this, batch_size);
+}
+
+void load_weights(SequenceModel& model, const NamedTensors& source) {
+  const auto weights = model.weights();
+  for (const auto& [name, tensor] : weights) {
+    const auto& values = tensor_named(source, name);
+    if (values.sizes() != tensor.sizes()) {
+      throw Error(formatted("{} must have shape [{}], got [{}]", name, joined(tensor.sizes(), ", "),
+                            joined(values.sizes(), ", ")));
+    }
+  }
+  for (const auto& [name, tensor] : source) {
+    tensor_named(weights, name);
+  }
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : weights) {
+    tensor.copy_(tensor_named(source, name));
+  }
+}
+
+}  // namespace unroll

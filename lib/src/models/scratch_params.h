@@ -1,0 +1,65 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/formatted.h"
+#include "unroll/error.h"
+#include "unroll/model.h"
+
+namespace unroll {
+
+/// Draws a scratch model's parameters one by one, in the order of the calls.
+class ScratchParams {
+ public:
+  explicit ScratchParams(torch::Device device) : options_(torch::TensorOptions().device(device)) {}
+
+  /// A matrix drawn from N(0,1) * 0.01 on the device's default generator.
+  ScratchParams& normal(std::string name, int64_t rows, int64_t columns) {
+    return add(std::move(name), torch::randn({rows, columns}, options_) * 0.01);
+  }
+
+  ScratchParams& zeros(std::string name, int64_t size) {
+    return add(std::move(name), torch::zeros(size, options_));
+  }
+
+  /// W_x. (V,H), W_h. (H,H) and b_. (H) of one gate.
+  ScratchParams& gate(const std::string& suffix, int64_t vocab_size, int64_t num_hiddens) {
+    return normal("W_x" + suffix, vocab_size, num_hiddens)
+        .normal("W_h" + suffix, num_hiddens, num_hiddens)
+        .zeros("b_" + suffix, num_hiddens);
+  }
+
+  /// All of them, in the order drawn.
+  NamedTensors all() const { return params_; }
+
+ private:
+  ScratchParams& add(std::string name, const torch::Tensor& tensor) {
+    params_.push_back({std::move(name), tensor.requires_grad_(true)});
+    return *this;
+  }
+
+  torch::TensorOptions options_;
+  NamedTensors params_;
+};
+
+/// The parameters as an array, for `auto [W_xh, W_hh, ...] = unpack<N>(params)`.
+/// Throws Error unless there are N of them.
+template <std::size_t N>
+std::array<torch::Tensor, N> unpack(const NamedTensors& params) {
+  if (params.size() != N) {
+    throw Error(formatted("this cell has {} parameters, got {}", N, params.size()));
+  }
+  std::array<torch::Tensor, N> tensors;
+  for (std::size_t i = 0; i < N; ++i) {
+    tensors[i] = params[i].tensor;
+  }
+  return tensors;
+}
+
+}  // namespace unroll

@@ -1,0 +1,193 @@
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <numeric>
+#include <string>
+
+#include "base/formatted.h"
+#include "base/median.h"
+#include "base/require_in.h"
+#include "cuda_part/cuda_part.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/peak.h"
+#include "unroll/fused.h"
+#include "unroll/notebook.h"
+#include "unroll/optim.h"
+#include "unroll/study.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace unroll {
+namespace {
+
+// LibTorch's number of threads while it lives.
+class Threads {
+ public:
+  explicit Threads(int64_t count) : before_(at::get_num_threads()) {
+    at::set_num_threads(static_cast<int>(count));
+  }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+// A line of the process' status, `VmRSS` (its memory now) or `VmHWM` (the most since it was
+// forgotten), in bytes; 0 where the system does not tell.
+int64_t memory(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key + ":")) {
+      return std::stoll(line.substr(key.size() + 1)) * 1024;
+    }
+  }
+  return 0;
+}
+
+// Returns what was freed to the system and lets VmHWM begin anew, where there are such things.
+void forget_peak_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  std::ofstream("/proc/self/clear_refs") << 5;
+}
+
+// The most memory in use since construction, of the process or of what LibTorch holds on a GPU.
+class PeakMemory {
+ public:
+  explicit PeakMemory(torch::Device device) : device_(device) {
+    if (device.is_cpu()) {
+      forget_peak_memory();
+      before_ = memory("VmRSS");
+    } else if (cuda_part().part != nullptr) {
+      cuda_part().part->forget_peak_memory(device);
+      before_ = cuda_part().part->memory(device).now;
+    }
+  }
+
+  // Beyond what there was.
+  int64_t added() const {
+    if (device_.is_cpu()) {
+      return std::max<int64_t>(0, memory("VmHWM") - before_);
+    }
+    return cuda_part().part == nullptr ? 0 : cuda_part().part->memory(device_).peak - before_;
+  }
+
+ private:
+  torch::Device device_;
+  int64_t before_ = 0;
+};
+
+// A model under training.
+class Contender {
+ public:
+  Contender(const ModelConfig& config, int64_t vocab_size, const SeqDataLoader& train_iter,
+            GraphMode graph, const FallbackCallback& on_fallback, const TrainOptions& options = {})
+      : net_(make_model(config, vocab_size, train_iter.device())),
+        updater_(make_updater(*net_, options.optimizer, options.lr)),
+        step_(make_train_step(*net_, *updater_, progress_, {.clip = options.clip, .graph = graph},
+                              on_fallback)),
+        train_iter_(train_iter) {}
+
+  double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) {
+    return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
+        .tokens_per_second;
+  }
+  TrainStep& step() { return *step_; }
+  Precision precision() const { return precision_of(*net_, train_iter_.options().batch_size); }
+  bool has_kernels() const {
+    const auto* fused = dynamic_cast<const FusedModel*>(net_.get());
+    return fused != nullptr && fused->has_kernels(train_iter_.options().batch_size);
+  }
+
+ private:
+  std::unique_ptr<SequenceModel> net_;
+  std::unique_ptr<Updater> updater_;
+  TrainProgress progress_;
+  std::unique_ptr<TrainStep> step_;
+  const SeqDataLoader& train_iter_;
+  int64_t epoch_ = 0;
+};
+
+}  // namespace
+
+void check(const BenchOptions& options) {
+  for (const auto& model : options.models) {
+    check(model);
+  }
+  for (const auto threads : options.threads) {
+    require_in("threads", threads, 1, 4096);
+  }
+  require_in("repeat", options.repeat, 1, 1'000'000);
+}
+
+double BenchRow::median() const { return unroll::median(tokens_per_second); }
+
+double measure_peak(int64_t threads) {
+  constexpr int64_t kRounds = 100'000;
+  constexpr double kSeconds = 0.05;
+  const Threads limit(threads);
+  std::vector<double> speeds(static_cast<std::size_t>(threads));
+  cpu::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+    for (int64_t n = first; n < last; ++n) {
+      const Timer timer;
+      double flops = 0;
+      while (timer.stop() < kSeconds) {
+        flops += cpu::multiply_adds(kRounds);
+      }
+      speeds[n] = flops / timer.stop();
+    }
+  });
+  return std::accumulate(speeds.begin(), speeds.end(), 0.0);
+}
+
+std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
+                            const BenchOptions& options, const TrainCallbacks& callbacks) {
+  check(options);
+  std::vector<BenchRow> rows;
+  std::vector<std::unique_ptr<Contender>> contenders;
+  const auto train_epoch = [&](std::size_t k) {
+    const Threads limit(rows[k].threads);
+    return contenders[k]->tokens_per_second_of_next_epoch(callbacks);
+  };
+
+  for (const auto& model : options.models) {
+    for (const auto threads : options.threads) {
+      for (const auto graph : options.graphs) {
+        rows.push_back({.config = model, .threads = threads, .graph = graph});
+        // All models stay alive, so what one needs is what it adds.
+        const PeakMemory peak_memory(train_iter.device());
+        contenders.push_back(std::make_unique<Contender>(model, vocab_size, train_iter, graph,
+                                                         callbacks.on_graph_fallback));
+        train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
+        rows.back().peak_bytes = peak_memory.added();
+        contenders.back()->step().reset_seconds();
+      }
+    }
+  }
+  std::vector<std::vector<double>> peaks(rows.size());
+  for (int64_t n = 0; n < options.repeat; ++n) {
+    for (std::size_t k = 0; k < rows.size(); ++k) {
+      peaks[k].push_back(train_iter.device().is_cpu() ? measure_peak(rows[k].threads) : 0);
+      rows[k].tokens_per_second.push_back(train_epoch(k));
+    }
+  }
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].config, vocab_size);
+    rows[k].peak = median(peaks[k]);
+    rows[k].phases = contenders[k]->step().seconds();
+    rows[k].is_captured = contenders[k]->step().is_captured();
+    rows[k].has_kernels = contenders[k]->has_kernels();
+    rows[k].config.precision = contenders[k]->precision();
+  }
+  return rows;
+}
+
+}  // namespace unroll

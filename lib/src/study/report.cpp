@@ -1,0 +1,267 @@
+#include "study/report.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <numbers>
+
+#include "base/formatted.h"
+
+namespace unroll {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// A prediction by byte need not be valid UTF-8; JSON must be.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json_object(const ModelConfig& config) {
+  return {{"model", to_string(config.model)},
+          {"cell", to_string(config.cell)},
+          {"hidden", config.hidden},
+          {"layers", config.layers},
+          {"precision", to_string(config.precision)}};
+}
+
+Json to_json_object(const Differences& differences) {
+  return {{"logits", differences.logits},
+          {"states", differences.states},
+          {"gradients", differences.gradients}};
+}
+
+}  // namespace
+
+std::string summary(const TrainReport& report) {
+  const auto last = report.result.epochs.empty() ? EpochStats{} : report.result.epochs.back();
+  auto text = formatted("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
+                        last.tokens_per_second, report.device);
+  if (const auto valid = report.result.valid_perplexity()) {
+    const auto& best = report.result.best;
+    text += formatted("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}", *valid,
+                      best.perplexity, best.epoch,
+                      report.result.stopped_early ? "; stopped early" : "");
+  }
+  return text;
+}
+
+std::string to_json(const TrainReport& report) {
+  Json json{{"perplexity", report.result.perplexity()},
+            {"tokens_per_second", report.result.tokens_per_second()},
+            {"device", report.device},
+            {"epochs", report.result.epochs.size()},
+            {"predictions", report.result.predictions},
+            {"vocab_size", report.vocab_size},
+            {"tokens", report.tokens},
+            {"seconds", report.result.seconds},
+            {"threads", report.threads}};
+  if (const auto valid = report.result.valid_perplexity()) {
+    json["valid_perplexity"] = *valid;
+    json["best_valid_perplexity"] = report.result.best.perplexity;
+    json["best_epoch"] = report.result.best.epoch;
+  }
+  json.update(to_json_object(report.config));
+  return dump(json);
+}
+
+std::string log_line(const EpochStats& stats) {
+  Json json{{"epoch", stats.epoch},
+            {"perplexity", stats.perplexity},
+            {"tokens_per_second", stats.tokens_per_second},
+            {"grad_norm", stats.grad_norm},
+            {"seconds", stats.seconds},
+            {"lr", stats.lr}};
+  if (stats.valid_perplexity) {
+    json["valid_perplexity"] = *stats.valid_perplexity;
+  }
+  if (stats.skipped > 0) {
+    json["skipped"] = stats.skipped;
+  }
+  return dump(json);
+}
+
+double EvaluateReport::bits_per_character() const {
+  return result.nats / std::numbers::ln2 / static_cast<double>(characters);
+}
+
+std::string summary(const EvaluateReport& report) {
+  const auto& result = report.result;
+  auto text = formatted(
+      "perplexity {:.4f}\n"
+      "{:.4f} nats, {:.4f} bits a token\n"
+      "{:.4f} bits a {}\n"
+      "{} tokens predicted in {} row{}, {} of the text unknown\n",
+      result.perplexity(), result.nats_per_token(), result.bits_per_token(),
+      report.bits_per_character(), report.tokens == TokenKind::kByte ? "byte" : "character",
+      result.tokens, report.batch_size, report.batch_size == 1 ? "" : "s", report.unknown);
+  if (const auto& copied = report.copied; copied && copied->span.length == 0) {
+    text += formatted("nothing is copied from {}\n", copied->source);
+  } else if (copied) {
+    text += formatted("longest copied span: {} tokens, at token {} here and {} in {}: {}\n",
+                      copied->span.length, copied->span.sample_start, copied->span.source_start,
+                      copied->source, dump(copied->text));
+  }
+  return text;
+}
+
+std::string to_json(const EvaluateReport& report) {
+  const auto& result = report.result;
+  Json json{{"perplexity", result.perplexity()},
+            {"nats_per_token", result.nats_per_token()},
+            {"bits_per_token", result.bits_per_token()},
+            {"bits_per_character", report.bits_per_character()},
+            {"tokens", result.tokens},
+            {"characters", report.characters},
+            {"unknown", report.unknown},
+            {"batch_size", report.batch_size},
+            {"text", report.text}};
+  if (const auto& copied = report.copied) {
+    json["copied"] = {{"length", copied->span.length},
+                      {"text_start", copied->span.sample_start},
+                      {"source_start", copied->span.source_start},
+                      {"source", copied->source},
+                      {"span", copied->text}};
+  }
+  return dump(json);
+}
+
+std::string surprise_line(int64_t position, std::string_view token, int64_t index, float nats,
+                          TokenKind kind) {
+  const bool byte = kind == TokenKind::kByte && token.size() == 1;
+  return dump({{"position", position},
+               {"token", byte ? Json(static_cast<unsigned char>(token[0])) : Json(token)},
+               {"index", index},
+               {"nats", nats}});
+}
+
+std::string table(const Comparison& comparison) {
+  std::string text =
+      "From the same weights, on the first batch, the largest differences from scratch:\n";
+  for (const auto& model : comparison.models) {
+    if (model.config.model != ModelKind::kScratch) {
+      text += formatted("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
+                        to_string(model.config.model), model.differences.logits,
+                        model.differences.states, model.differences.gradients);
+    }
+  }
+  text +=
+      "While training, concise drifts away: torch::nn has two biases a gate, each with the whole "
+      "gradient.\n\n";
+
+  text += formatted("{:>8}", "epoch");
+  for (const auto& model : comparison.models) {
+    text += formatted("{:>22}", formatted("{} perplexity", to_string(model.config.model)));
+  }
+  text += '\n';
+  // About ten rows, the first and the last among them.
+  std::size_t epochs = 0;
+  for (const auto& model : comparison.models) {
+    epochs = std::max(epochs, model.training.epochs.size());
+  }
+  const auto stride = std::max<std::size_t>(1, epochs / 10);
+  for (std::size_t e = 0; e < epochs; ++e) {
+    if (e != 0 && e != epochs - 1 && (e + 1) % stride != 0) {
+      continue;
+    }
+    text += formatted("{:>8}", e + 1);
+    for (const auto& model : comparison.models) {
+      text += formatted("{:>22.4f}", model.training.epochs[e].perplexity);
+    }
+    text += '\n';
+  }
+  text += formatted("\n{:>8}", "tokens/s");
+  for (const auto& model : comparison.models) {
+    text += formatted("{:>22.1f}", model.training.tokens_per_second());
+  }
+  text += '\n';
+  for (const auto& model : comparison.models) {
+    for (const auto& prediction : model.training.predictions) {
+      text += formatted("\n{:<9}{}", formatted("{}:", to_string(model.config.model)), prediction);
+    }
+  }
+  return text;
+}
+
+std::string to_json(const Comparison& comparison) {
+  Json json;
+  for (const auto& model : comparison.models) {
+    if (model.config.model != ModelKind::kScratch) {
+      json[model.config.model == ModelKind::kConcise ? "differences" : "fused_differences"] =
+          to_json_object(model.differences);
+    }
+  }
+  json["models"] = Json::array();
+  for (const auto& model : comparison.models) {
+    Json perplexities = Json::array();
+    for (const auto& epoch : model.training.epochs) {
+      perplexities.push_back(epoch.perplexity);
+    }
+    Json entry = to_json_object(model.config);
+    entry["perplexity_by_epoch"] = perplexities;
+    entry["perplexity"] = model.training.perplexity();
+    entry["tokens_per_second"] = model.training.tokens_per_second();
+    entry["seconds"] = model.training.seconds;
+    entry["predictions"] = model.training.predictions;
+    json["models"].push_back(entry);
+  }
+  return dump(json);
+}
+
+std::string table(const std::vector<BenchRow>& rows) {
+  constexpr double kMebi = 1024.0 * 1024;
+  // A column of its own only where graphs were asked for.
+  const bool with_graphs = std::any_of(
+      rows.begin(), rows.end(), [](const BenchRow& row) { return row.graph != GraphMode::kAuto; });
+  const auto graph_column = [&](std::string_view value) {
+    return with_graphs ? formatted("{:<6}", value) : std::string();
+  };
+  std::string text =
+      formatted("{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+                "model", "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s",
+                "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
+  for (const auto& row : rows) {
+    const auto [low, high] =
+        std::minmax_element(row.tokens_per_second.begin(), row.tokens_per_second.end());
+    const auto& phases = row.phases;
+    const double seconds = phases.forward + phases.backward + phases.update;
+    const auto percent = [&](double part, double whole) {
+      return whole > 0 ? formatted("{:.0f}%", 100 * part / whole) : std::string("-");
+    };
+    text += formatted(
+        "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
+        "\n",
+        to_string(row.config.model), to_string(row.config.cell), to_string(row.config.precision),
+        graph_column(to_string(row.graph)), row.config.hidden, row.config.layers, row.threads,
+        row.median(), formatted("({:.0f}-{:.0f})", *low, *high),
+        row.median() / rows.front().median(), row.flops / 1e9, percent(row.flops, row.peak),
+        percent(phases.forward, seconds), percent(phases.backward, seconds),
+        percent(phases.update, seconds), static_cast<double>(row.peak_bytes) / kMebi);
+  }
+  return text;
+}
+
+std::string to_json(const std::vector<BenchRow>& rows) {
+  Json all = Json::array();
+  for (const auto& row : rows) {
+    Json entry = to_json_object(row.config);
+    entry["threads"] = row.threads;
+    entry["graph"] = to_string(row.graph);
+    entry["captured"] = row.is_captured;
+    entry["kernels"] = row.has_kernels;
+    entry["tokens_per_second"] = row.median();
+    entry["epochs"] = row.tokens_per_second;
+    entry["ratio"] = row.median() / rows.front().median();
+    entry["gflops"] = row.flops / 1e9;
+    entry["peak_gflops"] = row.peak / 1e9;
+    entry["share_of_peak"] = row.peak > 0 ? Json(row.flops / row.peak) : Json();
+    entry["seconds"] = {{"forward", row.phases.forward},
+                        {"backward", row.phases.backward},
+                        {"update", row.phases.update}};
+    entry["peak_bytes"] = row.peak_bytes;
+    all.push_back(std::move(entry));
+  }
+  return dump({{"rows", all}});
+}
+
+}  // namespace unroll

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "unroll/compute.h"
+#include "unroll/evaluate.h"
+#include "unroll/study.h"
+#include "unroll/text.h"
+#include "unroll/train.h"
+
+namespace unroll {
+
+/// A training and its surroundings, for the reader or a program.
+struct TrainReport {
+  TrainResult result;      ///< what the training came to
+  ModelConfig config;      ///< which model
+  std::string device;      ///< `cpu`, `cuda:0`
+  int64_t vocab_size = 0;  ///< V
+  int64_t tokens = 0;      ///< corpus length
+  int threads = 0;         ///< of the CPU
+};
+
+/// The notebook's line: `perplexity 1.0, 67212.6 tokens/s on cpu`, the last epoch's figures. After
+/// a validation a second one: `validation perplexity 5.43, at best 5.20 after epoch 12`.
+std::string summary(const TrainReport& report);
+
+/// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs,
+/// predictions, vocab_size, tokens, seconds, threads, model, cell, hidden, layers, precision; after
+/// a validation valid_perplexity, best_valid_perplexity, best_epoch. Full precision.
+std::string to_json(const TrainReport& report);
+
+/// One JSON object: epoch, perplexity, tokens_per_second, grad_norm, seconds, lr; where there are
+/// such, valid_perplexity and skipped (steps). Full precision.
+std::string log_line(const EpochStats& stats);
+
+/// The longest span that an evaluated text has from another.
+struct CopyReport {
+  CopiedSpan span;
+  std::string source;  ///< the other text's file
+  std::string text;    ///< of the span
+};
+
+/// An evaluation and its surroundings.
+struct EvaluateReport {
+  Evaluation result;                    ///< what the evaluation came to
+  std::string text;                     ///< the file
+  int64_t characters = 0;               ///< of the predicted tokens, as Corpus counts them
+  int64_t unknown = 0;                  ///< tokens of the text that the vocabulary lacks
+  TokenKind tokens = TokenKind::kChar;  ///< what one token is
+  int64_t batch_size = 0;               ///< rows read side by side
+  std::optional<CopyReport> copied;     ///< if it was looked for
+
+  double bits_per_character() const;
+};
+
+/// A few lines: perplexity, nats and bits a token, bits a character (a byte where tokens are
+/// bytes), tokens, unknown tokens, the copied span.
+std::string summary(const EvaluateReport& report);
+
+/// One JSON object: perplexity, nats_per_token, bits_per_token, bits_per_character, tokens (those
+/// predicted), characters, unknown, batch_size, text, and copied {length, text_start, source_start,
+/// source, span} if it was looked for. Full precision.
+std::string to_json(const EvaluateReport& report);
+
+/// One token's surprise as a JSON object: position in the text (from 0), token (an integer where
+/// tokens are bytes), index in the vocabulary, nats.
+std::string surprise_line(int64_t position, std::string_view token, int64_t index, float nats,
+                          TokenKind kind);
+
+/// A comparison as a table with the predictions below it.
+std::string table(const Comparison& comparison);
+
+/// A comparison as one JSON object: differences (concise from scratch), fused_differences, models.
+std::string to_json(const Comparison& comparison);
+
+/// Measurements as a table: median and range of tokens/s, the ratio to the first row, GFLOP/s and
+/// what share of the peak that is, the phases' shares of the time, peak memory.
+std::string table(const std::vector<BenchRow>& rows);
+
+/// Measurements as one JSON object: rows with all that the table shows and every epoch's tokens/s.
+std::string to_json(const std::vector<BenchRow>& rows);
+
+}  // namespace unroll

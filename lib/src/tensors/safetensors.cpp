@@ -1,0 +1,107 @@
+#include <torch/types.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "base/atomic_file.h"
+#include "base/formatted.h"
+#include "tensors/safetensors_header.h"
+#include "unroll/error.h"
+#include "unroll/tensors.h"
+
+namespace unroll {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace
+
+void save_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
+  Json header = Json::object();
+  header["__metadata__"] = content.metadata;
+  std::vector<torch::Tensor> tensors;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : content.tensors) {
+    tensors.push_back(tensor.detach().to(torch::kCPU).contiguous());
+    const uint64_t end = offset + tensors.back().nbytes();
+    header[name] = {{"dtype", dtype_name(tensor.scalar_type())},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception& error) {
+    throw Error(formatted("{}: its header cannot be written: {}", path.string(), error.what()));
+  }
+  // Spaces behind the header put the tensors on a multiple of eight bytes.
+  text.append((8 - text.size() % 8) % 8, ' ');
+  const uint64_t size = text.size();
+  if (size > kMostHeaderBytes) {
+    throw Error(formatted("{}: its header would have {} bytes, a safetensors file's has at most {}",
+                          path.string(), size, kMostHeaderBytes));
+  }
+
+  AtomicFile file(path);
+  file.write(&size, sizeof size);
+  file.write(text.data(), text.size());
+  for (const auto& tensor : tensors) {
+    file.write(tensor.data_ptr(), tensor.nbytes());
+  }
+  file.commit();
+}
+
+SafeTensors load_safetensors(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    throw Error(formatted("{}: is a directory, expected a safetensors file", name));
+  }
+  errno = 0;
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) {
+    throw Error(formatted("{}: cannot be opened: {}", name, std::strerror(errno)));
+  }
+  const std::streamoff end = file.tellg();
+  if (end < 0) {
+    throw Error(formatted("{}: has no size, expected a safetensors file", name));
+  }
+  const auto file_bytes = static_cast<uint64_t>(end);
+  file.seekg(0);
+  uint64_t header_bytes = 0;
+  if (file_bytes < sizeof header_bytes ||
+      !file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes) ||
+      header_bytes > std::min(kMostHeaderBytes, file_bytes - sizeof header_bytes)) {
+    throw Error(formatted("{}: is not a whole safetensors file: {} bytes do not hold its header",
+                          name, file_bytes));
+  }
+  std::string text(header_bytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  auto header = parse_header(name, text, file_bytes - sizeof header_bytes - header_bytes);
+
+  SafeTensors content{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (auto& entry : header.entries) {
+    auto tensor = torch::empty(entry.shape, torch::TensorOptions().dtype(entry.dtype));
+    file.read(static_cast<char*>(tensor.data_ptr()),
+              static_cast<std::streamsize>(entry.end - entry.begin));
+    content.tensors.push_back({std::move(entry.name), std::move(tensor)});
+  }
+  if (!file) {
+    throw Error(formatted("{}: cannot be read: {}", name, std::strerror(errno)));
+  }
+  return content;
+}
+
+void check_writable(const std::filesystem::path& path) { const AtomicFile file(path); }
+
+}  // namespace unroll

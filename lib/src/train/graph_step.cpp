@@ -1,0 +1,135 @@
+#include "train/graph_step.h"
+
+#include <utility>
+
+#include "unroll/error.h"
+
+namespace unroll {
+
+GraphStep::GraphStep(std::unique_ptr<DeviceStep> step, TrainProgress& progress,
+                     std::unique_ptr<CudaGraph> graph, FallbackCallback on_fallback)
+    : step_(std::move(step)),
+      progress_(progress),
+      graph_(std::move(graph)),
+      on_fallback_(std::move(on_fallback)),
+      sums_(zero_sums(step_->model().device())) {}
+
+void GraphStep::run(const Batch& batch, bool reset_state) {
+  own_sums();
+  const auto& net = step_->model();
+  const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
+  progress_.carry = step_->run(batch, state, sums_);
+  progress_.sums.tokens += batch.Y.numel();
+  ++progress_.sums.steps;
+  epoch_.reset();  // the carried state is elsewhere now
+}
+
+void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
+  if (!epoch_ || !epoch_->is_same(epoch) || k != next_ || k >= epoch.size()) {
+    begin(epoch, k);
+  }
+  own_sums();
+  if (captured_) {
+    graph_->replay();
+  } else if (!can_capture_) {
+    train();
+  } else if (warm_ups_ < kWarmUps) {
+    graph_->warm_up([&] { train(); });
+    ++warm_ups_;
+  } else {
+    capture();
+  }
+  next_ = k + 1;
+  progress_.carry = carry_;
+  progress_.sums.tokens += epoch.rows() * epoch.num_steps();
+  ++progress_.sums.steps;
+}
+
+void GraphStep::prepare(const Epoch& epoch) {
+  const auto options = torch::dtype(torch::kInt64).device(epoch.device());
+  const bool fits = corpus_.defined() && corpus_.is_same(epoch.corpus()) &&
+                    starts_.size(0) >= epoch.size() && starts_.size(1) == epoch.rows() &&
+                    steps_.size(0) == epoch.num_steps() + 1 && epoch_ &&
+                    epoch_->carries_state() == epoch.carries_state();
+  if (fits) {
+    return;
+  }
+  captured_ = false;
+  warm_ups_ = 0;
+  corpus_ = epoch.corpus();
+  // Epochs of one corpus differ by a batch, as their offsets differ.
+  starts_ = torch::zeros({epoch.size() + 1, epoch.rows()}, options);
+  position_ = torch::zeros({1}, options);
+  steps_ = torch::arange(epoch.num_steps() + 1, options);
+  carry_ = step_->model().begin_state(epoch.rows());
+}
+
+void GraphStep::begin(const Epoch& epoch, int64_t k) {
+  epoch.check_batch(k);
+  prepare(epoch);
+  starts_.narrow(0, 0, epoch.size()).copy_(epoch.starts());
+  position_.fill_(k);
+  if (epoch.carries_state()) {
+    for (std::size_t i = 0; i < carry_.size(); ++i) {
+      if (k == 0) {
+        carry_[i].zero_();
+      } else if (!carry_[i].is_same(progress_.carry.at(i))) {
+        carry_[i].copy_(progress_.carry[i]);
+      }
+    }
+  }
+  epoch_ = epoch;
+}
+
+void GraphStep::own_sums() {
+  auto& sums = progress_.sums;
+  if (sums.loss.defined() && sums.loss.is_same(sums_.loss)) {
+    return;
+  }
+  const auto take = [](torch::Tensor& from, torch::Tensor& own) {
+    if (from.defined()) {
+      own.copy_(from);
+    } else {
+      own.zero_();
+    }
+    from = own;
+  };
+  take(sums.loss, sums_.loss);
+  take(sums.grad_norm, sums_.grad_norm);
+  take(sums.nonfinite, sums_.nonfinite);
+}
+
+void GraphStep::train() {
+  const int64_t B = starts_.size(1);
+  const int64_t T = steps_.size(0) - 1;
+  const auto starts = starts_.index_select(0, position_).view({B, 1});
+  // A row's tokens and the one after: X and Y are views of them.
+  const auto tokens = corpus_.index_select(0, (starts + steps_).view(-1)).to(torch::kInt64);
+  const auto rows = tokens.view({B, T + 1});
+  const bool carries = epoch_->carries_state();
+  const auto state = carries ? carry_ : step_->model().begin_state(B);
+  const auto next = step_->run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_);
+  for (std::size_t i = 0; i < carry_.size(); ++i) {
+    carry_[i].copy_(next[i]);
+  }
+  position_.add_(1);
+}
+
+void GraphStep::capture() {
+  try {
+    graph_->capture([&] { train(); });
+    captured_ = true;
+  } catch (const Error& error) {
+    can_capture_ = false;
+    if (on_fallback_) {
+      on_fallback_(error.what());
+    }
+  }
+  if (captured_) {
+    graph_->replay();
+  } else {
+    train();
+  }
+}
+
+}  // namespace unroll

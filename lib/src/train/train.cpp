@@ -1,0 +1,359 @@
+#include "unroll/train.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <string_view>
+#include <utility>
+
+#include "base/formatted.h"
+#include "base/median.h"
+#include "unroll/error.h"
+#include "unroll/evaluate.h"
+#include "unroll/generate.h"
+#include "unroll/notebook.h"
+
+namespace unroll {
+namespace {
+
+// Where a generator stands.
+torch::Tensor generator_state(torch::Device device) {
+  return at::globalContext().defaultGenerator(device).get_state();
+}
+
+// LibTorch looks at each of the two numbers by itself, but where they do not belong together it
+// would read numbers from beyond its own.
+bool is_possible(const at::mt19937_data_pod& state) {
+  const auto next = static_cast<int64_t>(state.next_);
+  const bool is_fresh = state.left_ == 1 && next == 0;
+  return is_fresh || state.left_ + next == at::MERSENNE_STATE_N + 1;
+}
+
+void set_generator_state(torch::Device device, const torch::Tensor& state) {
+  auto generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  const auto before = generator.get_state();
+  bool is_set = false;
+  try {
+    generator.set_state(state);
+    is_set = !device.is_cpu() ||
+             is_possible(at::check_generator<at::CPUGeneratorImpl>(generator)->engine().data());
+  } catch (const c10::Error&) {
+    is_set = false;
+  }
+  if (!is_set) {
+    generator.set_state(before);
+    throw Error(formatted("the state of the generator on {} cannot be read", device.str()));
+  }
+}
+
+// Copied to the device, unless the shape is not that of `expected`.
+torch::Tensor fitting(const torch::Tensor& tensor, const torch::Tensor& expected,
+                      std::string_view what) {
+  if (!tensor.defined()) {
+    throw Error(formatted("{} is missing", what));
+  }
+  if (tensor.sizes() != expected.sizes() || tensor.scalar_type() != expected.scalar_type()) {
+    throw Error(formatted("{} must be {} of shape [{}], got {} of [{}]", what,
+                          c10::toString(expected.scalar_type()), joined(expected.sizes(), ", "),
+                          c10::toString(tensor.scalar_type()), joined(tensor.sizes(), ", ")));
+  }
+  return tensor.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
+                   /*copy=*/true);
+}
+
+UpdaterOptions updater_options(const TrainOptions& options) {
+  return {.optimizer = options.optimizer,
+          .lr = options.lr,
+          .momentum = options.momentum,
+          .weight_decay = options.weight_decay};
+}
+
+}  // namespace
+
+void check(const TrainOptions& options) {
+  const auto require = [](bool holds, std::string_view what, auto value) {
+    if (!holds) {
+      throw UsageError(formatted("{}, got {}", what, value));
+    }
+  };
+  require(options.epochs >= 1, "epochs must be >= 1", options.epochs);
+  check(updater_options(options));
+  check(options.schedule, options.lr);
+  require(options.valid_every >= 1, "valid-every must be >= 1", options.valid_every);
+  require(options.patience >= 0, "patience must be >= 0 (0 is never)", options.patience);
+  require(std::isfinite(options.clip) && options.clip >= 0, "clip must be >= 0 (0 is off)",
+          options.clip);
+  require(options.every >= 0, "every must be >= 0 (0 is never)", options.every);
+  require(options.predict >= 0, "predict must be >= 0", options.predict);
+  for (const auto& prompt : options.prompts) {
+    require(!prompt.empty(), "prompt must have at least one token", "''");
+  }
+}
+
+std::unique_ptr<Updater> make_updater(SequenceModel& net, const TrainOptions& options) {
+  return make_updater(net, updater_options(options));
+}
+
+double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
+
+std::optional<double> TrainResult::valid_perplexity() const {
+  const auto last = std::find_if(epochs.rbegin(), epochs.rend(), [](const EpochStats& epoch) {
+    return epoch.valid_perplexity.has_value();
+  });
+  return last == epochs.rend() ? std::nullopt : last->valid_perplexity;
+}
+
+double TrainResult::tokens_per_second() const {
+  std::vector<double> speeds(epochs.size());
+  std::transform(epochs.begin(), epochs.end(), speeds.begin(),
+                 [](const EpochStats& epoch) { return epoch.tokens_per_second; });
+  return median(std::move(speeds));
+}
+
+EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
+                           const TrainCallbacks& callbacks) {
+  const Timer timer;
+  const double seconds_before = progress.sums.seconds;
+  for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
+    if (!progress.sums.loss.defined()) {
+      progress.sums = zero_sums(train_iter.device());
+    }
+    step.run_batch(train_iter, k);
+    progress.batch = k + 1;
+    progress.sums.seconds = seconds_before + timer.stop();
+    if (callbacks.on_batch) {
+      callbacks.on_batch(progress, train_iter.size());
+    }
+  }
+
+  const auto sums = std::exchange(progress.sums, {});
+  progress.batch = 0;
+  ++progress.epoch;
+  if (sums.steps == 0) {
+    throw Error(formatted("epoch {} has no batch", progress.epoch));
+  }
+  const auto skipped = sums.nonfinite.item<int64_t>();
+  const double seconds = seconds_before + timer.stop();
+  // All batches are of one size.
+  const int64_t finite_steps = sums.steps - skipped;
+  const int64_t finite_tokens = sums.tokens / sums.steps * finite_steps;
+  const double nats = sums.loss.item<double>();
+  const double mean_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps);
+  const double perplexity = unroll::perplexity(nats, finite_tokens);
+  if (!std::isfinite(perplexity)) {
+    const auto steps =
+        finite_steps == 0 || (skipped > 0 && std::isnan(nats))
+            ? formatted("{} of {} steps were not finite", skipped, sums.steps)
+            : formatted("loss {:.3g}, gradient norm {:.3g} on average",
+                        std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
+    throw Diverged(formatted(
+        "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
+        "norm",
+        progress.epoch, steps));
+  }
+  return {.epoch = progress.epoch,
+          .perplexity = perplexity,
+          .tokens_per_second = static_cast<double>(sums.tokens) / seconds,
+          .grad_norm = mean_norm,
+          .seconds = seconds,
+          .lr = 0,
+          .skipped = skipped,
+          .valid_perplexity = {}};
+}
+
+// Sets each step's learning rate before it is taken.
+class Training::ScheduledStep : public TrainStep {
+ public:
+  ScheduledStep(Training& training, TrainStep& step, int64_t batches)
+      : training_(training), step_(step), batches_(batches) {}
+
+  void run(const Batch& batch, bool reset_state) override {
+    set_lr();
+    step_.run(batch, reset_state);
+  }
+  void run_batch(const Epoch& epoch, int64_t k) override {
+    set_lr();
+    step_.run_batch(epoch, k);
+  }
+
+  // Of the k-th step of the running epoch.
+  double lr(int64_t k) const {
+    const auto& options = training_.options_;
+    const auto batches = static_cast<double>(batches_);
+    const double done =
+        static_cast<double>(training_.progress_.epoch) + static_cast<double>(k) / batches;
+    return learning_rate(options.schedule, options.lr, done, 1 / batches, options.epochs,
+                         training_.best_);
+  }
+
+ private:
+  void set_lr() { training_.updater_->set_lr(lr(training_.progress_.batch)); }
+
+  Training& training_;
+  TrainStep& step_;
+  int64_t batches_;
+};
+
+Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
+                   TrainOptions options, torch::Tensor valid)
+    : net_(net),
+      train_iter_(train_iter),
+      vocab_(vocab),
+      options_(std::move(options)),
+      valid_(std::move(valid)) {
+  check(options_);
+  if (options_.patience > 0 && !valid_.defined()) {
+    throw UsageError(formatted("patience {} needs a validation text, there is none to wait for",
+                               options_.patience));
+  }
+  if (valid_.defined() && valid_.numel() < 2) {
+    throw Error(
+        formatted("the validation text must have at least 2 tokens, got {}", valid_.numel()));
+  }
+  require_graph(options_.graph, net_.device());
+  updater_ = make_updater(net_, options_);
+}
+
+Training::~Training() = default;
+
+EpochStats Training::run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks) {
+  const auto epoch = train_iter_.epoch(progress_.epoch);
+  ScheduledStep step(*this, plain_step, epoch.size());
+  net_.train(true);
+  const double last_lr = step.lr(epoch.size() - 1);
+  auto stats = train_epoch_ch8(epoch, step, progress_, callbacks);
+  stats.lr = last_lr;
+  return stats;
+}
+
+void Training::validate(EpochStats& stats) {
+  if (!valid_.defined()) {
+    best_.update(stats.epoch, stats.perplexity, options_.schedule);
+    return;
+  }
+  if (stats.epoch % options_.valid_every != 0) {
+    return;
+  }
+  const EvaluateOptions rows{.batch_size = train_iter_.options().batch_size,
+                             .num_steps = train_iter_.options().num_steps};
+  try {
+    stats.valid_perplexity = evaluate(net_, valid_, rows).perplexity();
+  } catch (const Error& error) {
+    throw Diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
+  }
+  best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
+}
+
+bool Training::is_out_of_patience() const {
+  return options_.patience > 0 && best_.waiting >= options_.patience;
+}
+
+TrainResult Training::run(const TrainCallbacks& callbacks) {
+  const Timer timer;
+  for (const auto& prompt : options_.prompts) {
+    predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
+  }
+  const StepOptions step_options{
+      .clip = options_.clip, .on_nonfinite = options_.on_nonfinite, .graph = options_.graph};
+  const auto step =
+      make_train_step(net_, *updater_, progress_, step_options, callbacks.on_graph_fallback);
+  while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
+    history_.push_back(run_epoch(*step, callbacks));
+    validate(history_.back());
+    const auto stats = history_.back();
+    if (callbacks.on_epoch) {
+      callbacks.on_epoch(stats);
+    }
+    if (callbacks.on_prediction && !options_.prompts.empty() && options_.every > 0 &&
+        stats.epoch % options_.every == 0) {
+      callbacks.on_prediction(
+          stats, predict_ch8(options_.prompts.front(), options_.predict, net_, vocab_));
+    }
+    if (callbacks.on_epoch_end) {
+      callbacks.on_epoch_end(stats);
+    }
+  }
+  TrainResult result{.epochs = history_,
+                     .predictions = {},
+                     .seconds = 0,
+                     .best = best_,
+                     .stopped_early = progress_.epoch < options_.epochs};
+  for (const auto& prompt : options_.prompts) {
+    result.predictions.push_back(predict_ch8(prompt, options_.predict, net_, vocab_));
+  }
+  result.seconds = timer.stop();
+  return result;
+}
+
+TrainState Training::state() const {
+  return {
+      .progress = progress_,
+      .updater = updater_->state(),
+      .best = best_,
+      .history = history_,
+      .cpu_generator = generator_state(torch::kCPU),
+      .cuda_generator = net_.device().is_cuda() ? generator_state(net_.device()) : torch::Tensor()};
+}
+
+void Training::load_state(const TrainState& state) {
+  const auto& from = state.progress;
+  const int64_t batches = train_iter_.epoch(from.epoch).size();
+  if (from.epoch < 0 || from.batch < 0 || from.batch > batches ||
+      state.history.size() != static_cast<std::size_t>(from.epoch)) {
+    throw Error(formatted(
+        "a training cannot stand after {} epochs of which {} are known, in batch {} of {}",
+        from.epoch, state.history.size(), from.batch, batches));
+  }
+  TrainProgress progress{.epoch = from.epoch, .batch = from.batch, .sums = {}, .carry = {}};
+  const bool carries = train_iter_.epoch(0).carries_state();
+  if (from.batch > 0) {
+    const auto zeros = zero_sums(net_.device());
+    const auto& data = train_iter_.options();
+    if (from.sums.steps != from.batch ||
+        from.sums.tokens != from.batch * data.batch_size * data.num_steps) {
+      throw Error(formatted("{} batches have {} steps and {} tokens", from.batch, from.sums.steps,
+                            from.sums.tokens));
+    }
+    progress.sums = {
+        .loss = fitting(from.sums.loss, zeros.loss, "the sum of losses"),
+        .grad_norm = fitting(from.sums.grad_norm, zeros.grad_norm, "the sum of norms"),
+        .nonfinite = fitting(from.sums.nonfinite, zeros.nonfinite, "the skipped steps"),
+        .tokens = from.sums.tokens,
+        .steps = from.sums.steps,
+        .seconds = from.sums.seconds};
+    const auto skipped = progress.sums.nonfinite.item<int64_t>();
+    if (skipped < 0 || skipped > progress.sums.steps) {
+      throw Error(
+          formatted("{} of {} steps cannot have been skipped", skipped, progress.sums.steps));
+    }
+    if (carries) {
+      const auto begin = net_.begin_state(train_iter_.options().batch_size);
+      if (from.carry.size() != begin.size()) {
+        throw Error(
+            formatted("the model carries {} states, got {}", begin.size(), from.carry.size()));
+      }
+      for (std::size_t i = 0; i < begin.size(); ++i) {
+        progress.carry.push_back(fitting(from.carry[i], begin[i], "a carried state"));
+      }
+    }
+  }
+  updater_->load_state(state.updater);
+  set_generator_state(torch::kCPU, state.cpu_generator);
+  if (net_.device().is_cuda() && state.cuda_generator.defined()) {
+    set_generator_state(net_.device(), state.cuda_generator);
+  }
+  progress_ = std::move(progress);
+  best_ = state.best;
+  history_ = state.history;
+}
+
+TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
+                      const TrainOptions& options, const TrainCallbacks& callbacks) {
+  return Training(net, train_iter, vocab, options).run(callbacks);
+}
+
+}  // namespace unroll

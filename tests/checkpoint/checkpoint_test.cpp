@@ -1,0 +1,445 @@
+#include "unroll/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "base/formatted.h"
+#include "support/model_configs.h"
+#include "support/periodic_corpus.h"
+#include "support/temp_folder.h"
+#include "support/thrown.h"
+#include "unroll/corpus.h"
+#include "unroll/error.h"
+#include "unroll/generate.h"
+#include "unroll/tensors.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+Checkpoint checkpoint_of(const ModelConfig& config, const Corpus& corpus) {
+  at::manual_seed(0);
+  const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
+  for (const auto& weight : values(net->weights())) {
+    weight.data().normal_();
+  }
+  return {.config = config,
+          .vocab = corpus.vocab,
+          .text = corpus.text,
+          .weights = net->weights(),
+          .epochs = 7,
+          .perplexity = 1.0 / 3};
+}
+
+class CheckpointOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+
+TEST_P(CheckpointOfEachModel, PredictsAsBefore) {
+  const TempFolder folder;
+  const auto saved = checkpoint_of(GetParam(), make_corpus("the time traveller"));
+  save_checkpoint(folder / "model.safetensors", saved);
+  const auto loaded = load_checkpoint(folder / "model.safetensors");
+
+  EXPECT_EQ(name_of(loaded.config), name_of(saved.config));
+  EXPECT_EQ(loaded.config.hidden, saved.config.hidden);
+  EXPECT_EQ(loaded.vocab.tokens(), saved.vocab.tokens());
+  EXPECT_EQ(loaded.epochs, 7);
+  EXPECT_EQ(loaded.perplexity, 1.0 / 3);
+  ASSERT_EQ(loaded.weights.size(), saved.weights.size());
+  for (const auto& [name, weight] : saved.weights) {
+    EXPECT_TRUE(torch::equal(tensor_named(loaded.weights, name), weight)) << name;
+  }
+  const auto before = make_model(saved, torch::kCPU);
+  const auto after = make_model(loaded, torch::kCPU);
+  EXPECT_EQ(predict_ch8("time", 30, *after, loaded.vocab),
+            predict_ch8("time", 30, *before, saved.vocab));
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, CheckpointOfEachModel, ::testing::ValuesIn(all_models(6)),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST(Checkpoint, KeepsHowTheTextWasRead) {
+  const TempFolder folder;
+  for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
+    CorpusOptions options;
+    options.text = {Normalize::kNone, kind};
+    const auto corpus = make_corpus("\"caf\xc3\xa9\"\n\x01 end", options);
+    save_checkpoint(folder / "model",
+                    checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), corpus));
+    const auto loaded = load_checkpoint(folder / "model");
+    EXPECT_EQ(loaded.vocab.tokens(), corpus.vocab.tokens());
+    EXPECT_EQ(loaded.vocab.kind(), kind);
+    EXPECT_EQ(loaded.text.tokens, kind);
+    EXPECT_EQ(loaded.text.normalize, Normalize::kNone);
+  }
+}
+
+TEST(Checkpoint, ContradictionsAreRefusedByName) {
+  const TempFolder folder;
+  const auto saved =
+      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  const auto refused = [&](const std::string& from, const std::string& to) {
+    save_checkpoint(folder / "whole", saved);
+    auto content = load_safetensors(folder / "whole");
+    auto& config = content.metadata.at("config");
+    const auto at = config.find(from);
+    ASSERT_NE(at, std::string::npos) << config;
+    config.replace(at, from.size(), to);
+    save_safetensors(folder / "contradiction", content);
+    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "contradiction"); }),
+                HasSubstr("contradiction"))
+        << config;
+  };
+  refused("\"hidden\":3", "\"hidden\":4");
+  refused("\"hidden\":3", "\"hidden\":1000000");
+  refused("\"hidden\":3", "\"hidden\":2305843009213693952");
+  refused("\"cell\":\"rnn\"", "\"cell\":\"lstm\"");
+  refused("\"epochs\":7", "\"epochs\":-7");
+  refused("\"epochs\":7", "\"epochs\":7.5");
+  refused("\"epochs\":7", "\"epochs\":1e300");
+  refused("\"epochs\":7", "\"epochs\":9223372036854775808");
+  refused("\"x\"", "\"x\",\"y\"");
+  refused("\"x\"", "120");
+  refused("\"x\"", "\"xy\"");
+  refused("\"x\"", "\"\"");
+  refused("\"tokens\":\"char\"", "\"tokens\":\"byte\"");
+}
+
+TEST(Checkpoint, BytesAreRefusedOutsideTheirRange) {
+  const TempFolder folder;
+  CorpusOptions options;
+  options.text = {Normalize::kNone, TokenKind::kByte};
+  save_checkpoint(folder / "whole", checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3),
+                                                  make_corpus("\xff", options)));
+  auto content = load_safetensors(folder / "whole");
+  auto& config = content.metadata.at("config");
+  config.replace(config.find("255"), 3, "256");
+  save_safetensors(folder / "wide", content);
+  EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "wide"); }),
+              AllOf(HasSubstr("wide"), HasSubstr("256")));
+}
+
+// Text within text may have as many levels as the file has bytes.
+TEST(Checkpoint, ADeepOrLongConfigIsRefusedInALine) {
+  const TempFolder folder;
+  const std::string begin(1'000'000, '[');
+  const std::string end(1'000'000, ']');
+  std::string members;
+  for (int i = 0; i < 200'000; ++i) {
+    members += formatted(R"("{}":1,)", i);
+  }
+  const std::string hidden = R"({"model":"scratch","cell":"rnn","layers":1,"hidden":)";
+  for (const auto& config : {begin, hidden + begin + end + "}", hidden + "{" + members + "\"\":1}}",
+                             "{" + members + "\"hidden\":1}"}) {
+    save_safetensors(folder / "deep",
+                     {{}, {{"format", "unroll"}, {"version", "1"}, {"config", config}}});
+    const auto message = thrown<Error>([&] { load_checkpoint(folder / "deep"); });
+    EXPECT_THAT(message, HasSubstr("deep"));
+    EXPECT_LT(message.size(), 500U);
+  }
+}
+
+TEST(Checkpoint, OtherFilesAreRefused) {
+  const TempFolder folder;
+  const auto refused = [&](const SafeTensors& content) {
+    save_safetensors(folder / "foreign", content);
+    const auto message = thrown<Error>([&] { load_checkpoint(folder / "foreign"); });
+    EXPECT_THAT(message, HasSubstr("foreign"));
+    return message;
+  };
+  refused({{{"weight", torch::rand({2})}}, {}});
+  refused({{}, {{"format", "pt"}}});
+  EXPECT_THAT(refused({{}, {{"format", "unroll"}, {"version", "99"}}}), HasSubstr("99"));
+  refused({{}, {{"format", "unroll"}, {"version", "1"}}});
+  for (const char* config :
+       {"", "{}", "[1]", "7", R"({"model":"scratch","cell":"what"})",
+        R"({"model":"scratch","cell":"rnn","hidden":-1,"layers":1,"tokens":"char",)"
+        R"("normalize":"letters","epochs":1,"perplexity":1,"vocab":["<unk>"]})",
+        R"({"model":"scratch","cell":"rnn","hidden":2,"layers":1,"tokens":"char",)"
+        R"("normalize":"letters","epochs":1,"perplexity":1,"vocab":["<unk>","a","a"]})",
+        R"({"model":"scratch","cell":"rnn","hidden":"2","layers":1,"tokens":"char",)"
+        R"("normalize":"letters","epochs":1,"perplexity":1,"vocab":"<unk>"})"}) {
+    SCOPED_TRACE(config);
+    refused({{}, {{"format", "unroll"}, {"version", "1"}, {"config", config}}});
+  }
+  thrown<Error>([&] { load_checkpoint(folder.write("text.txt", "The Time Machine, by Wells")); });
+  thrown<Error>([&] { load_checkpoint(folder / "missing"); });
+}
+
+TEST(Checkpoint, WeightsThatAreNoFractionsAreRefused) {
+  const TempFolder folder;
+  auto checkpoint =
+      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  auto& weight = checkpoint.weights.front().tensor;
+  weight = weight.to(torch::kBool);
+  save_checkpoint(folder / "bool", checkpoint);
+  EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "bool"); }),
+              AllOf(HasSubstr("W_xh"), HasSubstr("Bool")));
+}
+
+TEST(Checkpoint, WeightsThatDoNotFitTheDescriptionAreRefused) {
+  auto checkpoint =
+      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  checkpoint.config.hidden = 4;
+  EXPECT_THAT(thrown<Error>([&] { make_model(checkpoint, torch::kCPU); }),
+              AllOf(HasSubstr("W_xh"), HasSubstr("3")));
+  checkpoint.config.hidden = 3;
+  checkpoint.config.cell = Cell::kLstm;
+  thrown<Error>([&] { make_model(checkpoint, torch::kCPU); });
+  checkpoint.config.cell = Cell::kRnn;
+  checkpoint.weights.pop_back();
+  EXPECT_THAT(thrown<Error>([&] { make_model(checkpoint, torch::kCPU); }), HasSubstr("b_q"));
+}
+
+// A training that is stopped, saved, and gone on with from the file by others.
+class ResumedTrainingOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+ protected:
+  struct Outcome {
+    NamedTensors weights;
+    TrainResult result;
+  };
+
+  // Trains all epochs in one go, or stopped after each of these batches, counted from the first.
+  Outcome train(const DataOptions& data, const TrainOptions& options, std::vector<int64_t> stops) {
+    const SeqDataLoader train_iter(train_, data);
+    at::manual_seed(5);
+    Checkpoint checkpoint{.config = GetParam(), .vocab = corpus_.vocab, .text = corpus_.text};
+    auto net = make_model(GetParam(), corpus_.vocab.size(), torch::kCPU);
+    std::optional<Training> training;
+    training.emplace(*net, train_iter, corpus_.vocab, options, valid_);
+    int64_t batches = 0;
+    TrainCallbacks callbacks;
+    callbacks.on_batch = [&](const TrainProgress&, int64_t) {
+      if (!stops.empty() && ++batches == stops.front()) {
+        stops.erase(stops.begin());
+        throw std::runtime_error("stopped");
+      }
+    };
+    while (true) {
+      try {
+        auto result = training->run(callbacks);
+        return {net->weights(), std::move(result)};
+      } catch (const std::runtime_error& stopped) {
+        EXPECT_STREQ(stopped.what(), "stopped");
+      }
+      TrainRecord record;
+      record.data = data;
+      record.options = options;
+      record.state = training->state();
+      checkpoint.weights = net->weights();
+      checkpoint.epochs = record.state.progress.epoch;
+      checkpoint.training = record;
+      save_checkpoint(folder_ / "model", checkpoint);
+
+      // Nothing of before is left but the file.
+      training.reset();
+      at::manual_seed(static_cast<uint64_t>(batches) + 1000);
+      const auto loaded = load_checkpoint(folder_ / "model");
+      net = make_model(loaded, torch::kCPU);
+      training.emplace(*net, train_iter, corpus_.vocab, loaded.training->options, valid_);
+      training->load_state(loaded.training->state);
+    }
+  }
+
+  static void expect_equal(const Outcome& stopped, const Outcome& whole) {
+    for (const auto& [name, weight] : whole.weights) {
+      EXPECT_TRUE(torch::equal(tensor_named(stopped.weights, name), weight)) << name;
+    }
+    EXPECT_EQ(stopped.result.predictions, whole.result.predictions);
+    EXPECT_EQ(stopped.result.stopped_early, whole.result.stopped_early);
+    ASSERT_EQ(stopped.result.epochs.size(), whole.result.epochs.size());
+    for (std::size_t e = 0; e < whole.result.epochs.size(); ++e) {
+      const auto& a = stopped.result.epochs[e];
+      const auto& b = whole.result.epochs[e];
+      EXPECT_EQ(a.epoch, b.epoch);
+      EXPECT_EQ(a.perplexity, b.perplexity);
+      EXPECT_EQ(a.grad_norm, b.grad_norm);
+      EXPECT_EQ(a.lr, b.lr);
+      EXPECT_EQ(a.valid_perplexity, b.valid_perplexity);
+    }
+  }
+
+  const TempFolder folder_;
+  const Corpus corpus_ = periodic_corpus(40);
+  const torch::Tensor train_ = corpus_.indices.narrow(0, 0, 200);
+  const torch::Tensor valid_ = corpus_.indices.narrow(0, 200, 39);
+};
+
+TEST_P(ResumedTrainingOfEachModel, IsBitForBitTheOneThatWasNotStopped) {
+  std::mt19937 random(7);
+  for (const auto sampling :
+       {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
+    for (const auto optimizer : {Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW}) {
+      const DataOptions data{.batch_size = 3, .num_steps = 7, .sampling = sampling, .seed = 2};
+      TrainOptions options{.epochs = 5,
+                           .lr = optimizer == Optimizer::kSgd ? 0.5 : 0.02,
+                           .optimizer = optimizer,
+                           .predict = 20,
+                           .prompts = {"aab"}};
+      options.momentum = optimizer == Optimizer::kSgd && sampling == Sampling::kRandom ? 0.9 : 0;
+      options.schedule = {
+          .schedule = static_cast<Schedule>(random() % 3), .warmup = 0.5, .patience = 1};
+      const int64_t batches = SeqDataLoader(train_, data).epoch(0).size();
+      // In the middle, at an epoch's last batch, at the first, and one after the other.
+      std::vector<int64_t> stops{1, batches, batches + 1, 3 * batches};
+      for (int i = 0; i < 2; ++i) {
+        stops.push_back(1 + static_cast<int64_t>(random() % (4 * batches)));
+      }
+      std::sort(stops.begin(), stops.end());
+      stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
+      SCOPED_TRACE(formatted("{} {} stopped after {}", to_string(sampling), to_string(optimizer),
+                             joined(stops, ", ")));
+      expect_equal(train(data, options, stops), train(data, options, {}));
+    }
+  }
+}
+
+// Those that draw while they train too.
+std::vector<ModelConfig> resumed_models() {
+  auto models = all_models(5);
+  for (const auto kind : {ModelKind::kConcise, ModelKind::kFused}) {
+    models.push_back(config_of(kind, Cell::kGru, 5));
+    models.back().layers = 2;
+    models.back().dropout = 0.4;
+  }
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ResumedTrainingOfEachModel, ::testing::ValuesIn(resumed_models()),
+                         [](const auto& info) { return name_of(info.param); });
+
+// A whole record, with something in each place.
+Checkpoint resumable() {
+  auto checkpoint = checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3),
+                                  make_corpus("some text to learn from"));
+  TrainRecord record;
+  record.texts = {"/texts/one.txt", "/texts/two.txt"};
+  record.fingerprint = {.bytes = 23, .hash = "0123"};
+  record.valid_share = 0.1;
+  record.corpus.max_tokens = 0;
+  record.data.seed = ~uint64_t{0};
+  record.data.offset = 3;
+  record.options = {.epochs = 9,
+                    .lr = 1.0 / 3,
+                    .optimizer = Optimizer::kAdamW,
+                    .weight_decay = 0.25,
+                    .prompts = {"time ", "a"}};
+  record.settings = {{"threads", "2"}, {"save-every", "5 minutes"}};
+  record.state.cpu_generator = torch::zeros({4}, torch::kUInt8);
+  checkpoint.training = record;
+  return checkpoint;
+}
+
+TEST(Checkpoint, NamesEveryOptionOfItsTraining) {
+  const TempFolder folder;
+  save_checkpoint(folder / "model", resumable());
+  const auto values = option_values(load_checkpoint(folder / "model"));
+  const auto expect = [&](const char* name, const std::vector<std::string>& expected) {
+    EXPECT_EQ(values.at(name), expected) << name;
+  };
+  expect("text", {"/texts/one.txt", "/texts/two.txt"});
+  expect("valid", {"0.1"});
+  expect("max-tokens", {"0"});
+  expect("hidden", {"3"});
+  expect("seed", {"18446744073709551615"});
+  expect("offset", {"3"});
+  expect("epochs", {"9"});
+  EXPECT_EQ(std::stod(values.at("lr").front()), 1.0 / 3);
+  expect("optimizer", {"adamw"});
+  expect("weight-decay", {"0.25"});
+  expect("prompt", {"time ", "a"});
+  expect("threads", {"2"});
+  expect("save-every", {"5 minutes"});
+  EXPECT_FALSE(values.contains("gru-reset"));
+  EXPECT_TRUE(
+      option_values(checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("x")))
+          .empty());
+}
+
+TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
+  const auto saved = resumable();
+  const auto refused = [&](const std::string& expected, auto change) {
+    auto config = saved.config;
+    auto record = *saved.training;
+    change(config, record);
+    EXPECT_THAT(thrown<UsageError>([&] { check_resumable(saved, config, record); }),
+                HasSubstr(expected));
+  };
+  refused("hidden 4 cannot go on from the checkpoint's 3",
+          [](auto& config, auto&) { config.hidden = 4; });
+  refused("cell lstm", [](auto& config, auto&) { config.cell = Cell::kLstm; });
+  refused("model concise", [](auto& config, auto&) { config.model = ModelKind::kConcise; });
+  refused("max-tokens 5", [](auto&, auto& record) { record.corpus.max_tokens = 5; });
+  refused("offset none", [](auto&, auto& record) { record.data.offset.reset(); });
+  refused("sampling random", [](auto&, auto& record) { record.data.sampling = Sampling::kRandom; });
+  refused("optimizer sgd", [](auto&, auto& record) { record.options.optimizer = Optimizer::kSgd; });
+  refused("valid none", [](auto&, auto& record) { record.valid_share = 0; });
+  refused("valid text", [](auto&, auto& record) {
+    record.valid_share = 0;
+    record.valid_text = "/texts/valid.txt";
+  });
+
+  auto config = saved.config;
+  config.model = ModelKind::kFused;  // over the same parameters
+  auto record = *saved.training;
+  record.options.epochs = 100;
+  record.options.lr = 0.1;
+  record.texts = {"/elsewhere/one.txt"};
+  check_resumable(saved, config, record);
+}
+
+TEST(Checkpoint, TextsThatItCannotHoldAreKnownBefore) {
+  for (auto place : {0, 1, 2, 3}) {
+    auto record = *resumable().training;
+    check(record);
+    auto& text = place == 0   ? record.texts.front()
+                 : place == 1 ? record.valid_text
+                 : place == 2 ? record.options.prompts.front()
+                              : record.settings["log"];
+    text = "caf\xe9";
+    EXPECT_THAT(thrown<Error>([&] { check(record); }), HasSubstr("not valid UTF-8")) << place;
+  }
+}
+
+TEST(Checkpoint, ADamagedTrainingIsRefusedByName) {
+  const TempFolder folder;
+  const auto refused = [&](const std::string& from, const std::string& to) {
+    save_checkpoint(folder / "whole", resumable());
+    auto content = load_safetensors(folder / "whole");
+    auto& config = content.metadata.at("config");
+    const auto at = config.find(from);
+    ASSERT_NE(at, std::string::npos) << config;
+    config.replace(at, from.size(), to);
+    save_safetensors(folder / "damaged", content);
+    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "damaged"); }), HasSubstr("damaged"))
+        << config;
+  };
+  refused("\"batch\":0", "\"batch\":-1");
+  refused("\"optimizer\":\"adamw\"", "\"optimizer\":\"lion\"");
+  refused("\"batch_size\":32", "\"batch_size\":0");
+  refused("\"max_tokens\":0", "\"max_tokens\":\"0\"");
+  refused("\"sampling\":\"sequential\"", "\"sampling\":7");
+  refused("\"settings\":{", "\"settings\":{\"x\":1,");
+  refused("\"seed\":18446744073709551615", "\"seed\":-1");
+  refused("\"offset\":3", "\"offset\":18446744073709551615");
+  for (const char* name : {"carry.1", "carry.00", "carry.", "carry.18446744073709551616"}) {
+    save_checkpoint(folder / "whole", resumable());
+    auto content = load_safetensors(folder / "whole");
+    content.tensors.push_back({name, torch::zeros({1})});
+    save_safetensors(folder / "damaged", content);
+    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "damaged"); }), HasSubstr("carried"))
+        << name;
+  }
+  save_checkpoint(folder / "whole", resumable());
+  auto content = load_safetensors(folder / "whole");
+  std::erase_if(content.tensors, [](const auto& tensor) { return tensor.name == "history"; });
+  save_safetensors(folder / "damaged", content);
+  thrown<Error>([&] { load_checkpoint(folder / "damaged"); });
+}
+
+}  // namespace
+}  // namespace unroll

@@ -1,0 +1,208 @@
+// The fused model of a device, its kernels on the CPU, against the model whose weights it has.
+#include "fused/cuda_layers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <memory>
+#include <vector>
+
+#include "emulation/emulated_kernels.h"
+#include "support/all_close.h"
+#include "support/model_configs.h"
+#include "support/thrown.h"
+#include "unroll/compute.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::vector<ModelConfig> fused_models() {
+  auto models = recurrent_models(40);
+  std::erase_if(models, [](const auto& config) { return config.model != ModelKind::kFused; });
+  // The fused model's parameters are the scratch model's, or the concise one's where it has layers.
+  for (const auto cell : {Cell::kRnn, Cell::kLstm, Cell::kGru}) {
+    models.push_back(config_of(ModelKind::kFused, cell, 12));
+    models.back().layers = 2;
+  }
+  return models;
+}
+
+class DeviceLayersOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+ protected:
+  static constexpr int64_t V = 9, B = 5, T = 3;
+
+  void SetUp() override {
+    at::manual_seed(0);
+    net = make_model(parameter_model(GetParam()), V, torch::kCPU);
+    for (const auto& [name, weight] : net->weights()) {
+      const torch::NoGradGuard no_grad;
+      weight.copy_(torch::randn_like(weight) * 0.4);  // biases too
+    }
+    layout = layout_of(parameter_model(GetParam()));
+    for (auto& s : net->begin_state(B)) {
+      state.push_back(torch::randn_like(s).mul_(0.5).requires_grad_());
+    }
+  }
+
+  // By the logits and the states after the last step.
+  std::vector<torch::Tensor> gradients(const std::pair<torch::Tensor, State>& result) {
+    auto objective = (result.first * by_logits).sum();
+    for (std::size_t i = 0; i < result.second.size(); ++i) {
+      objective = objective + (result.second[i] * by_states[i]).sum();
+    }
+    auto inputs = values(net->weights());
+    inputs.insert(inputs.end(), state.begin(), state.end());
+    return torch::autograd::grad({objective}, inputs);
+  }
+
+  std::unique_ptr<SequenceModel> net;
+  Layout layout{};
+  State state;
+  torch::Tensor X = torch::randint(V, {B, T}, torch::kInt64);
+  torch::Tensor by_logits = torch::randn({T * B, V});
+  std::vector<torch::Tensor> by_states{torch::randn({B, 1}), torch::randn({B, 1})};
+};
+
+TEST_P(DeviceLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {
+  const auto expected = net->forward(X, state);
+  const auto expected_gradients = gradients(expected);
+  for (const auto& limits : {kWithClusters, kWithoutClusters}) {
+    const EmulatedKernels kernels(limits);
+    const auto actual = run_on_cuda(kernels, layout, values(net->weights()), X, state,
+                                    /*dropout=*/0, cuda::Operands::kFloat32);
+    EXPECT_TRUE(all_close(actual.first, expected.first, 1e-5));
+    ASSERT_EQ(actual.second.size(), expected.second.size());
+    for (std::size_t i = 0; i < expected.second.size(); ++i) {
+      EXPECT_TRUE(all_close(actual.second[i], expected.second[i], 1e-5));
+    }
+    const auto actual_gradients = gradients(actual);
+    ASSERT_EQ(actual_gradients.size(), expected_gradients.size());
+    for (std::size_t i = 0; i < expected_gradients.size(); ++i) {
+      EXPECT_TRUE(all_close(actual_gradients[i], expected_gradients[i], 2e-5)) << i;
+    }
+  }
+}
+
+TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
+  const auto expected = net->forward(X, state);
+  const auto expected_gradients = gradients(expected);
+  const auto difference = [](const torch::Tensor& actual, const torch::Tensor& precise) {
+    return ((actual - precise).norm() / precise.norm()).item<double>();
+  };
+  for (const auto& limits : {kWithClusters, kWithoutClusters}) {
+    const EmulatedKernels kernels(limits);
+    const auto actual = run_on_cuda(kernels, layout, values(net->weights()), X, state,
+                                    /*dropout=*/0, cuda::Operands::kBf16);
+    EXPECT_LT(difference(actual.first, expected.first), 1e-2);
+    EXPECT_GT(difference(actual.first, expected.first), 1e-5);
+    const auto actual_gradients = gradients(actual);
+    for (std::size_t i = 0; i < expected_gradients.size(); ++i) {
+      EXPECT_LT(difference(actual_gradients[i], expected_gradients[i]), 3e-2) << i;
+    }
+  }
+}
+
+TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
+  const torch::NoGradGuard no_grad;
+  const EmulatedKernels kernels(kWithClusters);
+  const auto actual =
+      run_on_cuda(kernels, layout, values(net->weights()), X, state, 0, cuda::Operands::kFloat32);
+  EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5));
+  EXPECT_FALSE(actual.first.requires_grad());
+}
+
+TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
+  const EmulatedKernels kernels(kWithClusters);
+  const auto weights = values(net->weights());
+  const auto other = make_model(parameter_model(GetParam()), V, torch::kCPU)->begin_state(B + 1);
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_cuda(kernels, layout, weights, X, other, 0, cuda::Operands::kFloat32);
+              }),
+              HasSubstr("a state must have shape"));
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_cuda(kernels, layout, weights, X, {}, 0, cuda::Operands::kFloat32);
+              }),
+              HasSubstr("state tensors, got 0"));
+  const auto none = torch::empty({B, 0}, torch::kInt64);
+  EXPECT_THAT(thrown<Error>([&] {
+                run_on_cuda(kernels, layout, weights, none, state, 0, cuda::Operands::kFloat32);
+              }),
+              HasSubstr("at least 1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, DeviceLayersOfEachModel, ::testing::ValuesIn(fused_models()),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
+  at::manual_seed(0);
+  const ModelConfig config{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 8};
+  constexpr int64_t V = 2000;  // more than products are taken for
+  const auto net = make_model(config, V, torch::kCPU);
+  const auto weights = values(net->weights());
+  const auto X = torch::randint(V, {2, 3}, torch::kInt64);
+  const auto state = net->begin_state(2);
+  const EmulatedKernels kernels(kWithClusters);
+  const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
+  const auto actual = torch::autograd::grad({sum(run_on_cuda(kernels, layout_of(config), weights, X,
+                                                             state, 0, cuda::Operands::kFloat32))},
+                                            weights);
+  const auto expected = torch::autograd::grad({sum(net->forward(X, state))}, weights);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    EXPECT_TRUE(all_close(actual[i], expected[i], 1e-5)) << i;
+  }
+}
+
+TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
+  at::manual_seed(0);
+  const ModelConfig config{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 40};
+  const auto net = make_model(config, 9, torch::kCPU);
+  const auto tokens = torch::randint(9, {4, 3}, torch::kInt64);
+  const EmulatedKernels kernels(kWithClusters);
+  for (const int64_t T : {1, 2}) {
+    const auto X = tokens.narrow(1, 0, T);
+    const auto state = net->begin_state(4);
+    const auto actual = run_on_cuda(kernels, layout_of(config), values(net->weights()), X, state, 0,
+                                    cuda::Operands::kFloat32);
+    EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5)) << T;
+  }
+}
+
+TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
+  at::manual_seed(0);
+  const ModelConfig config{
+      .model = ModelKind::kConcise, .cell = Cell::kLstm, .hidden = 8, .layers = 2, .dropout = 0.5};
+  const auto net = make_model(config, 9, torch::kCPU);
+  const auto X = torch::randint(9, {2, 4}, torch::kInt64);
+  const auto state = net->begin_state(2);
+  const EmulatedKernels kernels(kWithClusters);
+  const auto logits = [&](double dropout) {
+    at::manual_seed(1);
+    return run_on_cuda(kernels, layout_of(config), values(net->weights()), X, state, dropout,
+                       cuda::Operands::kFloat32)
+        .first;
+  };
+  net->train(true);
+  at::manual_seed(1);
+  EXPECT_TRUE(all_close(logits(0.5), net->forward(X, state).first, 1e-5));
+  EXPECT_FALSE(torch::equal(logits(0.5), logits(0)));
+}
+
+TEST(DeviceLayersInBf16, WhatFindsNoRoomIsComputedInFloat32OrNotAtAll) {
+  const EmulatedKernels kernels(
+      {.multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true});
+  const auto operands = [&](Precision precision, int64_t hidden) {
+    return operands_of(kernels, precision, CellKind::kLstm, 32, hidden, torch::kCPU);
+  };
+  EXPECT_EQ(operands(Precision::kFp32, 512), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands(Precision::kBf16, 512), cuda::Operands::kBf16);
+  EXPECT_EQ(operands(Precision::kBf16, 1024), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands(Precision::kFp32, 2048), std::nullopt);
+  EXPECT_EQ(operands(Precision::kBf16, 2048), std::nullopt);
+}
+
+}  // namespace
+}  // namespace unroll

@@ -1,0 +1,371 @@
+#include "unroll/device.h"
+
+#include <ATen/record_function.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "support/all_close.h"
+#include "support/model_configs.h"
+#include "support/temp_folder.h"
+#include "support/thrown.h"
+#include "unroll/checkpoint.h"
+#include "unroll/compute.h"
+#include "unroll/corpus.h"
+#include "unroll/error.h"
+#include "unroll/fused.h"
+#include "unroll/generate.h"
+#include "unroll/train.h"
+#include "unroll/vocab.h"
+
+namespace unroll {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Device, NamesThatAreKnown) {
+  for (const char* name : {"auto", "cpu", "cuda", "cuda:0", "cuda:999"}) {
+    EXPECT_NO_THROW(check_device_name(name)) << name;
+  }
+  for (const char* name : {"", "gpu", "CPU", "cuda:", "cuda:-1", "cuda:x", "cuda:0x"}) {
+    EXPECT_THAT(thrown<UsageError>([&] { check_device_name(name); }), HasSubstr(name));
+    thrown<UsageError>([&] { parse_device(name); });
+  }
+}
+
+TEST(Device, CpuIsAlwaysThere) {
+  EXPECT_EQ(parse_device("cpu"), torch::Device(torch::kCPU));
+  EXPECT_EQ(describe(torch::kCPU), "cpu");
+}
+
+TEST(Device, AutoIsTryGpu) {
+  EXPECT_EQ(parse_device("auto"), try_gpu());
+  EXPECT_EQ(try_gpu().is_cuda(), cuda_is_available());
+}
+
+TEST(Device, AnAbsentGpuIsAnError) {
+  EXPECT_THAT(thrown<Error>([] { parse_device("cuda:999"); }), HasSubstr("cuda:999"));
+  if (!cuda_is_available()) {
+    EXPECT_THAT(thrown<Error>([] { parse_device("cuda"); }), HasSubstr("cuda"));
+  }
+}
+
+// A short training of ten epochs.
+class SmallTraining {
+ public:
+  explicit SmallTraining(const ModelConfig& config) : config_(config) {
+    at::manual_seed(0);
+    weights_ = make_model(config_, corpus_.vocab.size(), torch::kCPU)->weights();
+  }
+
+  // The perplexity of each epoch, from the first to the last on one device.
+  std::vector<double> run_on(torch::Device device) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options_));
+  }
+
+  // The same, by steps that are captured in a CUDA graph.
+  std::vector<double> run_captured_on(torch::Device device,
+                                      const FallbackCallback& on_fallback) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    auto options = options_;
+    options.graph = GraphMode::kOn;
+    TrainCallbacks callbacks;
+    callbacks.on_graph_fallback = on_fallback;
+    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options, callbacks));
+  }
+
+  // The steps of an epoch, without its end.
+  void run_steps_on(torch::Device device, OnNonfinite on_nonfinite) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    const auto updater = make_updater(*net, options_);
+    TrainProgress progress;
+    EagerStep step(*net, *updater, options_.clip, progress, on_nonfinite);
+    const auto epoch = train_iter.epoch(0);
+    for (int64_t k = 0; k < epoch.size(); ++k) {
+      step.run_batch(epoch, k);
+    }
+  }
+
+  // The same, but stopped in the middle of the second, saved, and gone on with from the file.
+  std::vector<double> run_on(torch::Device first, torch::Device then) const {
+    const TempFolder folder;
+    stop_on(first, folder / "model");
+    const auto saved = load_checkpoint(folder / "model");
+    const auto net = make_model(saved, then);
+    const SeqDataLoader train_iter(corpus_.indices, data_, then);
+    Training training(*net, train_iter, corpus_.vocab, saved.training->options);
+    training.load_state(saved.training->state);
+    return perplexities(training.run());
+  }
+
+ private:
+  static std::vector<double> perplexities(const TrainResult& result) {
+    std::vector<double> values;
+    for (const auto& epoch : result.epochs) {
+      values.push_back(epoch.perplexity);
+    }
+    return values;
+  }
+
+  static Corpus corpus() {
+    std::string text;
+    for (int i = 0; i < 60; ++i) {
+      text += "abc ab ";
+    }
+    return make_corpus(text);
+  }
+
+  std::unique_ptr<SequenceModel> begin_on(torch::Device device) const {
+    auto net = make_model(config_, corpus_.vocab.size(), device);
+    load_weights(*net, weights_);
+    return net;
+  }
+
+  void stop_on(torch::Device device, const std::filesystem::path& path) const {
+    const auto net = begin_on(device);
+    const SeqDataLoader train_iter(corpus_.indices, data_, device);
+    Training training(*net, train_iter, corpus_.vocab, options_);
+    TrainCallbacks callbacks;
+    callbacks.on_batch = [](const TrainProgress& at, int64_t) {
+      if (at.epoch == 1 && at.batch == 5) {
+        throw std::runtime_error("stopped");
+      }
+    };
+    EXPECT_EQ(thrown<std::runtime_error>([&] { training.run(callbacks); }), "stopped");
+    TrainRecord record;
+    record.data = data_;
+    record.options = options_;
+    record.state = training.state();
+    save_checkpoint(path, {.config = config_,
+                           .vocab = corpus_.vocab,
+                           .text = corpus_.text,
+                           .weights = net->weights(),
+                           .epochs = record.state.progress.epoch,
+                           .training = record});
+  }
+
+  ModelConfig config_;
+  Corpus corpus_ = corpus();
+  DataOptions data_{.batch_size = 4, .num_steps = 8};
+  TrainOptions options_{.epochs = 10, .lr = 0.01, .optimizer = Optimizer::kAdam, .prompts = {}};
+  NamedTensors weights_;
+};
+
+TEST(Device, ATrainingGoesOnFromItsFile) {
+  for (const auto& config : all_models(8)) {
+    const SmallTraining training(config);
+    EXPECT_EQ(training.run_on(torch::kCPU, torch::kCPU), training.run_on(torch::kCPU))
+        << name_of(config);
+  }
+}
+
+// Everything again on the first GPU.
+class Cuda : public ::testing::TestWithParam<ModelConfig> {
+ protected:
+  void SetUp() override {
+    if (!cuda_is_available()) {
+      GTEST_SKIP() << "no CUDA device";
+    }
+    at::manual_seed(0);
+    // cuDNN's recurrent layers use TF32, with 10 bits of mantissa, unless told not to.
+    at::globalContext().setAllowTF32CuDNN(false);
+  }
+
+  // With the fused models' own kernels, where they are built.
+  static ModelConfig config() {
+    auto config = GetParam();
+    config.cuda_kernels = config.model == ModelKind::kFused && cuda_part_problem().empty();
+    return config;
+  }
+};
+
+TEST_P(Cuda, LogitsStatesAndGradientsEqualTheCpus) {
+  constexpr int64_t V = 28, B = 4, T = 5;
+  const auto on_cpu = make_model(config(), V, torch::kCPU);
+  const auto on_gpu = make_model(config(), V, try_gpu());
+  load_weights(*on_gpu, on_cpu->weights());
+  const auto X = torch::randint(V, {B, T}, torch::kInt64);
+  const auto Y = torch::randint(V, {B, T}, torch::kInt64);
+  const auto device = try_gpu();
+
+  const auto [logits, state] = on_cpu->forward(X, on_cpu->begin_state(B));
+  const auto [gpu_logits, gpu_state] = on_gpu->forward(X.to(device), on_gpu->begin_state(B));
+  EXPECT_TRUE(gpu_logits.is_cuda());
+  EXPECT_TRUE(all_close(gpu_logits, logits, 1e-4));
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    EXPECT_TRUE(all_close(gpu_state[i], state[i], 1e-4));
+  }
+  on_cpu->loss({X, Y}, on_cpu->begin_state(B)).first.backward();
+  on_gpu->loss({X.to(device), Y.to(device)}, on_gpu->begin_state(B)).first.backward();
+  const auto weights = on_gpu->weights();
+  for (const auto& [name, weight] : on_cpu->weights()) {
+    EXPECT_TRUE(all_close(tensor_named(weights, name).grad(), weight.grad(), 1e-4)) << name;
+  }
+}
+
+TEST_P(Cuda, TrainingLearnsASmallText) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) {
+    text += "abc ";
+  }
+  const auto corpus = make_corpus(text);
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 8}, try_gpu());
+  const auto net = make_model(config(), corpus.vocab.size(), try_gpu());
+  const auto result =
+      train_ch8(*net, train_iter, corpus.vocab,
+                {.epochs = 10, .lr = 0.03, .optimizer = Optimizer::kAdam, .prompts = {"ab"}});
+  EXPECT_LT(result.perplexity(), 1.1);
+  EXPECT_EQ(result.predictions.at(0).substr(0, 8), "abc abc ");
+}
+
+// How often the host was made to wait for a value, by any thread: backward has its own.
+int64_t waits_during(const std::function<void()>& work) {
+  static std::atomic<int64_t> waits;
+  waits = 0;
+  const auto handle =
+      at::addGlobalCallback(at::RecordFunctionCallback([](const at::RecordFunction& call)
+                                                           -> std::unique_ptr<at::ObserverContext> {
+                              const std::string_view name = call.name();
+                              if (name == "aten::_local_scalar_dense" || name == "aten::nonzero") {
+                                ++waits;
+                              }
+                              return nullptr;
+                            }).scopes({at::RecordScope::FUNCTION}));
+  work();
+  at::removeCallback(handle);
+  return waits;
+}
+
+TEST_P(Cuda, NothingInAnEpochWaitsForTheDevice) {
+  const SmallTraining training(config());
+  for (const auto on_nonfinite : {OnNonfinite::kStop, OnNonfinite::kSkip}) {
+    EXPECT_EQ(waits_during([&] { training.run_steps_on(try_gpu(), on_nonfinite); }), 0);
+  }
+  EXPECT_EQ(waits_during([] { torch::ones({}, try_gpu()).item<float>(); }), 1);
+}
+
+TEST_P(Cuda, CapturedStepsTrainAsEagerOnes) {
+  if (!cuda_part_problem().empty()) {
+    GTEST_SKIP() << cuda_part_problem();
+  }
+  const SmallTraining training(config());
+  const auto expected = training.run_on(try_gpu());
+  std::vector<std::string> reasons;
+  const auto captured = training.run_captured_on(
+      try_gpu(), [&](const std::string& reason) { reasons.push_back(reason); });
+  EXPECT_TRUE(reasons.empty()) << reasons.front();
+  ASSERT_EQ(captured.size(), expected.size());
+  for (std::size_t e = 0; e < expected.size(); ++e) {
+    EXPECT_NEAR(captured[e], expected[e], 1e-4 * expected[e]) << "epoch " << e + 1;
+  }
+}
+
+TEST_P(Cuda, TenEpochsAreTheCpus) {
+  const SmallTraining training(config());
+  const auto expected = training.run_on(torch::kCPU);
+  const auto actual = training.run_on(try_gpu());
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t e = 0; e < expected.size(); ++e) {
+    EXPECT_NEAR(actual[e], expected[e], 1e-4 * expected[e]) << "epoch " << e + 1;
+  }
+}
+
+TEST_P(Cuda, InBf16LogitsAndGradientsAreNearlyThose) {
+  auto config = Cuda::config();
+  if (!config.cuda_kernels) {
+    GTEST_SKIP() << "no kernels of its own";
+  }
+  constexpr int64_t V = 28, B = 9, T = 5;
+  const auto device = try_gpu();
+  const auto precise = make_model(config, V, device);
+  for (const auto& [name, weight] : precise->weights()) {
+    const torch::NoGradGuard no_grad;  // large enough that the product with W_h counts
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config.hidden)));
+  }
+  config.precision = Precision::kBf16;
+  const auto rounded = make_model(config, V, device);
+  load_weights(*rounded, precise->weights());
+  if (dynamic_cast<const FusedModel&>(*rounded).precision(B) != Precision::kBf16) {
+    ASSERT_GT(config.hidden, 512) << "what is smaller always finds room";
+    GTEST_SKIP() << "no room in bf16";
+  }
+  const auto X = torch::randint(V, {B, T}, torch::kInt64).to(device);
+  const auto Y = torch::randint(V, {B, T}, torch::kInt64).to(device);
+  const auto difference = [](const torch::Tensor& actual, const torch::Tensor& expected) {
+    return ((actual - expected).norm() / expected.norm()).item<double>();
+  };
+  const auto logits = difference(rounded->forward(X, rounded->begin_state(B)).first,
+                                 precise->forward(X, precise->begin_state(B)).first);
+  EXPECT_GT(logits, 1e-5);
+  EXPECT_LT(logits, 1e-2);
+  precise->loss({X, Y}, precise->begin_state(B)).first.backward();
+  rounded->loss({X, Y}, rounded->begin_state(B)).first.backward();
+  const auto weights = rounded->weights();
+  for (const auto& [name, weight] : precise->weights()) {
+    EXPECT_LT(difference(tensor_named(weights, name).grad(), weight.grad()), 3e-2) << name;
+  }
+}
+
+TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
+  const SmallTraining training(config());
+  const auto expected = training.run_on(torch::kCPU);
+  for (const auto& perplexities :
+       {training.run_on(torch::kCPU, try_gpu()), training.run_on(try_gpu(), torch::kCPU),
+        training.run_on(try_gpu(), try_gpu())}) {
+    ASSERT_EQ(perplexities.size(), expected.size());
+    for (std::size_t e = 0; e < expected.size(); ++e) {
+      EXPECT_NEAR(perplexities[e], expected[e], 1e-3 * expected[e]) << "epoch " << e + 1;
+    }
+  }
+}
+
+TEST_P(Cuda, TextsAreTheCpus) {
+  at::manual_seed(0);
+  const Vocab vocab({{" ", "a", "b", "c", "d", "e", "f", "g"}});
+  const auto net = make_model(config(), vocab.size(), torch::kCPU);
+  for (const auto& [name, weight] : net->weights()) {
+    const torch::NoGradGuard no_grad;
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config().hidden)));
+  }
+  const auto there = make_model(config(), vocab.size(), try_gpu());
+  load_weights(*there, net->weights());
+  const std::vector<std::string> prefixes{"a", "bad cab", "ee"};
+  EXPECT_EQ(predict_ch8(prefixes, 100, *there, vocab), predict_ch8(prefixes, 100, *net, vocab));
+}
+
+TEST_P(Cuda, FusedModelsHaveKernelsWhereTheyAreBuilt) {
+  const auto net = make_model(config(), 28, try_gpu());
+  if (const auto* fused = dynamic_cast<const FusedModel*>(net.get())) {
+    EXPECT_EQ(fused->has_kernels(32), cuda_part_problem().empty());
+  }
+}
+
+// All that there are, and fused ones whose kernels take clusters of several sizes, and the grid.
+std::vector<ModelConfig> models_on_cuda() {
+  auto models = all_models(32);
+  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+    for (const int64_t hidden : {40, 300, 600}) {
+      models.push_back(config_of(ModelKind::kFused, cell, hidden));
+    }
+  }
+  return models;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_cuda()),
+                         [](const auto& info) { return name_of(info.param); });
+
+}  // namespace
+}  // namespace unroll

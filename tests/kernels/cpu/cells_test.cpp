@@ -1,0 +1,108 @@
+#include "kernels/cpu/cells.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/each_target.h"
+
+namespace unroll::cpu {
+namespace {
+
+using Cells = EachTarget;
+
+// One step of as many sequences as there are values, of one unit each, whose sums are zero: the
+// cell's own functions are then applied to what the input gives.
+class OneStep {
+ public:
+  explicit OneStep(const std::vector<float>& x, const Gates& layout)
+      : count_(static_cast<int64_t>(x.size())) {
+    sums_.resize(count_, kPanel);
+    values_.resize(count_, layout.columns(), layout.width());
+    for (int64_t r = 0; r < count_; ++r) {
+      *values_.at(r, 0) = x[r];
+      rows_.push_back(static_cast<int32_t>(r));
+    }
+  }
+
+  CellTile tile() const {
+    return {.sums = sums_.at(0, 0),
+            .stride = kPanel,
+            .time = 0,
+            .batch_size = count_,
+            .row = 0,
+            .rows = count_,
+            .block = 0,
+            .blocks = 1};
+  }
+  CellInput input() const { return {&values_, rows_.data()}; }
+
+ private:
+  int64_t count_;
+  Panels sums_;
+  Panels values_;
+  std::vector<int32_t> rows_;
+};
+
+// A float32 matrix over time.
+Activations float32(int64_t steps, int64_t batch_size, int64_t columns, int64_t width) {
+  Activations result;
+  result.resize(steps, batch_size, columns, width, {});
+  return result;
+}
+
+// The values of the first unit in the rows from `begin` on.
+std::vector<float> first_unit(const Panels& from, int64_t begin) {
+  std::vector<float> result;
+  for (int64_t r = begin; r < from.rows(); ++r) {
+    result.push_back(*from.at(r, 0));
+  }
+  return result;
+}
+
+std::vector<float> tanh_of(const std::vector<float>& x) {
+  const auto count = static_cast<int64_t>(x.size());
+  const OneStep step(x, {.count = 1, .hidden = 1});
+  auto h = float32(2, count, 1, kStatePanel);
+  rnn_forward(step.tile(), step.input(), h);
+  return first_unit(h.values(), count);
+}
+
+// The input gate, sigmoid(x).
+std::vector<float> sigmoid_of(const std::vector<float>& x) {
+  const auto count = static_cast<int64_t>(x.size());
+  const Gates layout{.count = 4, .hidden = 1};
+  const OneStep step(x, layout);
+  auto gates = float32(1, count, layout.columns(), layout.width());
+  auto h = float32(2, count, 1, kStatePanel);
+  Panels c;
+  c.resize(2 * count, 1);
+  lstm_forward(step.tile(), step.input(), gates, c, h);
+  return first_unit(gates.values(), 0);
+}
+
+TEST_P(Cells, TanhAndSigmoidAreAccurateEverywhere) {
+  std::vector<float> x;
+  for (float value = -12; value <= 12; value += 0.0137F) {
+    x.push_back(value);
+  }
+  x.insert(x.end(), {0.0F, 1e-30F, 1e-6F, -1e-6F, 100, -80, 1e30F, -1e30F});
+  const auto tanh = tanh_of(x);
+  const auto sigmoid = sigmoid_of(x);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double value = x[i];
+    EXPECT_NEAR(tanh[i], std::tanh(value), 5e-7 * std::abs(std::tanh(value))) << value;
+    const double expected = 1 / (1 + std::exp(-value));
+    EXPECT_NEAR(sigmoid[i], expected, 5e-7 * expected + 1e-38) << value;
+  }
+}
+
+TEST_P(Cells, WhatIsNotANumberStaysVisible) {
+  const std::vector<float> nan{std::numeric_limits<float>::quiet_NaN()};
+  EXPECT_TRUE(std::isnan(tanh_of(nan)[0]));
+  EXPECT_TRUE(std::isnan(sigmoid_of(nan)[0]));
+}
+
+UNROLL_EACH_TARGET(Cells);
+
+}  // namespace
+}  // namespace unroll::cpu

@@ -1,0 +1,313 @@
+#include "kernels/cpu/language_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/decoder.h"
+#include "kernels/cpu/each_target.h"
+#include "kernels/cpu/rows.h"
+
+namespace unroll::cpu {
+namespace {
+
+constexpr int64_t kLayers = 2;
+
+// A model's values, or its gradients, in vectors of their own.
+struct Storage {
+  std::vector<std::vector<float>> arrays;
+  ModelParameters parameters;
+};
+
+class EachCell : public EachTarget {
+ protected:
+  // A mask of a layer boundary in `size` places, as dropout of 0.4 makes them.
+  std::vector<float> mask(int64_t size) {
+    std::vector<float> result;
+    for (int64_t i = 0; i < size; ++i) {
+      result.push_back(draw(0, 4) < 2 ? 0.0F : 1 / 0.6F);
+    }
+    return result;
+  }
+
+  // Standard deviations; of 0, there are zeros, and nothing is drawn.
+  struct Scales {
+    float W_x_of_tokens = 0, W_x = 0, W_h = 0, b = 0, W_hq = 0, b_q = 0;
+  };
+  Storage model(CellKind cell, int64_t layers, int64_t V, int64_t H, const Scales& scales) {
+    Storage s;
+    s.arrays.reserve(200);
+    const auto array = [&](int64_t size, float scale) {
+      s.arrays.push_back(scale > 0 ? values(size, scale) : std::vector<float>(size));
+      return s.arrays.back().data();
+    };
+    for (int64_t l = 0; l < layers; ++l) {
+      const int64_t inputs = l == 0 ? V : H;
+      const float W_x_scale = l == 0 ? scales.W_x_of_tokens : scales.W_x;
+      auto& layer = s.parameters.layers.emplace_back();
+      for (int64_t g = 0; g < gate_count(cell); ++g) {
+        layer.gates.push_back({.W_x = {array(inputs * H, W_x_scale), inputs, H, H, 1},
+                               .W_h = {array(H * H, scales.W_h), H, H, H, 1},
+                               .b = array(H, scales.b)});
+      }
+      layer.b_hh = array(H, scales.b);
+    }
+    s.parameters.output = {.W_hq = {array(H * V, scales.W_hq), H, V, V, 1},
+                           .b_q = array(V, scales.b_q)};
+    return s;
+  }
+  Storage random_model(CellKind cell, int64_t V, int64_t H) {
+    return model(cell, kLayers, V, H, {0.3F, 0.3F, 0.3F, 0.3F, 0.3F, 0.3F});
+  }
+};
+
+TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    for (const bool masked : {false, true}) {
+      SCOPED_TRACE(::testing::Message()
+                   << "cell " << static_cast<int>(cell) << (masked ? " masked" : ""));
+      constexpr int64_t V = 5;
+      constexpr int64_t H = 18;
+      constexpr int64_t B = 3;
+      constexpr int64_t T = 4;
+      auto weights = model(cell, kLayers, V, H, {0.4F, 0.4F, 0.25F, 0.3F, 0.5F, 0.3F});
+      auto gradients = model(cell, kLayers, V, H, {});
+      std::vector<int64_t> tokens;
+      std::vector<int64_t> labels;
+      for (int64_t r = 0; r < T * B; ++r) {
+        tokens.push_back(draw(0, V - 1));
+        labels.push_back(draw(0, V - 1));
+      }
+      const auto between = mask(T * B * H);
+      const std::vector<const float*> masks(masked ? kLayers - 1 : 0, between.data());
+      LanguageModelPass pass(cell, kLayers, H);
+      const auto loss = [&](bool with_backward) {
+        pass.forward(tokens.data(), T, B, weights.parameters, {}, with_backward, masks);
+        return pass.mean_cross_entropy(labels.data());
+      };
+      loss(true);
+      pass.backward(gradients.parameters, {});
+      int slopes = 0;
+
+      constexpr float kStep = 1e-2F;
+      for (std::size_t a = 0; a < weights.arrays.size(); ++a) {
+        // Along random directions, so that no part of a gradient can be missing.
+        for (int n = 0; n < 3; ++n) {
+          const auto direction = values(static_cast<int64_t>(weights.arrays[a].size()));
+          double length = 0;
+          double slope = 0;
+          for (std::size_t i = 0; i < direction.size(); ++i) {
+            length += static_cast<double>(direction[i]) * direction[i];
+            slope += static_cast<double>(direction[i]) * gradients.arrays[a][i];
+          }
+          length = std::sqrt(length);
+          const auto original = weights.arrays[a];
+          const auto loss_at = [&](double by) {
+            for (std::size_t i = 0; i < direction.size(); ++i) {
+              weights.arrays[a][i] = original[i] + static_cast<float>(by / length) * direction[i];
+            }
+            return loss(false);
+          };
+          const double difference = (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep);
+          std::copy(original.begin(), original.end(), weights.arrays[a].begin());
+          EXPECT_NEAR(difference, slope / length, 1e-4) << "array " << a;
+          if (slope != 0) {
+            ++slopes;
+          }
+        }
+      }
+      // All arrays count but b_hh, which only the GRU with the reset after the product has.
+      const auto counting = static_cast<int>(weights.arrays.size()) -
+                            (cell == CellKind::kGruAfter ? 0 : static_cast<int>(kLayers));
+      EXPECT_EQ(slopes, 3 * counting);
+    }
+  }
+}
+
+TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell));
+    constexpr int64_t V = 5;
+    constexpr int64_t H = 18;
+    constexpr int64_t B = 3;
+    constexpr int64_t T = 4;
+    const auto model = random_model(cell, V, H);
+    const auto between = mask(T * B * H);
+    std::vector<int64_t> tokens;
+    for (int64_t r = 0; r < T * B; ++r) {
+      tokens.push_back(draw(0, V - 1));
+    }
+    LanguageModelPass pass(cell, kLayers, H);
+    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false,
+                 std::vector{between.data()});
+    std::vector<float> states(kLayers * B * H);
+    std::vector<float> cell_states(states.size());
+    pass.copy_state({.h = states.data(), .c = cell_states.data()});
+
+    // The lower layer alone, step by step, and the upper one over what the mask leaves of it.
+    const ModelParameters lower{.layers = {model.parameters.layers[0]},
+                                .output = model.parameters.output};
+    const ModelParameters upper{.layers = {model.parameters.layers[1]},
+                                .output = model.parameters.output};
+    std::vector<float> h(B * H);
+    std::vector<float> c(B * H);
+    std::vector<float> x;
+    for (int64_t t = 0; t < T; ++t) {
+      LanguageModelPass step(cell, 1, H);
+      const StatePointers state{.h = h.data(), .c = c.data()};
+      step.forward(tokens.data() + t * B, 1, B, lower, state, /*with_backward=*/false);
+      step.copy_state(state);
+      for (const float value : h) {
+        x.push_back(value * between[x.size()]);
+      }
+    }
+    LanguageModelPass above(cell, 1, H);
+    above.forward(x.data(), H, T, B, upper, {}, /*with_backward=*/false);
+    for (std::size_t i = 0; i < h.size(); ++i) {
+      EXPECT_NEAR(states[i], h[i], 1e-6);
+    }
+    for (int64_t r = 0; r < T * B; ++r) {
+      for (int64_t v = 0; v < V; ++v) {
+        EXPECT_NEAR(*pass.logits().at(r, v), *above.logits().at(r, v), 1e-5);
+      }
+    }
+  }
+}
+
+TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
+  for (const auto cell :
+       {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    constexpr int64_t V = 70;
+    constexpr int64_t H = 33;
+    constexpr int64_t B = 2;
+    constexpr int64_t T = 3;
+    const auto model = random_model(cell, V, H);
+    std::vector<int64_t> tokens;
+    for (int64_t r = 0; r < T * B; ++r) {
+      tokens.push_back(draw(0, V - 1));
+    }
+    LanguageModelPass pass(cell, kLayers, H);
+    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false);
+    Decoder decoder(cell, B, model.parameters);
+    for (int64_t t = 0; t < T; ++t) {
+      const auto& logits = decoder.step({tokens.data() + t * B, static_cast<std::size_t>(B)});
+      for (int64_t b = 0; b < B; ++b) {
+        for (int64_t v = 0; v < V; ++v) {
+          EXPECT_EQ(*logits.at(b, v), *pass.logits().at(t * B + b, v));
+        }
+      }
+    }
+  }
+}
+
+UNROLL_EACH_TARGET(EachCell);
+
+using EachCellInTiles = EachCell;
+
+// |a - b| / |b|
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / std::max(size, 1e-30));
+}
+
+TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
+  struct Shape {
+    int64_t B, T, V, H, L;
+    bool masked = false;
+  };
+  for (const auto& shape : {Shape{3, 4, 5, 18, 2}, Shape{33, 2, 140, 40, 1}, Shape{1, 1, 1, 1, 1},
+                            Shape{20, 3, 28, 70, 3}, Shape{20, 20, 28, 130, 1},
+                            Shape{3, 4, 5, 18, 2, true}, Shape{20, 3, 28, 70, 3, true}}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      const auto [B, T, V, H, L, masked] = shape;
+      SCOPED_TRACE(::testing::Message()
+                   << "cell " << static_cast<int>(cell) << " B " << B << " T " << T << " V " << V
+                   << " H " << H << " L " << L << (masked ? " masked" : ""));
+      const auto of_inputs = [](double inputs) {
+        return static_cast<float>(1 / std::sqrt(inputs));
+      };
+      auto weights = model(cell, L, V, H,
+                           {.W_x_of_tokens = of_inputs(2),
+                            .W_x = of_inputs(H),
+                            .W_h = of_inputs(2 * H),
+                            .b = of_inputs(10),
+                            .W_hq = of_inputs(H),
+                            .b_q = of_inputs(10)});
+      std::vector<int64_t> tokens;
+      std::vector<int64_t> labels;
+      for (int64_t r = 0; r < T * B; ++r) {
+        tokens.push_back(draw(0, V - 1));
+        labels.push_back(draw(0, V - 1));
+      }
+      auto state = values(L * B * H, 0.5F);
+      auto cell_state = values(L * B * H, 0.5F);
+      auto by_state = values(L * B * H, 0.02F);
+      auto by_cell_state = values(L * B * H, 0.02F);
+      std::vector<std::vector<float>> between;
+      std::vector<const float*> masks;
+      for (int64_t l = 1; masked && l < L; ++l) {
+        between.push_back(mask(T * B * H));
+        masks.push_back(between.back().data());
+      }
+      const StatePointers before{.h = state.data(), .c = cell_state.data()};
+      const StatePointers upstream{.h = by_state.data(), .c = by_cell_state.data()};
+      struct Result {
+        double loss;
+        Storage gradients;
+        std::vector<float> h, c, dh, dc;
+      };
+      const auto run = [&](int parts) {
+        const auto size = static_cast<std::size_t>(L * B * H);
+        Result r{.loss = 0,
+                 .gradients = model(cell, L, V, H, {}),
+                 .h = std::vector<float>(size),
+                 .c = std::vector<float>(size),
+                 .dh = std::vector<float>(size),
+                 .dc = std::vector<float>(size)};
+        LanguageModelPass pass(cell, L, H, parts);
+        // More sequences first, whose remains must not matter.
+        const int64_t more = round_up(B, 32);
+        const std::vector<int64_t> others(static_cast<std::size_t>(T * more), V - 1);
+        auto unused = model(cell, L, V, H, {});
+        pass.forward(others.data(), T, more, weights.parameters, {}, true);
+        pass.mean_cross_entropy(others.data());
+        pass.backward(unused.parameters, {});
+        pass.forward(tokens.data(), T, B, weights.parameters, before, true, masks);
+        pass.copy_state({.h = r.h.data(), .c = r.c.data()});
+        r.loss = pass.mean_cross_entropy(labels.data());
+        pass.backward(r.gradients.parameters, upstream);
+        pass.copy_state_gradient({.h = r.dh.data(), .c = r.dc.data()});
+        return r;
+      };
+      const auto expected = run(0);
+      for (const int parts : {1, 2}) {
+        SCOPED_TRACE(::testing::Message() << parts << " parts");
+        const double tolerance = parts == 1 ? 2e-2 : 1e-4;
+        const auto actual = run(parts);
+        EXPECT_NEAR(actual.loss, expected.loss, tolerance);
+        EXPECT_LT(distance(actual.h, expected.h), tolerance);
+        EXPECT_LT(distance(actual.dh, expected.dh), tolerance);
+        if (cell == CellKind::kLstm) {
+          EXPECT_LT(distance(actual.c, expected.c), tolerance);
+          EXPECT_LT(distance(actual.dc, expected.dc), tolerance);
+        }
+        for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
+          EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), tolerance)
+              << "array " << a;
+        }
+      }
+    }
+  }
+}
+
+UNROLL_EACH_TILE_TARGET(EachCellInTiles);
+
+}  // namespace
+}  // namespace unroll::cpu

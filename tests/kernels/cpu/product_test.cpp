@@ -1,0 +1,92 @@
+#include "kernels/cpu/each_target.h"
+#include "kernels/cpu/panel_product.h"
+
+namespace unroll::cpu {
+namespace {
+
+using Product = EachTarget;
+
+// Rounding of a sum of K products of normal values.
+double tolerance(int64_t K) { return 1e-6 * (1 + static_cast<double>(K)); }
+
+TEST_P(Product, IsThePlainSumOverRandomShapes) {
+  for (int n = 0; n < 60; ++n) {
+    const int64_t rows = draw(1, 20);
+    const int64_t first_row = draw(0, 3);
+    const int64_t K = draw(1, n % 5 == 0 ? 300 : 70);
+    const int64_t N = draw(1, 150);
+    const int64_t a_width = kBlock * draw(1, 4);
+    const int64_t b_width = kBlock * draw(1, 4);
+    const bool accumulate = n % 2 == 1;
+    SCOPED_TRACE(::testing::Message() << rows << "x" << K << "x" << N << " widths " << a_width
+                                      << " " << b_width << " first row " << first_row);
+    const auto A = panels(first_row + rows, K, a_width);
+    const auto B = panels(K, N, b_width);
+    for (int64_t p = 0; p < B.panels(); ++p) {
+      alignas(64) float C[20 * kPanel];
+      std::fill_n(C, rows * kPanel, accumulate ? 2.0F : -9.0F);
+      multiply(A, first_row, rows, B, p, C, kPanel, accumulate);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < std::min(b_width, N - p * b_width); ++j) {
+          double expected = accumulate ? 2 : 0;
+          for (int64_t k = 0; k < K; ++k) {
+            expected += static_cast<double>(*A.at(first_row + i, k)) * *B.at(k, p * b_width + j);
+          }
+          ASSERT_NEAR(C[i * kPanel + j], expected, tolerance(K)) << i << ", " << p * b_width + j;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
+  for (int n = 0; n < 40; ++n) {
+    const int64_t M = draw(1, 150);
+    const int64_t first_row = draw(0, 3);
+    const int64_t K = draw(1, n % 4 == 0 ? 300 : 40);
+    const int64_t N = draw(1, 150);
+    const int64_t a_width = kBlock * draw(1, 4);
+    const int64_t b_width = kBlock * draw(1, 4);
+    SCOPED_TRACE(::testing::Message()
+                 << M << "x" << K << "x" << N << " widths " << a_width << ", " << b_width);
+    const auto A = panels(first_row + K, M, a_width);
+    const auto B = panels(K, N, b_width);
+    const int64_t a = draw(0, A.panels() - 1);
+    const int64_t a_end = draw(a + 1, A.panels());
+    const int64_t b = draw(0, B.panels() - 1);
+    const int64_t begin = a * a_width;
+    const int64_t end = std::min(a_end * a_width, M);
+    AlignedArray<float> C;
+    C.assign_zeros((a_end - a) * a_width * kPanel);
+    multiply_transposed(A, first_row, begin, end, B, b, C.data(), kPanel);
+    for (int64_t i = 0; i < end - begin; ++i) {
+      for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
+        double expected = 0;
+        for (int64_t k = 0; k < K; ++k) {
+          expected +=
+              static_cast<double>(*A.at(first_row + k, begin + i)) * *B.at(k, b * b_width + j);
+        }
+        ASSERT_NEAR(C.data()[i * kPanel + j], expected, tolerance(K)) << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
+  const auto A = panels(13, 77);
+  const auto B = panels(77, kPanel);
+  alignas(64) float together[13 * kPanel];
+  alignas(64) float alone[kPanel];
+  multiply(A, 0, 13, B, 0, together, kPanel, false);
+  for (int64_t i = 0; i < 13; ++i) {
+    multiply(A, i, 1, B, 0, alone, kPanel, false);
+    for (int64_t j = 0; j < kPanel; ++j) {
+      EXPECT_EQ(alone[j], together[i * kPanel + j]);
+    }
+  }
+}
+
+UNROLL_EACH_TARGET(Product);
+
+}  // namespace
+}  // namespace unroll::cpu

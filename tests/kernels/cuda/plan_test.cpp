@@ -1,0 +1,127 @@
+#include "kernels/cuda/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "base/formatted.h"
+#include "kernels/cuda/shapes.h"
+
+namespace unroll::cuda {
+namespace {
+
+// As these report themselves.
+constexpr DeviceLimits kH200{
+    .multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true};
+constexpr DeviceLimits kA100{
+    .multiprocessors = 108, .shared_bytes = 166912, .has_kernels = true, .has_clusters = false};
+
+TEST(CudaPlan, FitsTheDeviceForEveryShape) {
+  for (const auto& limits : {kH200, kA100}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      for (const auto way : {Way::kForward, Way::kBackward}) {
+        for (const int64_t H :
+             {1, 31, 64, 65, 128, 129, 200, 256, 257, 500, 512, 513, 1024, 2048}) {
+          for (const int64_t B : {1, 2, 31, 32, 128, 512, 5000}) {
+            SCOPED_TRACE(formatted("cell {}, way {}, H {}, B {}, {} multiprocessors",
+                                   static_cast<int>(cell), static_cast<int>(way), H, B,
+                                   limits.multiprocessors));
+            const auto plan = make_plan(cell, way, B, H, limits, Operands::kFloat32);
+            if (!plan) {
+              EXPECT_GT(H, 500);  // what is smaller always finds room
+              continue;
+            }
+            EXPECT_GE(plan->units * plan->blocks, H);
+            EXPECT_LT(plan->units * (plan->blocks - 1), H);
+            EXPECT_LE(plan->blocks * plan->groups, limits.multiprocessors);
+            EXPECT_GE(plan->groups, 1);
+            EXPECT_LE(plan->shared_bytes, limits.shared_bytes);
+            // A thread has one unit of one sequence at most.
+            EXPECT_LE(plan->units * plan->S, kThreads);
+            EXPECT_TRUE(plan->S == 1 || plan->S == 2 || plan->S == 4 || plan->S == 8);
+            if (plan->in_clusters) {
+              EXPECT_TRUE(limits.has_clusters);
+              EXPECT_LE(plan->blocks, 8);
+              EXPECT_GE(plan->blocks, 2);
+              EXPECT_LE(H, plan->most_hidden);
+            } else {
+              const int columns = (way == Way::kBackward ? 1 : product_gates(cell)) * plan->units;
+              EXPECT_LE(columns, plan->columns * kLanes);
+              EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaPlan, TheNotebooksModelTakesTheWholeH200InClusters) {
+  const auto plan = make_plan(CellKind::kRnn, Way::kForward, 32, 512, kH200, Operands::kFloat32);
+  ASSERT_TRUE(plan);
+  EXPECT_TRUE(plan->in_clusters);
+  EXPECT_EQ(plan->blocks, 8);
+  EXPECT_EQ(plan->groups, 16);
+  EXPECT_EQ(plan->S, 2);
+}
+
+TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 512, kA100, Operands::kFloat32)->in_clusters);
+  EXPECT_FALSE(
+      make_plan(CellKind::kLstm, Way::kForward, 32, 512, kH200, Operands::kFloat32)->in_clusters);
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 2048, kH200, Operands::kFloat32)->in_clusters);
+}
+
+TEST(CudaPlan, WhatFindsNoRoomHasNone) {
+  EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));
+  EXPECT_FALSE(
+      make_plan(CellKind::kRnn, Way::kForward, 32, 512, DeviceLimits{}, Operands::kFloat32));
+  auto older = kA100;
+  older.has_kernels = false;
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, older, Operands::kFloat32));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200, Operands::kFloat32));
+}
+
+TEST(CudaPlan, LargeModelsFindRoomInFloat32Alone) {
+  // Eight sequences at a time, each with the gradients by all gates
+  EXPECT_TRUE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kFloat32));
+  EXPECT_FALSE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kBf16));
+}
+
+TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
+  for (const auto& limits : {kH200, kA100}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      for (const auto way : {Way::kForward, Way::kBackward}) {
+        for (const int64_t H : {1, 33, 128, 256, 257, 512}) {
+          for (const int64_t B : {1, 32, 500}) {
+            SCOPED_TRACE(formatted("cell {}, way {}, H {}, B {}", static_cast<int>(cell),
+                                   static_cast<int>(way), H, B));
+            const auto plan = make_plan(cell, way, B, H, limits, Operands::kBf16);
+            ASSERT_TRUE(plan);
+            EXPECT_EQ(plan->operands, Operands::kBf16);
+            EXPECT_EQ(plan->S, kTileSequences);
+            EXPECT_GE(plan->units * plan->blocks, H);
+            EXPECT_LE(plan->blocks * plan->groups, limits.multiprocessors);
+            EXPECT_LE(plan->groups, (B + kTileSequences - 1) / kTileSequences);
+            EXPECT_LE(plan->shared_bytes, limits.shared_bytes);
+            EXPECT_LE(plan->units * plan->S, kThreads);
+            if (plan->in_clusters) {
+              EXPECT_TRUE(plan->most_hidden == 256 || plan->most_hidden == 512);
+              EXPECT_LE(H, plan->most_hidden);
+            } else {
+              EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace unroll::cuda

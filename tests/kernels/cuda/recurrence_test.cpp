@@ -1,0 +1,441 @@
+// The CUDA kernels of the recurrence, on the CPU, against LibTorch's operations and autograd.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "base/formatted.h"
+#include "emulation/simt_on_cpu.h"
+#include "kernels/cuda/kernels.h"
+#include "support/all_close.h"
+
+namespace unroll::cuda {
+namespace {
+
+using torch::Tensor;
+
+struct Case {
+  CellKind cell;
+  int64_t steps;
+  int64_t batch_size;
+  int64_t hidden;
+  bool from_rows = true;  // the inputs' share by rows of a table
+  bool with_state_gradient = true;
+  Operands operands = Operands::kFloat32;
+};
+
+Tensor rounded(const Tensor& t) { return t.to(torch::kBFloat16).to(torch::kFloat32); }
+
+// A product whose operands are rounded as the case says, there and back.
+Tensor product(const Case& c, const Tensor& values, const Tensor& weights) {
+  if (c.operands == Operands::kFloat32) {
+    return values.mm(weights);
+  }
+  const auto as_rounded = [](const Tensor& t) { return t + (rounded(t) - t).detach(); };
+  auto result = as_rounded(values).mm(as_rounded(weights));
+  result.register_hook([](const Tensor& gradient) { return rounded(gradient); });
+  return result;
+}
+
+// A layer's inputs, what it computes, and the gradients, as LibTorch has them.
+class Layer {
+ public:
+  explicit Layer(const Case& c) : c_(c) {
+    at::manual_seed(1);
+    const int64_t T = c.steps, B = c.batch_size, H = c.hidden, GH = gate_count(c.cell) * H;
+    x = torch::randn({c.from_rows ? 7 : T * B, GH}) * 0.5;
+    if (c.from_rows) {
+      row = torch::randint(7, {T * B}, torch::kInt64);
+    }
+    W_h = torch::randn({H, GH}) / std::sqrt(static_cast<double>(H));
+    b_hh = torch::randn({H}) * 0.3;
+    h_before = (torch::randn({B, H}) * 0.5).requires_grad_();
+    c_before = (torch::randn({B, H}) * 0.5).requires_grad_();
+    dh = torch::randn({T * B, H});
+    dh_after = torch::randn({B, H});
+    dc_after = torch::randn({B, H});
+    z = (c.from_rows ? x.index_select(0, row) : x.clone()).requires_grad_();
+    compute();
+  }
+
+  bool has_c() const { return c_.cell == CellKind::kLstm; }
+  bool has_p() const { return c_.cell == CellKind::kGruAfter; }
+
+  Tensor x, row, W_h, b_hh, h_before, c_before, dh, dh_after, dc_after;
+  Tensor h, c, dz, dp, dh_before, dc_before;  // expected
+
+ private:
+  void compute() {
+    const int64_t T = c_.steps, B = c_.batch_size, H = c_.hidden;
+    const auto inputs = z.view({T, B, -1});
+    std::vector<Tensor> hs, cs, ps;
+    Tensor state = h_before, memory = c_before;
+    const auto gate = [&](const Tensor& gates, int64_t g) { return gates.narrow(1, g * H, H); };
+    for (int64_t t = 0; t < T; ++t) {
+      const auto in = inputs[t];
+      const auto sums = product(c_, state, W_h);
+      switch (c_.cell) {
+        case CellKind::kRnn:
+          state = torch::tanh(in + sums);
+          break;
+        case CellKind::kLstm: {
+          const auto all = in + sums;
+          memory = torch::sigmoid(gate(all, 1)) * memory +
+                   torch::sigmoid(gate(all, 0)) * torch::tanh(gate(all, 3));
+          state = torch::sigmoid(gate(all, 2)) * torch::tanh(memory);
+          cs.push_back(memory);
+          break;
+        }
+        case CellKind::kGruAfter: {
+          const auto update = torch::sigmoid(gate(in, 0) + gate(sums, 0));
+          const auto reset = torch::sigmoid(gate(in, 1) + gate(sums, 1));
+          auto p = gate(sums, 2) + b_hh;
+          p.retain_grad();
+          ps.push_back(p);
+          const auto n = torch::tanh(gate(in, 2) + reset * p);
+          state = update * state + (1 - update) * n;
+          break;
+        }
+        case CellKind::kGruBefore: {
+          const auto update = torch::sigmoid(gate(in, 0) + gate(sums, 0));
+          const auto reset = torch::sigmoid(gate(in, 1) + gate(sums, 1));
+          const auto n = torch::tanh(gate(in, 2) + product(c_, reset * state, gate(W_h, 2)));
+          state = update * state + (1 - update) * n;
+          break;
+        }
+      }
+      hs.push_back(state);
+    }
+    h = torch::cat(hs, 0);
+    auto objective = (h * dh).sum();
+    if (c_.with_state_gradient) {
+      objective = objective + (state * dh_after).sum();
+      if (has_c()) {
+        objective = objective + (memory * dc_after).sum();
+      }
+    }
+    W_h.requires_grad_(has_p());  // so that p has a gradient
+    objective.backward();
+    h = h.detach();
+    dz = z.grad();
+    dh_before = h_before.grad();
+    if (has_c()) {
+      c = torch::cat(cs, 0).detach();
+      dc_before = c_before.grad();
+    }
+    if (has_p()) {
+      std::vector<Tensor> gradients;
+      for (const auto& p : ps) {
+        gradients.push_back(p.grad());
+      }
+      dp = torch::cat(gradients, 0);
+    }
+    W_h = W_h.detach();
+  }
+
+  Case c_;
+  Tensor z;
+};
+
+const float* read(const Tensor& t) { return t.const_data_ptr<float>(); }
+
+// Runs both ways by some launch, and compares.
+class Check {
+ public:
+  Check(const Case& c, int S) : c_(c), layer_(c) {
+    const int64_t T = c.steps, B = c.batch_size, H = c.hidden, GH = gate_count(c.cell) * H;
+    const auto nan = [](at::IntArrayRef sizes) {
+      return torch::full(sizes, std::numeric_limits<float>::quiet_NaN());
+    };
+    h_ = nan({T * B, H});
+    c_states_ = nan({T * B, H});
+    gates_ = nan({T * B, GH});
+    p_ = nan({T * B, H});
+    dz_ = nan({T * B, GH});
+    dp_ = nan({T * B, H});
+    dh_before_ = nan({B, H});
+    dc_before_ = nan({B, H});
+    W_h_t_ = layer_.W_h.t().contiguous();
+    exchange_ = torch::zeros({int64_t{64} * 2 * in_tiles(static_cast<int>(4 * H)) * kTile * S});
+    arrivals_ = torch::zeros({64}, torch::kInt32);
+  }
+
+  ForwardArguments forward_arguments() {
+    const bool lstm = layer_.has_c(), after = layer_.has_p();
+    return {.steps = c_.steps,
+            .batch_size = c_.batch_size,
+            .hidden = c_.hidden,
+            .x = read(layer_.x),
+            .row = c_.from_rows ? layer_.row.const_data_ptr<int64_t>() : nullptr,
+            .W_h = read(layer_.W_h),
+            .b_hh = after ? read(layer_.b_hh) : nullptr,
+            .h_before = read(layer_.h_before),
+            .c_before = lstm ? read(layer_.c_before) : nullptr,
+            .h = h_.data_ptr<float>(),
+            .c = lstm ? c_states_.data_ptr<float>() : nullptr,
+            .gates = c_.cell == CellKind::kRnn ? nullptr : gates_.data_ptr<float>(),
+            .p = after ? p_.data_ptr<float>() : nullptr,
+            .exchange = exchange()};
+  }
+
+  BackwardArguments backward_arguments() {
+    const bool lstm = layer_.has_c(), after = layer_.has_p(), state = c_.with_state_gradient;
+    return {.steps = c_.steps,
+            .batch_size = c_.batch_size,
+            .hidden = c_.hidden,
+            .W_h_t = read(W_h_t_),
+            .h_before = read(layer_.h_before),
+            .c_before = lstm ? read(layer_.c_before) : nullptr,
+            .h = read(h_),
+            .c = lstm ? read(c_states_) : nullptr,
+            .gates = c_.cell == CellKind::kRnn ? nullptr : read(gates_),
+            .p = after ? read(p_) : nullptr,
+            .dh = read(layer_.dh),
+            .dh_after = state ? read(layer_.dh_after) : nullptr,
+            .dc_after = state && lstm ? read(layer_.dc_after) : nullptr,
+            .dz = dz_.data_ptr<float>(),
+            .dp = after ? dp_.data_ptr<float>() : nullptr,
+            .dh_before = state ? dh_before_.data_ptr<float>() : nullptr,
+            .dc_before = state && lstm ? dc_before_.data_ptr<float>() : nullptr,
+            .exchange = exchange()};
+  }
+
+  // Between the two ways, as the host does.
+  void clear_exchange() {
+    exchange_.zero_();
+    arrivals_.zero_();
+  }
+
+  void compare() const {
+    // A sum in another order may be rounded to the next bf16.
+    const double kTolerance = c_.operands == Operands::kFloat32 ? 2e-5 : 5e-3;
+    EXPECT_TRUE(all_close(h_, layer_.h, kTolerance)) << "h";
+    if (c_.operands == Operands::kBf16) {
+      // Hardly any is, so that the mean difference is far below what rounding makes.
+      auto precise = c_;
+      precise.operands = Operands::kFloat32;
+      const auto mean = [&](const Tensor& expected) {
+        return (h_ - expected).abs().mean().template item<double>();
+      };
+      EXPECT_LT(20 * mean(layer_.h), mean(Layer(precise).h));
+    }
+    EXPECT_TRUE(all_close(dz_, layer_.dz, kTolerance)) << "dz";
+    if (layer_.has_c()) {
+      EXPECT_TRUE(all_close(c_states_, layer_.c, kTolerance)) << "c";
+    }
+    if (layer_.has_p()) {
+      EXPECT_TRUE(all_close(dp_, layer_.dp, kTolerance)) << "dp";
+    }
+    if (c_.with_state_gradient) {
+      EXPECT_TRUE(all_close(dh_before_, layer_.dh_before, kTolerance)) << "dh_before";
+      if (layer_.has_c()) {
+        EXPECT_TRUE(all_close(dc_before_, layer_.dc_before, kTolerance)) << "dc_before";
+      }
+    }
+  }
+
+ private:
+  ExchangeMemory exchange() {
+    return {exchange_.data_ptr<float>(), reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>())};
+  }
+
+  Case c_;
+  Layer layer_;
+  Tensor h_, c_states_, gates_, p_, dz_, dp_, dh_before_, dc_before_, W_h_t_, exchange_, arrivals_;
+};
+
+template <CellKind kCell, int kHidden, int S, Operands kOperands = Operands::kFloat32>
+void check_cluster(Case c, int groups) {
+  c.cell = kCell;
+  c.operands = kOperands;
+  SCOPED_TRACE(formatted("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
+                         c.batch_size, c.steps));
+  Check check(c, S);
+  const int units = cluster_units(kHidden);
+  const int blocks = static_cast<int>((c.hidden + units - 1) / units);
+  const auto grid = [&](bool back) {
+    return Grid{.blocks = blocks * groups,
+                .threads = kThreads,
+                .cluster = blocks,
+                .shared_bytes = cluster_layout(kCell, back, kHidden, S).end * sizeof(float),
+                .seed = static_cast<uint32_t>(c.hidden)};
+  };
+  const auto there = check.forward_arguments();
+  run(grid(false), [&] { cluster_forward<kCell, kHidden, S, kOperands>(there, blocks); });
+  const auto back = check.backward_arguments();
+  run(grid(true), [&] { cluster_backward<kCell, kHidden, S, kOperands>(back, blocks); });
+  check.compare();
+}
+
+template <CellKind kCell, int kColumns, int S, Operands kOperands = Operands::kFloat32>
+void check_grid(Case c, int units, int groups) {
+  c.cell = kCell;
+  c.operands = kOperands;
+  SCOPED_TRACE(formatted("grid of {} units a block, S {}, H {}, B {}, T {}", units, S, c.hidden,
+                         c.batch_size, c.steps));
+  Check check(c, S);
+  const int blocks = static_cast<int>((c.hidden + units - 1) / units);
+  const auto grid = [&](bool back) {
+    const auto layout = grid_layout(kCell, back, static_cast<int>(c.hidden), units, S, kOperands);
+    return Grid{.blocks = blocks * groups,
+                .threads = kThreads,
+                .cluster = 1,
+                .shared_bytes = layout.end * sizeof(float),
+                .seed = static_cast<uint32_t>(c.hidden)};
+  };
+  const auto there = check.forward_arguments();
+  run(grid(false), [&] { grid_forward<kCell, kColumns, S, kOperands>(there, blocks, units); });
+  check.clear_exchange();
+  const auto back = check.backward_arguments();
+  run(grid(true), [&] { grid_backward<kCell, kColumns, S, kOperands>(back, blocks, units); });
+  check.compare();
+}
+
+template <typename Kind>
+class CudaCell : public ::testing::Test {};
+
+template <CellKind kCell>
+using Of = std::integral_constant<CellKind, kCell>;
+using Cells = ::testing::Types<Of<CellKind::kRnn>, Of<CellKind::kLstm>, Of<CellKind::kGruBefore>,
+                               Of<CellKind::kGruAfter>>;
+TYPED_TEST_SUITE(CudaCell, Cells);
+
+TYPED_TEST(CudaCell, OfAClusterIsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  check_cluster<kCell, 128, 1>({.steps = 3, .batch_size = 1, .hidden = 34}, 1);
+  check_cluster<kCell, 128, 2>({.steps = 4, .batch_size = 3, .hidden = 70}, 2);
+  check_cluster<kCell, 128, 4>({.steps = 3, .batch_size = 5, .hidden = 64}, 1);
+  check_cluster<kCell, 128, 8>({.steps = 2, .batch_size = 11, .hidden = 33, .from_rows = false}, 1);
+  check_cluster<kCell, 256, 4>({.steps = 2, .batch_size = 4, .hidden = 130}, 1);
+}
+
+TYPED_TEST(CudaCell, OfAGridIsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  check_grid<kCell, 1, 1>({.steps = 3, .batch_size = 1, .hidden = 8}, 8, 1);
+  check_grid<kCell, 1, 2>({.steps = 4, .batch_size = 3, .hidden = 21}, 8, 2);
+  check_grid<kCell, 2, 4>({.steps = 3, .batch_size = 9, .hidden = 40}, 16, 1);
+  check_grid<kCell, 2, 8>({.steps = 2, .batch_size = 11, .hidden = 33, .from_rows = false}, 16, 1);
+}
+
+TYPED_TEST(CudaCell, NeedsNoGradientByTheStates) {
+  constexpr auto kCell = TypeParam::value;
+  const Case c{.steps = 3, .batch_size = 5, .hidden = 40, .with_state_gradient = false};
+  check_cluster<kCell, 128, 2>(c, 1);
+  check_grid<kCell, 1, 2>(c, 8, 1);
+}
+
+TYPED_TEST(CudaCell, OfAClusterInBf16IsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  constexpr auto kBf16 = Operands::kBf16;
+  check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 1, .hidden = 34}, 1);
+  check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 19, .hidden = 70}, 2);
+}
+
+TYPED_TEST(CudaCell, OfAGridInBf16IsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  constexpr auto kBf16 = Operands::kBf16;
+  check_grid<kCell, 1, 8, kBf16>({.steps = 3, .batch_size = 1, .hidden = 8}, 8, 1);
+  check_grid<kCell, 2, 8, kBf16>({.steps = 3, .batch_size = 19, .hidden = 37}, 16, 2);
+  check_grid<kCell, 1, 8, kBf16>({.steps = 2, .batch_size = 3, .hidden = 21, .from_rows = false}, 8,
+                                 1);
+}
+
+TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
+  check_cluster<CellKind::kRnn, 512, 8, Operands::kBf16>(
+      {.steps = 2, .batch_size = 9, .hidden = 300}, 2);
+}
+
+// A product of a block, by such a slab.
+template <typename Slab>
+void check_product(int depth, int columns) {
+  SCOPED_TRACE(formatted("depth {}, columns {}", depth, columns));
+  constexpr int S = kTileSequences;
+  at::manual_seed(2);
+  const auto weights = torch::randn({depth, columns});
+  const auto values = torch::randn({depth, S});
+  auto actual = torch::full({S, columns}, std::numeric_limits<float>::quiet_NaN());
+  const auto* w = read(weights);
+  const auto* v = read(values);
+  const int most = in_tiles(depth) * kTile + kWarps * 4 * kTile;  // more than any slab's depth
+  const int partials = most * S;
+  const int slab_at = in_fours(partials + kWarps * S * columns);
+  const Grid grid{.blocks = 1,
+                  .threads = kThreads,
+                  .shared_bytes = (slab_at + tile_floats(depth, columns) + 4) * sizeof(float)};
+  run(grid, [&] {
+    float* shared = shared_memory();
+    for (int i = thread_index(); i < most * S; i += kThreads) {
+      shared[i] = i < depth * S ? v[i] : 0.0F;
+    }
+    auto slab = [&] {
+      if constexpr (std::is_constructible_v<Slab, float*>) {
+        return Slab(shared + slab_at);
+      } else {
+        return Slab();
+      }
+    }();
+    slab.load(depth, columns, [&](int k, int n) { return w[k * columns + n]; });
+    sync_block();
+    slab.template multiply<S>(shared, shared + partials);
+    sync_block();
+    for (int i = thread_index(); i < S * columns; i += kThreads) {
+      actual.data_ptr<float>()[i] =
+          sum_of<S>(shared + partials, slab.slices(), columns, i / columns, i % columns);
+    }
+  });
+  EXPECT_TRUE(all_close(actual, rounded(values).t().mm(rounded(weights)), 1e-4));
+}
+
+TEST(CudaTiles, OfRegistersMultiplyWhatIsRounded) {
+  check_product<RegisterTileSlab<1, 2>>(256, 32);
+  check_product<RegisterTileSlab<1, 2>>(101, 19);
+  check_product<RegisterTileSlab<2, 4>>(512, 64);
+  check_product<RegisterTileSlab<4, 2>>(777, 32);
+  check_product<RegisterTileSlab<1, 6>>(256, 96);
+  check_product<RegisterTileSlab<1, 8>>(250, 128);
+}
+
+TEST(CudaTiles, OfSharedMemoryMultiplyWhatIsRounded) {
+  check_product<SharedTileSlab<1>>(8, 8);
+  check_product<SharedTileSlab<2>>(333, 50);
+  check_product<SharedTileSlab<2>>(512, 64);
+}
+
+TEST(CudaTiles, RoundAsLibTorchDoes) {
+  const auto values = torch::cat({torch::randn({1000}) * torch::logspace(-30, 30, 1000),
+                                  torch::tensor({0.0F, -0.0F, 1.00390625F, 1.01171875F, 3e38F})});
+  const auto expected = values.to(torch::kBFloat16);
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    const uint32_t both = round_to_bf16(0, read(values)[i]);
+    EXPECT_EQ(both >> 16U, expected.const_data_ptr<at::BFloat16>()[i].x) << read(values)[i];
+    EXPECT_EQ(both & 0xFFFFU, 0U);
+  }
+}
+
+TEST(CudaRnn, Of512UnitsIsLibTorchs) {
+  check_cluster<CellKind::kRnn, 512, 2>({.steps = 2, .batch_size = 4, .hidden = 300}, 2);
+}
+
+TEST(SimtOnCpu, ABarrierThatNotAllReachIsAnError) {
+  EXPECT_THROW(run({.blocks = 1, .threads = 4},
+                   [] {
+                     if (thread_index() != 2) {
+                       sync_block();
+                     }
+                   }),
+               std::runtime_error);
+}
+
+TEST(SimtOnCpu, OrdersOfThreadsDiffer) {
+  std::vector<int> order;
+  run({.blocks = 1, .threads = 16}, [&] { order.push_back(thread_index()); });
+  EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_EQ(order.size(), 16U);
+}
+
+}  // namespace
+}  // namespace unroll::cuda

@@ -1,0 +1,88 @@
+#include "unroll/scratch.h"
+
+#include <gtest/gtest.h>
+
+#include "support/model_configs.h"
+#include "support/thrown.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+// The notebook's check: X of arange(10), 28 tokens, 512 hidden units.
+class RnnModelScratchOfEachCell : public ::testing::TestWithParam<ModelConfig> {};
+
+TEST_P(RnnModelScratchOfEachCell, HasTheNotebooksShapes) {
+  const auto net = make_model(GetParam(), 28, torch::kCPU);
+  const auto X = torch::arange(10).reshape({2, 5});
+  const auto begin = net->begin_state(X.size(0));
+  const auto [Y, state] = net->forward(X, begin);
+  EXPECT_EQ(Y.sizes(), (std::vector<int64_t>{10, 28}));
+  const auto cell = GetParam().cell;
+  EXPECT_EQ(state.size(), cell == Cell::kMlp ? 0U : cell == Cell::kLstm ? 2U : 1U);
+  ASSERT_EQ(begin.size(), state.size());
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    EXPECT_EQ(state[i].sizes(), (std::vector<int64_t>{2, 512}));
+    EXPECT_TRUE(torch::equal(begin[i], torch::zeros({2, 512})));
+  }
+}
+
+TEST_P(RnnModelScratchOfEachCell, TimeStepsOfOneCallEqualCallsOfOneStep) {
+  auto config = GetParam();
+  config.hidden = 8;
+  const auto net = make_model(config, 6, torch::kCPU);
+  for (const auto& weight : values(net->weights())) {
+    weight.data().normal_();
+  }
+  const auto X = torch::randint(6, {3, 4}, torch::kInt64);
+  const auto [together, last] = net->forward(X, net->begin_state(3));
+  auto state = net->begin_state(3);
+  for (int64_t t = 0; t < 4; ++t) {
+    auto [logits, next] = net->forward(X.narrow(1, t, 1), state);
+    EXPECT_TRUE(torch::allclose(logits, together.narrow(0, 3 * t, 3), 1e-5, 1e-6)) << "step " << t;
+    state = next;
+  }
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    EXPECT_TRUE(torch::allclose(state[i], last[i], 1e-5, 1e-6));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RnnModelScratchOfEachCell, ::testing::ValuesIn([] {
+                           auto models = all_models(512);
+                           std::erase_if(models, [](const auto& m) {
+                             return m.model != ModelKind::kScratch;
+                           });
+                           return models;
+                         }()),
+                         [](const auto& info) { return name_of(info.param); });
+
+TEST(RnnModelScratch, CallsTheThreeFunctionsItWasGiven) {
+  NamedTensors given;
+  RNNModelScratch net(
+      3, 2, torch::kCPU,
+      [](int64_t V, int64_t H, torch::Device) {
+        return NamedTensors{{"W", torch::ones({V, H}, torch::kFloat64)}};
+      },
+      [](int64_t B, int64_t H, torch::Device) {
+        return State{torch::full({B, H}, 7.0)};
+      },
+      [&](const torch::Tensor& inputs, const State& state, const NamedTensors& params) {
+        given = {{"inputs", inputs}, {"state", state[0]}, params[0]};
+        return std::pair{inputs.flatten(0, 1), state};
+      });
+  const auto X = torch::tensor({{0, 2}}, torch::kInt64);
+  const auto Y = net.forward(X, net.begin_state(1)).first;
+  // Time runs first, tokens are one-hot in the parameters' type.
+  EXPECT_TRUE(torch::equal(Y, torch::tensor({{1.0, 0.0, 0.0}, {0.0, 0.0, 1.0}}, torch::kFloat64)));
+  EXPECT_EQ(tensor_named(given, "inputs").sizes(), (std::vector<int64_t>{2, 1, 3}));
+  EXPECT_EQ(tensor_named(given, "state").sum().item<double>(), 14);
+  EXPECT_TRUE(tensor_named(given, "W").is_alias_of(net.weights()[0].tensor));
+}
+
+TEST(RnnModelScratch, RefusesEmptySizes) {
+  thrown<UsageError>([] { RNNModelScratch(0, 2, torch::kCPU, get_params, init_rnn_state, rnn); });
+  thrown<UsageError>([] { RNNModelScratch(2, 0, torch::kCPU, get_params, init_rnn_state, rnn); });
+}
+
+}  // namespace
+}  // namespace unroll
