@@ -24,7 +24,8 @@ struct GateEntry {
 /// What a cell is made of, but for its formulas.
 ///
 /// Initial weights, the conversions to and from torch::nn, the counts of parameters and operations
-/// and the kernels read it. A cell's formulas are in models/ (scratch), kernels/cpu and kernels/cuda.
+/// and the kernels read it. A cell's formulas are in models/ (scratch), kernels/cpu and
+/// kernels/cuda.
 struct CellTable {
   GateEntry gates[4];  ///< in the order in which kernels and scratch parameters have them
   int gate_count;
@@ -53,5 +54,8 @@ UNROLL_HOST_DEVICE constexpr int gate_count(CellKind cell) { return table_of(cel
 
 /// Whether a cell has one gate, the candidate, which is the new state.
 UNROLL_HOST_DEVICE constexpr bool is_simple(CellKind cell) { return gate_count(cell) == 1; }
+
+/// Whether a cell has a second state, c.
+UNROLL_HOST_DEVICE constexpr bool has_c(CellKind cell) { return table_of(cell).state_count == 2; }
 
 }  // namespace unroll

@@ -7,18 +7,18 @@
 
 namespace unroll::cpu {
 
-/// In which forms a matrix over time is kept.
+/// The forms in which a matrix over time is kept.
 struct ActivationForms {
   bool values = true;  ///< float32 panels
   int parts = 0;       ///< of the tiles on the left, for products of each step; 0: none
   bool right = false;  ///< tiles on the right too, for the sum over all steps: weights' gradients
-  bool last_steps = false;  ///< tiles on the left of the last two steps written only
+  bool last_steps = false;  ///< tiles on the left only for the last two steps written
 };
 
 /// A layer's values, or their gradients, over T steps of B sequences: (T*B, N).
 ///
-/// Among the tiles each step begins a tile of its own, 32 sequences deep; what stands past the last
-/// sequence stays zero.
+/// In tiles, each step begins a tile of its own, 32 sequences deep; rows past the last sequence
+/// stay zero.
 class Activations {
  public:
   /// Gives it a shape; zeroes the values unless the shape stays the same.

@@ -24,8 +24,8 @@ using Word = hwy::HWY_NAMESPACE::Vec<WordTag>;
 
 using Half = hwy::HWY_NAMESPACE::Vec<HalfTag>;
 
-/// The nearest bf16, ties to even. What is not a number, as hardware makes it, stays so; infinity
-/// stays infinite.
+/// The nearest bf16, ties to even. Infinity stays infinite, and a NaN that hardware computed stays
+/// NaN.
 HWY_INLINE Half round_to_bf16(Float x) {
 #if UNROLL_AVX512
   // Every CPU with a tile unit has this instruction (has_tile_unit), and no other with AVX-512

@@ -8,9 +8,9 @@
 
 namespace unroll::cpu {
 
-/// What part of a time step a call computes: the sequences [row, row + rows) of the batch and
+/// The part of a time step that a call computes: the sequences [row, row + rows) of the batch and
 /// `blocks` blocks of units from `block` on. `sums` holds the product of the previous state
-/// (forward) or the next step's gradients (backward) with the recurrent weights for just these:
+/// (forward) or the next step's gradients (backward) with the recurrent weights for this part:
 /// (rows, ...), `stride` floats from row to row.
 struct CellTile {
   const float* sums;
@@ -24,7 +24,7 @@ struct CellTile {
   TileWork* meanwhile = nullptr;  ///< products that go on beside the formulas, or null
 };
 
-/// Rounds of products that the formulas of a tile have room for.
+/// Rounds of TileWork during the formulas of a tile.
 inline int64_t rounds_of(const CellTile& tile, bool by_row) {
   return by_row ? tile.rows : tile.rows * tile.blocks;
 }
@@ -36,17 +36,22 @@ struct CellInput {
 };
 
 // Matrices over time hold T steps of B sequences; states T + 1 of them, the first of which is the
-// state before the first step. A state without values, or a gradient without, is kept in tiles
-// alone, and the formulas are then as exact as those are.
+// state before the first step. A state or gradient without values is kept in tiles only; the
+// formulas are then as exact as the tiles.
 //
 // Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, or empty where it
-// is among the sums. The gradients by the gates' inputs take the place of the gates, or become
-// their tiles.
+// is among the sums. The gradients by the gates' inputs replace the gates, or become their tiles.
 
 /// h' = tanh(sums + x).
 void rnn_forward(const CellTile& tile, const CellInput& x, Activations& h);
-/// dz (T*B, H): by what tanh takes.
+/// dz (T*B, H): the gradient by sums + x.
 void rnn_backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz);
+
+/// h' = max(0, sums + x).
+void rnn_relu_forward(const CellTile& tile, const CellInput& x, Activations& h);
+/// dz (T*B, H): the gradient by sums + x: that by h where h > 0, else 0.
+void rnn_relu_backward(const CellTile& tile, const Panels& dh, const Activations& h,
+                       Activations& dz);
 
 /// Gates i, f, o, g (T*B, 4H) = sigmoid or tanh(sums + x); c' = f c + i g; h' = o tanh(c').
 void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,

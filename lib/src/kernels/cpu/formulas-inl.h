@@ -17,10 +17,10 @@
 #include "kernels/cpu/tile_unit-inl.h"
 #include "kernels/cpu/views-inl.h"
 
-// What the cells' formulas have in common: activation functions, the forms that states and
-// gradients are kept in, and the ways over the vectors of a tile, between which products go on.
-// What is written in them is HWY_FLATTEN: a formula that stays a call loads its constants again for
-// each vector, 3 % of a bf16x3 step.
+// What the cells' formulas share: activation functions, the forms of states and gradients, and the
+// loops over the vectors of a tile, which let products go on in between. Formulas are HWY_FLATTEN:
+// one that stays a call loads its constants again for each vector, which costs 3 % of a bf16x3
+// step.
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {
@@ -30,23 +30,23 @@ using Vector = Float;
 inline constexpr FloatTag kTag;
 inline constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
 
-/// 1 / x for an x that is neither very small nor very large: an approximation, and unless it is to
-/// be `rough`, to 12 bits, a step of Newton's.
+/// 1 / x for an x that is neither very small nor very large: an approximation of 12 bits, and
+/// unless `rough` one step of Newton's method.
 template <bool rough>
 HWY_INLINE Vector reciprocal(Vector x) {
   const auto r = hn::ApproximateReciprocal(x);
   return rough ? r : hn::Mul(r, hn::NegMulAdd(x, r, hn::Set(kTag, 2.0F)));
 }
 
-/// tanh to 3e-7 of its value: x P(x^2) / Q(x^2), a minimax fit on [-8, 8], where float32 has all
-/// but reached 1. A third of the time of Highway's Tanh (unroll_kernels_benchmark
-/// --benchmark_filter=RnnForward), whose last bit counts where 1 - tanh^2 is all that is left of a
-/// gradient: for sums of tiles, which have that error themselves.
+/// tanh to 3e-7 of its value: x P(x^2) / Q(x^2), a minimax fit on [-8, 8]; beyond, float32 is all
+/// but 1. It takes a third of the time of Highway's Tanh (unroll_kernels_benchmark
+/// --benchmark_filter=RnnForward). For sums of tiles only, which have this error themselves: in
+/// float32 the last bit counts where a gradient is multiplied by a small 1 - tanh^2.
 template <bool rough>
 HWY_INLINE Vector quick_tanh(Vector x) {
   const auto c = [](float value) HWY_ATTR { return hn::Set(kTag, value); };
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
-  // In this order of arguments what is not a number stays so.
+  // In this order of arguments NaN stays NaN.
   const auto bounded = hn::Max(c(-8.0F), hn::Min(c(8.0F), x));
 #else
   const auto below = hn::IfThenElse(hn::Gt(x, c(8.0F)), c(8.0F), x);
@@ -69,14 +69,14 @@ HWY_INLINE Vector quick_tanh(Vector x) {
 /// Accurate to 3e-7 of its value, however small.
 HWY_INLINE Vector sigmoid(Vector x) {
   // exp stays finite: at -88 the result is about the smallest that a float has. Neither Max nor
-  // Highway's Exp keeps what is not a number, by which a training that diverges is told.
+  // Highway's Exp keeps NaN, which shows that training diverges.
   const auto bounded = hn::Max(x, hn::Set(kTag, -88.0F));
   const auto one = hn::Set(kTag, 1.0F);
   const auto result = hn::Div(one, hn::Add(one, hn::Exp(kTag, hn::Neg(bounded))));
   return hn::IfThenElse(hn::Eq(x, x), result, x);
 }
 
-/// Accurate to 2e-7 of 1, which is what a sum of tiles is worth.
+/// Accurate to 2e-7 of 1, as exact as a sum of tiles.
 template <bool rough>
 HWY_INLINE Vector sigmoid_by_tanh(Vector x) {
   const auto half = hn::Set(kTag, 0.5F);
@@ -91,7 +91,7 @@ HWY_INLINE Vector through_tanh(Vector g, Vector y) { return hn::NegMulAdd(hn::Mu
 HWY_INLINE Vector load(const float* from) { return hn::Load(kTag, from); }
 HWY_INLINE void store(Vector value, float* to) { hn::Store(value, kTag, to); }
 
-// In which form states and gradients are kept.
+// The forms of states and gradients.
 struct Float32 {
   using State = StateValuesView;
   using GruState = StateValuesView;
@@ -125,14 +125,14 @@ class BlockOf {
   HWY_INLINE BlockOf(const CellTile& tile, int64_t u, int64_t gates)
       : tile_(tile), sums_(tile.sums + u * gates * kBlock), block_(tile.block + u) {}
 
-  /// Where the block begins, among units and among the columns of gates that stand side by side.
+  /// The block's first column, among units and among the columns of gates side by side.
   HWY_INLINE int64_t column() const { return block_ * kBlock; }
   HWY_INLINE int64_t column(const Gates& gates, int64_t gate = 0) const {
     return gates.column(block_, gate);
   }
 
-  /// Calls formula(sums, b, k) for lane k of each sequence b, or formula(sums, b, k, round) if it
-  /// takes the turns of the products meanwhile.
+  /// Calls formula(sums, b, k) for lane k of each sequence b, or formula(sums, b, k, round) if the
+  /// formula itself lets the products go on.
   template <typename Formula>
   HWY_INLINE void for_each_vector(const Formula& formula) const {
     for (int64_t i = 0; i < tile_.rows; ++i) {
@@ -231,7 +231,7 @@ class OutsideView {
   int64_t stride_;
 };
 
-// Calls use(a form) for the form that `parts` stands for.
+// Calls use(form) for the form that has so many parts.
 template <typename Use>
 void in_form(int parts, const Use& use) {
   switch (parts) {

@@ -22,16 +22,14 @@ struct StatePointers {
   float* c = nullptr;
 };
 
-/// What stands between the layers: layer l + 1 reads layer l's states times masks[l], element by
-/// element. Row-major (T*B, H), one for each layer but the last, which must stay until the backward
-/// pass; or none.
+/// Masks between the layers: layer l + 1 reads layer l's states times masks[l], element by element.
+/// Row-major (T*B, H), one for each layer but the last, or none at all; they must stay valid until
+/// the backward pass.
 using Masks = std::span<const float* const>;
 
-/// One batch's way through a recurrent language model, forward and back: layers, output layer,
-/// loss.
+/// A recurrent language model over one batch, forward and backward: layers, output layer, loss.
 ///
-/// It may be used again for another batch, and then needs no new memory while the shapes stay the
-/// same.
+/// It can be used again for other batches, and allocates no memory while the shapes stay the same.
 class LanguageModelPass {
  public:
   /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
@@ -50,13 +48,12 @@ class LanguageModelPass {
   const Panels& logits() const { return output_.logits(); }
   void copy_state(const StatePointers& to) const;
 
-  /// Mean cross-entropy in nats; labels[t*B + b]. It leaves in the place of the logits its gradient
-  /// by them.
+  /// Mean cross-entropy in nats; labels[t*B + b]. Its gradient by the logits replaces the logits.
   double mean_cross_entropy(const int64_t* labels) { return output_.mean_cross_entropy(labels); }
 
-  /// From the gradient by the logits, which stands in their place, and by the states after the last
-  /// step to those of all parameters, which are written to `gradients` (W_x of tokens: only the
-  /// rows of tokens that occur).
+  /// Writes the gradients by all parameters to `gradients` (W_x of tokens: only the rows of tokens
+  /// that occur). Reads the gradient by the logits, in their place, and that by the states after
+  /// the last step.
   void backward(const ModelParameters& gradients, const StatePointers& state_gradient);
   Panels& logits_gradient() { return output_.logits(); }
 

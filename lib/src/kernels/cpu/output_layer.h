@@ -23,29 +23,29 @@ class OutputLayer {
   /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
   explicit OutputLayer(int parts = 0) : parts_(parts) {}
 
-  /// Copies the weights to where the products find them; those for the backward pass when
+  /// Copies the weights into the products' layouts; those for the backward pass only when
   /// `with_backward`.
   void pack(const OutputParameters& parameters, bool with_backward);
 
   /// logits (T*B, V) of h's steps from the second on.
   void forward(const Activations& h, bool with_backward);
 
-  /// Mean cross-entropy in nats; labels (T*B). The logits become the gradient of that mean by the
+  /// Mean cross-entropy in nats; labels (T*B). Its gradient by the logits replaces the
   /// logits.
   double mean_cross_entropy(const int64_t* labels);
 
-  /// After forward() the logits; before backward() it must hold the gradient by them.
+  /// After forward() the logits; before backward() they must hold the gradient by them.
   Panels& logits() { return logits_.values(); }
   const Panels& logits() const { return logits_.values(); }
 
-  /// Writes the bias' gradient and prepares the logits' for what follows.
+  /// Writes the bias' gradient and prepares the logits' for the functions below.
   void backward(const OutputParameters& gradients);
 
   /// After backward(): the gradient by h is the product of the gradient by the logits (T*B, V) and
   /// W_hq^T (V, H).
   const Activations& logits_gradient() const { return logits_; }
   const Weights& transposed_weights() const { return W_t_; }
-  /// That of W_hq, as a term for the layer whose states h are.
+  /// The gradient of W_hq, as a term for the layer that computed h.
   GradientTerm weight_term(const OutputParameters& gradients) const;
 
  private:

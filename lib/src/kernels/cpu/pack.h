@@ -7,7 +7,7 @@
 
 namespace unroll::cpu {
 
-/// Copies the weights of one gate to where products along the rows find them.
+/// Copies the weights of one gate into the layout of products along the rows.
 ///
 /// W (K, H) -> packed (K, gates.columns()), block u of the gate at gates.column(u, gate); of W the
 /// blocks [first, last) of kBlock rows only.

@@ -7,7 +7,7 @@
 
 namespace unroll::cpu {
 
-/// Units are handled in blocks of so many: one AVX-512 vector of floats.
+/// Units of a block, the least that is computed together: one AVX-512 vector of floats.
 inline constexpr int64_t kBlock = 16;
 
 /// Columns of a panel that holds a single gate.
@@ -27,7 +27,7 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
 /// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
 /// of every row, row after row, on 64-byte boundaries. A product's right side (down a panel) is
 /// then read from consecutive memory, and within a panel so is its left side (along a row). The
-/// columns past the last one are zero until somebody writes to them.
+/// columns past the last one are zero until they are written to.
 class Panels {
  public:
   Panels() = default;
@@ -75,7 +75,7 @@ class Panels {
   int64_t width_ = kPanel;
 };
 
-/// Somebody else's matrix of floats, as its strides (in floats) lay it out.
+/// A matrix of floats that the caller owns, with its strides in floats.
 struct StridedMatrix {
   float* data = nullptr;
   int64_t rows = 0;
@@ -88,8 +88,8 @@ struct StridedMatrix {
   }
 };
 
-/// Gates whose products are taken together: kBlock units of each gate stand side by side in a
-/// panel, so that one tile of a product holds all that those units need.
+/// Gates that are computed by one product: kBlock units of each gate stand side by side in a panel,
+/// so that one tile of the product holds all gates of those units.
 struct Gates {
   int64_t count = 1;
   int64_t hidden = 0;

@@ -27,7 +27,7 @@ class WorkInTurns {
  public:
   // `sums` holds kRowsOfSums rows.
   WorkInTurns(CellKind cell, int parts, float* sums, const Formulas& formulas)
-      : by_row_(cell == CellKind::kRnn), tiles_(parts > 0), sums_(sums), formulas_(formulas) {}
+      : by_row_(is_simple(cell)), tiles_(parts > 0), sums_(sums), formulas_(formulas) {}
 
   // Sequences of a part.
   int64_t rows() const { return tiles_ ? kRowsOfTiles : kRowsOfSums; }
@@ -86,14 +86,6 @@ Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
     return InputPart{.gates = layout(members), .members = members, .dz = &dz};
   };
   switch (cell) {
-    case CellKind::kRnn:
-      groups_.push_back(gates({0}));
-      parts_of_input_.push_back(part({0}, gates_));
-      break;
-    case CellKind::kLstm:
-      groups_.push_back(gates({0, 1, 2, 3}));
-      parts_of_input_.push_back(part({0, 1, 2, 3}, gates_));
-      break;
     case CellKind::kGruBefore:
       groups_.push_back(gates({0, 1}));
       groups_.push_back(gates({2}));
@@ -105,6 +97,13 @@ Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
       parts_of_input_.push_back(part({0, 1, -1}, gates_));
       parts_of_input_.push_back(part({2}, n_));
       break;
+    default: {  // all gates follow from one product and have one gradient
+      std::vector<int64_t> all(static_cast<std::size_t>(gate_count(cell)));
+      std::iota(all.begin(), all.end(), 0);
+      groups_.push_back(gates(all));
+      parts_of_input_.push_back(part(all, gates_));
+      break;
+    }
   }
 }
 
@@ -165,7 +164,7 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
                    });
     }
   }
-  if (cell_ == CellKind::kGruAfter) {
+  if (table_of(cell_).has_b_hh) {
     b_hh_.resize(1, hidden_);
     copy_rows_in(parameters.b_hh, 1, hidden_, b_hh_);
   }
@@ -178,14 +177,13 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
   const bool gru = cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter;
   h_.resize(steps + 1, batch_size, hidden_, kStatePanel,
             {.values = !tiles || gru, .parts = parts_});
-  // What a gate was, for the formulas backward; its gradient, for the products. The RNN's only gate
-  // is h.
-  const ActivationForms gradients{.values = !tiles || cell_ != CellKind::kRnn,
+  // A gate's value is for the formulas backward, its gradient for the products. A single gate is h.
+  const ActivationForms gradients{.values = !tiles || !is_simple(cell_),
                                   .parts = with_backward ? parts_ : 0,
                                   .right = true,
                                   .last_steps = inputs_ == 0};
   gates_.resize(steps, batch_size, groups_[0].gates.columns(), groups_[0].gates.width(), gradients);
-  if (cell_ == CellKind::kLstm) {
+  if (has_c(cell_)) {
     c_.resize((steps + 1) * batch_size, hidden_);
   }
   if (cell_ == CellKind::kGruBefore) {
@@ -202,7 +200,7 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
 
 void Recurrence::set_state(const float* h, const float* c) {
   copy_step_in(h, 0, h_);
-  if (cell_ == CellKind::kLstm) {
+  if (has_c(cell_)) {
     copy_rows_in(c, batch_size_, hidden_, c_);
   }
 }
@@ -258,19 +256,18 @@ void Recurrence::carry_state() {
     }
   };
   carry(h_.values());
-  if (cell_ == CellKind::kLstm) {
+  if (has_c(cell_)) {
     carry(c_);
   }
 }
 
 bool Recurrence::split_by_sequences() const {
-  // Split by sequences, each thread reads all weights in every step; split by units, its own units'
-  // alone, but every step has barriers. With fewer sequences than this a thread, or more bytes of
-  // weights than a second-level cache has to spare, the reading costs more: an LSTM of 512 units is
-  // 1.2 times as fast by units in float32 on two threads, 1.4 times in bf16 (unroll bench --cell
-  // lstm
-  // --threads 2). That is provided that a step is worth its barriers, and that there are units for
-  // all threads. A tile is not divided.
+  // Split by sequences, each thread reads all weights in every step; split by units, only those of
+  // its units, but every step has barriers. Reading costs more than barriers where a thread has few
+  // sequences, or where the weights do not fit in a second-level cache: by units, an LSTM of 512
+  // units on two threads is 1.2 times as fast in float32, 1.4 times in bf16 (unroll bench
+  // --cell lstm --threads 2). By units also needs steps that are worth their barriers, and units
+  // for all threads. A tile is not divided.
   constexpr int64_t kSequencesAThread = 8;
   constexpr int64_t kWorthABarrier = 4 * kWorthAThread;
   constexpr int64_t kCachedBytes = int64_t{5} << 18;
@@ -354,6 +351,9 @@ void Recurrence::forward_cell(std::size_t phase, const CellTile& tile) {
     case CellKind::kRnn:
       rnn_forward(tile, x, h_);
       break;
+    case CellKind::kRnnRelu:
+      rnn_relu_forward(tile, x, h_);
+      break;
     case CellKind::kLstm:
       lstm_forward(tile, x, gates_, c_, h_);
       break;
@@ -372,7 +372,7 @@ void Recurrence::forward_cell(std::size_t phase, const CellTile& tile) {
 
 void Recurrence::copy_state(float* h, float* c) const {
   copy_step_out(h_, steps_, h);
-  if (cell_ == CellKind::kLstm) {
+  if (has_c(cell_)) {
     copy_rows_out(c_, steps_ * batch_size_, batch_size_, hidden_, c);
   }
 }
@@ -391,7 +391,7 @@ void Recurrence::set_outside_gradient(const Activations& left, const Weights& ri
 
 void Recurrence::set_state_gradient(const float* dh, const float* dc) {
   copy_rows_in(dh, batch_size_, hidden_, dh_last_);
-  if (cell_ != CellKind::kRnn) {
+  if (!is_simple(cell_)) {
     copy_rows_in(dc, batch_size_, hidden_, carry_);
   }
 }
@@ -422,8 +422,7 @@ void Recurrence::backward() {
 void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
                                 int64_t p_begin, int64_t p_end) {
   alignas(64) float sums[kRowsOfSums * kPanel];
-  // The first phase takes up the gradient that the next step left; the second goes on within the
-  // step.
+  // The first phase starts from the next step's gradient; the second continues within the step.
   const bool last = phase == 0 && t == steps_ - 1;
   StepTerm terms[2];
   std::size_t count = 0;
@@ -464,6 +463,9 @@ void Recurrence::backward_cell(std::size_t phase, const CellTile& tile) {
   switch (cell_) {
     case CellKind::kRnn:
       rnn_backward(tile, dh_, h_, gates_);
+      break;
+    case CellKind::kRnnRelu:
+      rnn_relu_backward(tile, dh_, h_, gates_);
       break;
     case CellKind::kLstm:
       lstm_backward(tile, dh_, c_, gates_, carry_);
@@ -575,9 +577,9 @@ void Recurrence::state_gradient(float* dh, float* dc) const {
   result.resize(batch_size_, hidden_);
   multiply_steps(dz(0), 0, groups_[0].W_h_t, /*accumulate=*/false, result);
   copy_rows_out(result, 0, batch_size_, hidden_, dh);
-  if (cell_ == CellKind::kLstm) {
+  if (has_c(cell_)) {
     copy_rows_out(carry_, 0, batch_size_, hidden_, dc);
-  } else if (cell_ != CellKind::kRnn) {
+  } else if (!is_simple(cell_)) {
     std::vector<float> past(static_cast<std::size_t>(batch_size_ * hidden_));
     copy_rows_out(carry_, 0, batch_size_, hidden_, past.data());
     for (std::size_t i = 0; i < past.size(); ++i) {

@@ -33,7 +33,7 @@ struct TokenRows {
   std::vector<int32_t> slot;    ///< (T*B): which of them stands at step t of sequence b
 };
 
-/// One recurrent layer over one batch: all that its time loops read and write.
+/// One recurrent layer over one batch, with all that its time loops read and write.
 ///
 /// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which
 /// need no barrier between the steps, or by units where there are few sequences or many weights.
@@ -44,7 +44,7 @@ class Recurrence {
   Recurrence(const Recurrence&) = delete;
   Recurrence& operator=(const Recurrence&) = delete;
 
-  /// Copies the weights to where the products find them; those for the backward pass when
+  /// Copies the weights into the products' layouts; those for the backward pass only when
   /// `with_backward`. `inputs`: columns of the input matrix, or 0 for a layer that reads tokens.
   void pack(const LayerParameters& parameters, int64_t inputs, bool with_backward);
 
@@ -54,11 +54,11 @@ class Recurrence {
   /// The state before the first step: row-major (B, H) each; null stands for zeros.
   void set_state(const float* h, const float* c);
 
-  /// The input is tokens, of which it takes X_t W_x + b for each distinct one. `rows` must stay as
-  /// long as it is used; its slots may change.
+  /// The input is tokens: computes X_t W_x + b once for each distinct token. `rows` must outlive
+  /// its use; its slots may change.
   void set_input(const TokenRows& rows, const LayerParameters& parameters);
-  /// The input is a matrix: x's steps from `first_step` on, which must stay until the backward
-  /// pass.
+  /// The input is a matrix: x's steps from `first_step` on, which must stay valid until the
+  /// backward pass.
   void set_input(const Activations& x, int64_t first_step);
 
   /// All time steps.
@@ -73,15 +73,15 @@ class Recurrence {
   void copy_state(float* h, float* c) const;
 
   /// Before backward(): the gradient by each step's h from outside the recurrence is either a
-  /// matrix (T*B, H), which the caller fills, or the product of a matrix and weights, taken with
-  /// the steps' own.
+  /// matrix (T*B, H), which the caller fills, or the product of a matrix and weights, which each
+  /// step adds to its own product.
   Panels& outside_gradient();
   void set_outside_gradient(const Activations& left, const Weights& right);
 
   /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
   void set_state_gradient(const float* dh, const float* dc);
 
-  /// All time steps. Then the gradients of what the steps computed are there.
+  /// All time steps. The gradients below are available afterwards.
   void backward();
 
   /// After backward(): the gradients that are sums of rows, of the biases and, of a layer that
@@ -113,8 +113,7 @@ class Recurrence {
     Panels b;                      // (1, columns)
     Panels input;                  // the inputs' share: X_t W_x + b
   };
-  // Gradients by the inputs' share in some gates: a member of -1 stands for a column that holds
-  // something else.
+  // Gradients by the inputs' share in some gates; a member of -1 marks columns of something else.
   struct InputPart {
     Gates gates;
     std::vector<int64_t> members;
@@ -155,10 +154,9 @@ class Recurrence {
   Activations h_;
   Panels c_;
   Activations gates_;
-  Activations
-      n_;  // GRU: the candidate, or with the reset after the product what the reset gate multiplies
+  Activations n_;   // GRU: the candidate; with the reset after the product, what r multiplies
   Activations rh_;  // GRU with the reset before the product
-  Panels dh_;       // empty where the two below stand for it
+  Panels dh_;       // empty where the product of the two below replaces it
   const Activations* outside_left_ = nullptr;
   const Weights* outside_right_ = nullptr;
   Panels dh_last_;  // (B, H)

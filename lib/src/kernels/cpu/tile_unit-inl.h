@@ -15,7 +15,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/targets.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/tile_work.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

@@ -18,7 +18,7 @@ using Bf16 = uint16_t;
 
 /// Rows of a tile on the left side of a product, and columns of one on the right side.
 inline constexpr int64_t kTileRows = 16;
-/// How far a sum runs through one tile: columns on the left side, rows on the right side.
+/// Terms of a sum in one tile: its columns on the left side, its rows on the right side.
 inline constexpr int64_t kTileDepth = 32;
 /// Values of a tile.
 inline constexpr int64_t kTileSize = kTileRows * kTileDepth;
@@ -67,7 +67,7 @@ class LeftTiles {
 /// The right side of a product: tiles of 32 rows by 16 columns, in which two rows alternate
 /// (row 2i and 2i + 1 of column 0, of column 1, ...). Panels of columns as in Panels; in a panel
 /// two tiles stand side by side, those of the next 32 rows after them, then the next two: a product
-/// of two reads on and on, which the hardware foresees.
+/// of two reads consecutive memory, which the hardware prefetches.
 class RightTiles {
  public:
   /// Gives it a shape; zeroes the values unless the shape stays the same.

@@ -17,8 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {
 
 // One block of columns of one step of a matrix over time, in one of its forms: what a pointwise
-// formula reads and writes. (b, k) is lane k of the block in sequence b. Where the block stands is
-// worked out once, so that a row costs an addition or two. A view of a constant matrix is only
+// formula reads and writes. (b, k) is lane k of the block in sequence b. The block's address is
+// computed once, so that a row costs an addition or two. A view of a constant matrix is only
 // read.
 
 /// As float32.

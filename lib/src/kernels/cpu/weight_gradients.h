@@ -9,7 +9,7 @@
 
 namespace unroll::cpu {
 
-/// The gradient of weights by which a matrix was multiplied.
+/// The gradient of weights that a matrix was multiplied by.
 struct GradientTerm {
   const Activations* dz;  ///< (T*B, gates.columns()) the gradient by the product
   int64_t first_step;     ///< the matrix's step that belongs to dz's first one

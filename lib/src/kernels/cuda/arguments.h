@@ -4,8 +4,8 @@
 
 namespace unroll::cuda {
 
-/// Blocks that compute the same sequences exchange what they computed here, where they are no
-/// cluster: (groups, 2, depth, S) floats and a count of arrivals for each group, zero at first.
+/// Memory through which blocks that are no cluster exchange values of the same sequences: (groups,
+/// 2, depth, S) floats and a count of arrivals for each group, zeros at first.
 struct ExchangeMemory {
   float* values = nullptr;
   unsigned* arrivals = nullptr;
@@ -25,12 +25,12 @@ struct ForwardArguments {
   const float* c_before;  // (B, H): LSTM; else null
   float* h;               // (T*B, H): the states
   float* c;               // (T*B, H): LSTM
-  float* gates;           // (T*B, GH): their values; not of an RNN
+  float* gates;           // (T*B, GH): their values; null for a cell with one gate
   float* p;               // (T*B, H): GRU with the reset after the product: what is reset
   ExchangeMemory exchange;
 };
 
-/// What forward computed, and the way back.
+/// What forward computed, and where its gradients go.
 struct BackwardArguments {
   int64_t steps;
   int64_t batch_size;
@@ -52,8 +52,8 @@ struct BackwardArguments {
   ExchangeMemory exchange;
 };
 
-/// A continuation: T steps of a model of one layer, each after the first with the likeliest token
-/// of the step before it, or a given one. The way forward, without what the way back needs.
+/// A continuation: T steps of a model of one layer. Each step but the first reads the likeliest
+/// token of the step before, or a given one. Nothing is kept for a way back.
 struct GenerateArguments {
   int64_t steps;          // T
   int64_t batch_size;     // B

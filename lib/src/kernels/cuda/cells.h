@@ -10,7 +10,17 @@ UNROLL_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
 UNROLL_DEVICE float tanh_slope(float y) { return 1.0F - y * y; }
 UNROLL_DEVICE float sigmoid_slope(float y) { return y * (1.0F - y); }
 
-/// One thread's unit of one sequence in a group's tile.
+/// What an RNN does with a sum, and a gradient g by the result y through it. NaN stays NaN.
+struct Tanh {
+  UNROLL_DEVICE static float of(float x) { return tanhf(x); }
+  UNROLL_DEVICE static float back(float g, float y) { return g * tanh_slope(y); }
+};
+struct Relu {
+  UNROLL_DEVICE static float of(float x) { return x < 0.0F ? 0.0F : x; }
+  UNROLL_DEVICE static float back(float g, float y) { return y <= 0.0F ? 0.0F : g; }
+};
+
+/// The unit of one sequence that a thread computes.
 struct Place {
   int64_t hidden;      // H
   int64_t batch_size;  // B
@@ -27,16 +37,16 @@ struct Place {
 };
 
 // Formulas of the cells whose gates all follow from the previous state; a GRU with the reset before
-// the product has its own kernels. `begin` takes up the state of before, of Arguments that have it;
-// `step` takes the product with W_h and the inputs' share and makes the new h; `keep` puts down
-// what the way back needs of it. `step_back` takes the gradient by h and gives those by what the
-// gates are computed from: `published`, which the product with W_h transposed takes.
+// the product has its own kernels. `begin` loads the state before the first step; `step` computes
+// the new h from the product with W_h and the inputs' share; `keep` stores what the way back needs.
+// `step_back` computes, from the gradient by h, those by the sums under the gates: `published`,
+// which is multiplied by W_h transposed.
 
 template <CellKind kCell>
 struct Cell;
 
-template <>
-struct Cell<CellKind::kRnn> {
+template <typename Activation>
+struct SimpleCell {
   float h = 0;
 
   template <typename Arguments>
@@ -44,12 +54,17 @@ struct Cell<CellKind::kRnn> {
     h = a.h_before[at.once()];
   }
   UNROLL_DEVICE void step(const float (&sums)[1], const float (&x)[1]) {
-    h = tanhf(x[0] + sums[0]);
+    h = Activation::of(x[0] + sums[0]);
   }
   UNROLL_DEVICE void keep(const ForwardArguments& a, const Place& at, int64_t t) const {
     a.h[at.state(t)] = h;
   }
 };
+
+template <>
+struct Cell<CellKind::kRnn> : SimpleCell<Tanh> {};
+template <>
+struct Cell<CellKind::kRnnRelu> : SimpleCell<Relu> {};
 
 template <>
 struct Cell<CellKind::kLstm> {
@@ -116,9 +131,9 @@ struct Cell<CellKind::kGruAfter> {
 template <CellKind kCell>
 struct CellBack;
 
-template <>
-struct CellBack<CellKind::kRnn> {
-  // What a step reads of the way there; loaded a step ahead.
+template <typename Activation>
+struct SimpleCellBack {
+  // What a step reads of the way forward; loaded a step ahead.
   struct Saved {
     float dh, h;
   };
@@ -128,13 +143,18 @@ struct CellBack<CellKind::kRnn> {
   UNROLL_DEVICE void begin(const BackwardArguments&, const Place&) {}
   UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
                                const Saved& saved, float dh, float (&published)[1]) {
-    published[0] = dh * tanh_slope(saved.h);
+    published[0] = Activation::back(dh, saved.h);
     a.dz[at.gate(t, 1, 0)] = published[0];
   }
   // The gradient by the previous h past the product.
   UNROLL_DEVICE float carry() const { return 0; }
   UNROLL_DEVICE void end(const BackwardArguments&, const Place&) {}
 };
+
+template <>
+struct CellBack<CellKind::kRnn> : SimpleCellBack<Tanh> {};
+template <>
+struct CellBack<CellKind::kRnnRelu> : SimpleCellBack<Relu> {};
 
 template <>
 struct CellBack<CellKind::kLstm> {

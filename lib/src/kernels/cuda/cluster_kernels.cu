@@ -1,38 +1,36 @@
+#include <type_traits>
+
 #include "kernels/cuda/dispatch.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch_kernel.h"
 
 namespace unroll::cuda {
 
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+template <typename Arguments>
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const Arguments& arguments,
                                cudaStream_t stream) {
   return with_cluster_kernel(
       plan, cell, cudaErrorInvalidValue, [&](auto kind, auto most_hidden, auto S, auto operands) {
-        return launch_kernel(cluster_forward<kind(), most_hidden(), S(), operands()>, plan,
-                             plan.blocks, stream, arguments, plan.blocks);
-      });
-}
-
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
-                               cudaStream_t stream) {
-  return with_cluster_kernel(
-      plan, cell, cudaErrorInvalidValue, [&](auto kind, auto most_hidden, auto S, auto operands) {
-        return launch_kernel(cluster_backward<kind(), most_hidden(), S(), operands()>, plan,
-                             plan.blocks, stream, arguments, plan.blocks);
-      });
-}
-
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
-                               cudaStream_t stream) {
-  return with_cluster_kernel(
-      plan, cell, cudaErrorInvalidValue, [&](auto kind, auto most_hidden, auto S, auto operands) {
-        if constexpr (operands() == Operands::kFloat32) {
-          return launch_kernel(cluster_generate<kind(), most_hidden(), S()>, plan, plan.blocks,
-                               stream, arguments, plan.blocks);
+        const auto run = [&](auto* kernel) {
+          return launch_kernel(kernel, plan, plan.blocks, stream, arguments, plan.blocks);
+        };
+        if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
+          return run(cluster_forward<kind(), most_hidden(), S(), operands()>);
+        } else if constexpr (std::is_same_v<Arguments, BackwardArguments>) {
+          return run(cluster_backward<kind(), most_hidden(), S(), operands()>);
+        } else if constexpr (operands() == Operands::kFloat32) {
+          return run(cluster_generate<kind(), most_hidden(), S()>);
         } else {
           return cudaErrorInvalidValue;
         }
       });
 }
+
+template cudaError_t launch_in_clusters(const Plan&, CellKind, const ForwardArguments&,
+                                        cudaStream_t);
+template cudaError_t launch_in_clusters(const Plan&, CellKind, const BackwardArguments&,
+                                        cudaStream_t);
+template cudaError_t launch_in_clusters(const Plan&, CellKind, const GenerateArguments&,
+                                        cudaStream_t);
 
 }  // namespace unroll::cuda

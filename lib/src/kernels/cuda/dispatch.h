@@ -1,16 +1,30 @@
 #pragma once
 
+#include <cstddef>
+#include <iterator>
 #include <type_traits>
 
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/shapes.h"
 
-// From what a plan asks for to constants, which kernels are compiled for.
+// From a plan's numbers to the constants that kernels are compiled for.
 
 namespace unroll::cuda {
 
 template <auto kValue>
 using Constant = std::integral_constant<decltype(kValue), kValue>;
+
+/// Calls use(a constant) for the one of kAllCells that `cell` is; gives `otherwise` if it is none.
+template <std::size_t kIndex = 0, typename Result, typename Use>
+Result with_constant(CellKind cell, Result otherwise, const Use& use) {
+  if constexpr (kIndex == std::size(kAllCells)) {
+    return otherwise;
+  } else if (cell == kAllCells[kIndex]) {
+    return use(Constant<kAllCells[kIndex]>());
+  } else {
+    return with_constant<kIndex + 1>(cell, otherwise, use);
+  }
+}
 
 /// Calls use(cell, S, operands); gives `otherwise` where there is no kernel for them.
 template <typename Result, typename Use>
@@ -33,17 +47,7 @@ Result with_cell(const Plan& plan, CellKind cell, Result otherwise, const Use& u
         return otherwise;
     }
   };
-  switch (cell) {
-    case CellKind::kRnn:
-      return with_sequences(Constant<CellKind::kRnn>());
-    case CellKind::kLstm:
-      return with_sequences(Constant<CellKind::kLstm>());
-    case CellKind::kGruBefore:
-      return with_sequences(Constant<CellKind::kGruBefore>());
-    case CellKind::kGruAfter:
-      return with_sequences(Constant<CellKind::kGruAfter>());
-  }
-  return otherwise;
+  return with_constant(cell, otherwise, with_sequences);
 }
 
 /// Calls use(cell, most hidden units, S, operands) for a plan in clusters.
@@ -55,7 +59,7 @@ Result with_cluster_kernel(const Plan& plan, CellKind cell, Result otherwise, co
         return use(kind, Constant<128>(), S, operands);
       }
     }
-    if constexpr (kind() == CellKind::kRnn) {
+    if constexpr (is_simple(kind())) {
       if (plan.most_hidden == 512) {
         return use(kind, Constant<512>(), S, operands);
       }

@@ -5,21 +5,21 @@
 
 namespace unroll::cuda {
 
-// A group of blocks computes the same S sequences, each block some of the units, and each needs
-// what all have computed: `rows` values of each sequence. Over and over, all threads
+// The blocks of a group compute the same S sequences, each block some of the units, and each needs
+// what all have computed: `rows` values of each sequence. In turns, all threads
 //
-//   publish<S>(k, s, value)    give values to all blocks of the group, or none, and then
+//   publish<S>(k, s, value)    send values, if any, to all blocks of the group, and then
 //   receive<S>(rows)           get those of all: [k][s], in the block's shared memory
 //
 // between begin() and end().
 //
-// There are two buffers, in turns. A block publishes to one only after it has received from the
-// other what each block published after its last reading of the one, so nothing else keeps them
-// apart. That needs a sync_block() between a thread's publishing and the block's reading before it.
+// Two buffers alternate. A block publishes to one only after it has received from the other, and
+// each block publishes to the other only after its last read of the first: no further barrier is
+// needed. That holds if a sync_block() separates the block's reads from a thread's next publish.
 
 /// Between the blocks of a cluster, straight into each other's shared memory; each value counts on
-/// a barrier of the block that it comes to. Nothing waits for all blocks to have arrived: that
-/// costs a fence of the whole GPU a step.
+/// a barrier of the receiving block. A barrier of all blocks would cost a fence of the whole GPU a
+/// step.
 class ClusterExchange {
  public:
   /// `memory`: shared; `depth`: the most rows, padded as the slab reads them.
@@ -37,10 +37,10 @@ class ClusterExchange {
       init_arrivals(arrivals_);
       init_arrivals(arrivals_ + 1);
     }
-    sync_cluster();  // each block is there, and may be written to
+    sync_cluster();  // all blocks are ready to be written to
   }
 
-  // Blocks whose memory others store to leave together.
+  // A block must not leave while others store into its memory.
   UNROLL_DEVICE void end() { sync_cluster(); }
 
   template <int S>
@@ -69,14 +69,14 @@ class ClusterExchange {
   uint64_t* arrivals_;  // two
   int size_;
   int blocks_;
-  unsigned count_ = 0;  // of what was received
+  unsigned count_ = 0;  // of calls of receive()
 };
 
-/// Between any blocks that run at the same time, through the device's memory.
+/// Between any blocks that run at the same time, through the GPU's memory.
 class GridExchange {
  public:
-  /// `memory`: shared, depth * S floats, `depth` being a multiple of four. Of the device's memory
-  /// the group has 2 * depth * S `values` and the count of `arrivals`, zeros at first.
+  /// `memory`: shared, depth * S floats; `depth` is a multiple of four. In the GPU's memory, the
+  /// group's 2 * depth * S `values` and its count of `arrivals`, zeros at first.
   UNROLL_DEVICE GridExchange(float* memory, float* values, unsigned* arrivals, int depth, int S,
                              int blocks)
       : memory_(memory),
@@ -124,7 +124,7 @@ class GridExchange {
   unsigned* arrivals_;
   int size_;
   unsigned blocks_;
-  unsigned count_ = 0;  // of what was received
+  unsigned count_ = 0;  // of calls of receive()
 };
 
 }  // namespace unroll::cuda

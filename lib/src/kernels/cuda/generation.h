@@ -7,18 +7,18 @@
 
 namespace unroll::cuda {
 
-// The layer of a model that generates, a unit a thread. In each step all threads
+// The layer of a model that generates, one unit a thread. In each step all threads call
 //
-//   multiply(values, partials)      with the state that was received, then sync_block()
-//   gather(partials)                its sums, those that have work
+//   multiply(values, partials)      with the received state, then sync_block()
+//   gather(partials)                its sums, in threads that have work
 //   step(x, ...)                    the new state, h(); a GRU with the reset before the product
-//                                   exchanges something itself
+//                                   exchanges its reset state here
 template <CellKind kCell, int S, typename Slab, typename StateSlab>
 class GeneratingLayer {
   static constexpr int kGates = gate_count(kCell);
 
  public:
-  UNROLL_DEVICE GeneratingLayer(Slab& slab, StateSlab& /*has none*/, const Group& group)
+  UNROLL_DEVICE GeneratingLayer(Slab& slab, StateSlab& /*unused*/, const Group& group)
       : slab_(slab), group_(group) {}
 
   UNROLL_DEVICE void load(const GenerateArguments& a) {
@@ -34,7 +34,7 @@ class GeneratingLayer {
   }
   UNROLL_DEVICE void end(const GenerateArguments& a, const Place& at) const {
     a.h_after[at.once()] = cell_.h;
-    if constexpr (kCell == CellKind::kLstm) {
+    if constexpr (has_c(kCell)) {
       a.c_after[at.once()] = cell_.c;
     }
   }
@@ -109,8 +109,8 @@ class GeneratingLayer<CellKind::kGruBefore, S, GatesSlab, StateSlab> {
   float sums_[2] = {};
 };
 
-/// The likeliest token so far, of equals the first; -1 before any, which no logit of -infinity or
-/// NaN changes. Its index is exact as a float: see has_generation.
+/// The likeliest token so far, of equals the first. It is -1 until there is a logit above -infinity
+/// that is not NaN. Its index is exact as a float: see has_generation.
 struct Likeliest {
   float logit = -INFINITY;
   float token = -1;
@@ -123,9 +123,9 @@ struct Likeliest {
   }
 };
 
-/// Of the block's part of the vocabulary, in the first S threads: for sequence thread_index(). What
-/// all threads did before with `partials` must be over; they may be used again once what the first
-/// S threads then publish has been received.
+/// The likeliest token of the block's part of the vocabulary: thread s < S returns sequence s's. No
+/// thread may still use `partials` when this begins. They are free again once the group has
+/// received what the first S threads then publish.
 template <int S>
 UNROLL_DEVICE Likeliest likeliest_of_block(const GenerateArguments& a, const Group& group,
                                            int blocks, const float* values, float* partials) {
@@ -173,9 +173,9 @@ UNROLL_DEVICE int64_t likeliest_of_group(const float* values, int blocks, int s)
   return static_cast<int64_t>(all.token);
 }
 
-/// All steps of a continuation, `blocks` a group. Twice a step a group exchanges something: the
-/// state, and what each block finds the likeliest token in its part of the vocabulary; a GRU with
-/// the reset before the product once more.
+/// All steps of a continuation, `blocks` a group. A group exchanges twice a step: the state, and
+/// each block's likeliest token in its part of the vocabulary. A GRU with the reset before the
+/// product exchanges a third time.
 template <CellKind kCell, int S, typename Slab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int blocks, Slab& slab,
                             StateSlab& state_slab, Exchange& exchange, float* partials) {
@@ -232,7 +232,7 @@ UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int 
       if (mine.has_work()) {
         const int64_t given = fed[mine.s()];
         const int64_t token = given >= 0 ? given : likeliest;
-        load_row(a.x, token >= 0 ? token : 0, at, x);  // where there is none, any goes
+        load_row(a.x, token >= 0 ? token : 0, at, x);  // without a likeliest token, any
       }
       layer.step(x, hidden, mine, exchange, partials);
     }

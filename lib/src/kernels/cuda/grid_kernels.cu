@@ -1,38 +1,33 @@
+#include <type_traits>
+
 #include "kernels/cuda/dispatch.h"
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/launch_kernel.h"
 
 namespace unroll::cuda {
 
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+template <typename Arguments>
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const Arguments& arguments,
                            cudaStream_t stream) {
   return with_grid_kernel(
       plan, cell, cudaErrorInvalidValue, [&](auto kind, auto columns, auto S, auto operands) {
-        return launch_kernel(grid_forward<kind(), columns(), S(), operands()>, plan, 0, stream,
-                             arguments, plan.blocks, plan.units);
+        const auto run = [&](auto* kernel) {
+          return launch_kernel(kernel, plan, 0, stream, arguments, plan.blocks, plan.units);
+        };
+        if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
+          return run(grid_forward<kind(), columns(), S(), operands()>);
+        } else if constexpr (std::is_same_v<Arguments, BackwardArguments>) {
+          return run(grid_backward<kind(), columns(), S(), operands()>);
+        } else if constexpr (operands() == Operands::kFloat32) {
+          return run(grid_generate<kind(), columns(), S()>);
+        } else {
+          return cudaErrorInvalidValue;
+        }
       });
 }
 
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
-                           cudaStream_t stream) {
-  return with_grid_kernel(
-      plan, cell, cudaErrorInvalidValue, [&](auto kind, auto columns, auto S, auto operands) {
-        return launch_kernel(grid_backward<kind(), columns(), S(), operands()>, plan, 0, stream,
-                             arguments, plan.blocks, plan.units);
-      });
-}
-
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
-                           cudaStream_t stream) {
-  return with_grid_kernel(plan, cell, cudaErrorInvalidValue,
-                          [&](auto kind, auto columns, auto S, auto operands) {
-                            if constexpr (operands() == Operands::kFloat32) {
-                              return launch_kernel(grid_generate<kind(), columns(), S()>, plan, 0,
-                                                   stream, arguments, plan.blocks, plan.units);
-                            } else {
-                              return cudaErrorInvalidValue;
-                            }
-                          });
-}
+template cudaError_t launch_in_grid(const Plan&, CellKind, const ForwardArguments&, cudaStream_t);
+template cudaError_t launch_in_grid(const Plan&, CellKind, const BackwardArguments&, cudaStream_t);
+template cudaError_t launch_in_grid(const Plan&, CellKind, const GenerateArguments&, cudaStream_t);
 
 }  // namespace unroll::cuda

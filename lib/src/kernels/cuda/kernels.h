@@ -5,8 +5,8 @@
 
 namespace unroll::cuda {
 
-// What a kernel is for: a cell, a way, S sequences of a group, and what it multiplies. The others
-// of its shape are arguments.
+// A kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands. Its
+// other sizes are arguments.
 
 /// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
 /// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64.
@@ -73,7 +73,7 @@ cluster_backward(const BackwardArguments a, const int blocks) {
   }
 }
 
-/// In place of the second product of a GRU with the reset before it.
+/// For cells without a second product.
 struct NoSlab {};
 
 template <CellKind kCell, int kHidden, int S>
@@ -104,7 +104,7 @@ UNROLL_DEVICE GridExchange grid_exchange(const ExchangeMemory& memory, const Blo
           blocks};
 }
 
-/// kColumns: of a lane, as SharedSlab has them.
+/// kColumns: of a lane, as in SharedSlab.
 template <CellKind kCell, int kColumns, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 grid_forward(const ForwardArguments a, const int blocks, const int units) {

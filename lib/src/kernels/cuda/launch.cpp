@@ -4,7 +4,7 @@
 
 namespace unroll::cuda {
 
-cudaError_t read_limits(int device, DeviceLimits& limits) {
+cudaError_t read_limits(int device, GpuLimits& limits) {
   const auto read = [&](cudaDeviceAttr attribute, int& value) {
     return cudaDeviceGetAttribute(&value, attribute, device);
   };
@@ -21,22 +21,15 @@ cudaError_t read_limits(int device, DeviceLimits& limits) {
   return cudaSuccess;
 }
 
-cudaError_t launch(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+template <typename Arguments>
+cudaError_t launch(const Plan& plan, CellKind cell, const Arguments& arguments,
                    cudaStream_t stream) {
   return plan.in_clusters ? launch_in_clusters(plan, cell, arguments, stream)
                           : launch_in_grid(plan, cell, arguments, stream);
 }
 
-cudaError_t launch(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
-                   cudaStream_t stream) {
-  return plan.in_clusters ? launch_in_clusters(plan, cell, arguments, stream)
-                          : launch_in_grid(plan, cell, arguments, stream);
-}
-
-cudaError_t launch(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
-                   cudaStream_t stream) {
-  return plan.in_clusters ? launch_in_clusters(plan, cell, arguments, stream)
-                          : launch_in_grid(plan, cell, arguments, stream);
-}
+template cudaError_t launch(const Plan&, CellKind, const ForwardArguments&, cudaStream_t);
+template cudaError_t launch(const Plan&, CellKind, const BackwardArguments&, cudaStream_t);
+template cudaError_t launch(const Plan&, CellKind, const GenerateArguments&, cudaStream_t);
 
 }  // namespace unroll::cuda

@@ -7,16 +7,14 @@
 
 namespace unroll::cuda {
 
-/// What a device has. Returns CUDA's error.
-cudaError_t read_limits(int device, DeviceLimits& limits);
+/// Reads the limits of a GPU. Returns CUDA's error.
+cudaError_t read_limits(int device, GpuLimits& limits);
 
-/// Puts all time steps on a stream, by a plan for them. The arguments point to the device's memory;
-/// their exchange, if the plan has one, to zeros. Returns CUDA's error.
-cudaError_t launch(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
-                   cudaStream_t stream);
-cudaError_t launch(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
-                   cudaStream_t stream);
-cudaError_t launch(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
+/// Puts all time steps on a stream, by a plan for them: of ForwardArguments, BackwardArguments or
+/// GenerateArguments, which point to the device's memory; their exchange, if the plan has one, to
+/// zeros. Returns CUDA's error.
+template <typename Arguments>
+cudaError_t launch(const Plan& plan, CellKind cell, const Arguments& arguments,
                    cudaStream_t stream);
 
 }  // namespace unroll::cuda

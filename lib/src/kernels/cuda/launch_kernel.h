@@ -9,14 +9,13 @@
 
 namespace unroll::cuda {
 
-/// Launches a kernel as the plan says; `cluster` blocks of it are a cluster, or 0: then all blocks
-/// of the grid run at the same time.
+/// Launches a kernel with a plan's sizes, in clusters of `cluster` blocks. 0 means no clusters: all
+/// blocks of the grid then run at the same time.
 template <typename... Parameters>
 cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int cluster,
                           cudaStream_t stream,
                           const std::type_identity_t<Parameters>&... arguments) {
-  // The most there is, not what this launch takes: the same kernel may be part of a captured graph
-  // that takes more.
+  // The GPU's limit, not this launch's size: a captured graph may launch the same kernel with more.
   if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                               plan.shared_limit);
       error != cudaSuccess) {
@@ -42,19 +41,12 @@ cudaError_t launch_kernel(void (*kernel)(Parameters...), const Plan& plan, int c
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// Of the two kinds of plan; cluster kernels are compiled for compute capability 9.0 and later
-// alone.
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
+// For the two kinds of plan. Cluster kernels exist only for compute capability 9.0 and later.
+template <typename Arguments>
+cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const Arguments& arguments,
                                cudaStream_t stream);
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
-                               cudaStream_t stream);
-cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
-                               cudaStream_t stream);
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const ForwardArguments& arguments,
-                           cudaStream_t stream);
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const GenerateArguments& arguments,
-                           cudaStream_t stream);
-cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const BackwardArguments& arguments,
+template <typename Arguments>
+cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const Arguments& arguments,
                            cudaStream_t stream);
 
 }  // namespace unroll::cuda

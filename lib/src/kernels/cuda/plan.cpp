@@ -26,13 +26,13 @@ int sequences_of(int64_t batch_size, int groups, Operands operands) {
   return enough == kSequences.end() ? kSequences.back() : *enough;
 }
 
-// A cluster of eight blocks is what every GPU that has clusters can run; of one block, stores into
-// a cluster's memory are undefined (PTX, st.async).
+// Every GPU with clusters runs clusters of eight blocks. In a cluster of one block, stores into the
+// cluster's memory are undefined (PTX, st.async).
 constexpr int kFewestBlocks = 2;
 constexpr int kMostBlocks = 8;
 
-// The most units for which a cluster's threads have the weights in registers: 64 of their 128, half
-// of these in bf16, where a warp has a whole tile of the depth.
+// The most units for which a cluster's threads hold the weights in registers: in 64 of their 128,
+// in bf16 in half as many, where a warp holds a whole tile of the depth.
 int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
   if (hidden <= 128 && operands == Operands::kFloat32) {
     return 128;
@@ -40,11 +40,11 @@ int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
   if (hidden <= 256) {
     return 256;
   }
-  return hidden <= 512 && cell == CellKind::kRnn ? 512 : 0;
+  return hidden <= 512 && is_simple(cell) ? 512 : 0;
 }
 
 std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                                 const DeviceLimits& limits, Operands operands) {
+                                 const GpuLimits& limits, Operands operands) {
   const int most_hidden = most_hidden_of(cell, hidden, operands);
   if (!limits.has_clusters || most_hidden == 0) {
     return std::nullopt;
@@ -66,9 +66,9 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
 }
 
 std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits, Operands operands) {
+                              const GpuLimits& limits, Operands operands) {
   const bool is_backward = way == Way::kBackward;
-  // The more units a block has, the fewer blocks must wait for each other.
+  // With more units a block, fewer blocks wait for each other.
   for (const int units : {64, 32, 16, 8}) {
     const int columns = (is_backward ? 1 : product_gates(cell)) * units;
     const int blocks = divide_up(hidden, units);
@@ -101,7 +101,7 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
 }  // namespace
 
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
-                              const DeviceLimits& limits, Operands operands) {
+                              const GpuLimits& limits, Operands operands) {
   // A block has at most 64 units, and sizes in shared memory are ints.
   if (!limits.has_kernels || batch_size < 1 || hidden < 1 ||
       hidden > int64_t{64} * limits.multiprocessors) {
@@ -117,14 +117,14 @@ std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_
   return plan;
 }
 
-bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const DeviceLimits& limits,
+bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const GpuLimits& limits,
                Operands operands) {
   return make_plan(cell, Way::kForward, batch_size, hidden, limits, operands) &&
          make_plan(cell, Way::kBackward, batch_size, hidden, limits, operands);
 }
 
 bool has_generation(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
-                    const DeviceLimits& limits) {
+                    const GpuLimits& limits) {
   constexpr int64_t kMostRounds = 8;
   const auto plan = make_plan(cell, Way::kForward, batch_size, hidden, limits, Operands::kFloat32);
   return plan && vocab_size <= kMostRounds * kLogits * plan->blocks;

@@ -7,16 +7,16 @@
 
 namespace unroll::cuda {
 
-/// Who computes what: each block of a group has the next `units` units, and each group the next S
+/// Who computes what: each block of a group computes the next `units` units, each group the next S
 /// sequences.
 struct Group {
-  int index;  // which group
-  int count;  // of how many
-  int rank;   // which block in it
-  int units;  // a block's
+  int index;  // of this group
+  int count;  // of groups
+  int rank;   // of this block in its group
+  int units;  // of a block
 };
 
-/// What a thread has of its group's tiles: at most one unit of one sequence.
+/// A thread's part of its group's tiles: at most one unit of one sequence.
 template <int S>
 class TilePlace {
  public:
@@ -142,7 +142,7 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
       }
       float x[kGates] = {};
       if (mine.has_work()) {
-        load_x(a, at, t, x);  // is under way during the product
+        load_x(a, at, t, x);  // the loads overlap the product
       }
       slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
       sync_block();
@@ -223,7 +223,7 @@ UNROLL_DEVICE void load_gru_before(const float* W_h, int64_t hidden, const Group
                   ForwardWeight<1>{W_h + 2 * hidden, 3 * hidden, hidden, group.units, first});
 }
 
-/// Such a GRU: two products a time step, the second of what the first gates leave of the state.
+/// Such a GRU has two products a time step; the second is that of the reset state.
 template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& group,
                                       GatesSlab& gates_slab, StateSlab& state_slab,
@@ -275,7 +275,7 @@ UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& gr
   exchange.end();
 }
 
-/// Back: first through what the reset state gave, then through the first gates.
+/// Backward: first through the product of the reset state, then through that of the first gates.
 template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void gru_before_backward(const BackwardArguments& a, const Group& group,
                                        GatesSlab& gates_slab, StateSlab& state_slab,

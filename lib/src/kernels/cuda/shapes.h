@@ -10,9 +10,9 @@ constexpr int kLanes = 32;
 constexpr int kWarps = 16;
 constexpr int kThreads = kWarps * kLanes;
 
-/// Columns and depth of a cell's products: forward with W_h, (H, columns a unit), and backward with
-/// its transpose, (depth a unit, H). A GRU with the reset before the product has two, of which this
-/// is the one of the first gates; the other's are one.
+/// Gates of a cell's product with W_h: columns a unit forward, depth a unit backward. A GRU with
+/// the reset before the product has two products; this is the first gates', the second has one
+/// gate.
 UNROLL_HOST_DEVICE constexpr int product_gates(CellKind cell) {
   return cell == CellKind::kGruBefore ? 2 : gate_count(cell);
 }
@@ -29,12 +29,12 @@ constexpr int kTileSequences = 8;
 
 UNROLL_HOST_DEVICE constexpr int in_tiles(int n) { return (n + kTile - 1) / kTile; }
 
-/// Units of a cluster's block, and the most units of a layer, by the most that a kernel is for.
+/// Units of a cluster's block, by the most units that its kernel has room for.
 UNROLL_HOST_DEVICE constexpr int cluster_units(int most_hidden) {
   return most_hidden > 256 ? 64 : 32;
 }
 
-/// Lanes that share a row of so many columns; those that are left share the depth.
+/// Lanes that share a row of so many columns; the other lanes of the warp share the depth.
 UNROLL_HOST_DEVICE constexpr int lanes_of(int columns) {
   return columns > 16 ? kLanes : columns > 8 ? 16 : 8;
 }
@@ -48,18 +48,18 @@ UNROLL_HOST_DEVICE constexpr int shared_slices(int columns) {
 constexpr int kLogits = kLanes;
 constexpr int kLogitFloats = kWarps * kLogits;
 
-/// What a cluster's exchange has in front of its values: two barriers of 8 bytes.
+/// Floats before the values of a cluster's exchange: two barriers of 8 bytes.
 constexpr int kArrivalFloats = 4;
 
 UNROLL_HOST_DEVICE constexpr int larger(int a, int b) { return a > b ? a : b; }
 
-/// So that floats come in fours.
+/// Rounded up to a multiple of four.
 UNROLL_HOST_DEVICE constexpr int in_fours(int floats) { return (floats + 3) / 4 * 4; }
 
-/// Where a block has what in its shared memory, in floats from its beginning.
+/// The layout of a block's shared memory, in floats from its beginning.
 struct BlockLayout {
   int depth;     // of what is exchanged, padded
-  int second;    // the second product's weights, after the first's; in a grid
+  int second;    // in a grid: the second product's weights, after the first's
   int values;    // what is exchanged
   int partials;  // partial sums
   int end;

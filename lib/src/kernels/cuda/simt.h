@@ -1,9 +1,9 @@
 #pragma once
 
-// What the kernels are written in: CUDA's threads, blocks and clusters under names that a test
-// program gives a second meaning, on the CPU (tests/device/simt_on_cpu.h).
+// What the kernels use of CUDA's threads, blocks and clusters. Tests define the same names on the
+// CPU (tests/emulation/simt_on_cpu.h).
 #ifndef __CUDACC__
-#include "simt_on_cpu.h"
+#include "emulation/simt_on_cpu.h"
 #else
 
 #include <cooperative_groups.h>
@@ -27,17 +27,17 @@ UNROLL_DEVICE float* shared_memory() {
   return reinterpret_cast<float*>(memory);
 }
 
-/// All threads of the block arrive; what they wrote is seen by all.
+/// Waits for all threads of the block, which then see each other's writes.
 UNROLL_DEVICE void sync_block() { __syncthreads(); }
 
-/// The same for the cluster.
+/// Likewise for the cluster.
 UNROLL_DEVICE void sync_cluster() {
 #if __CUDA_ARCH__ >= 900
   cooperative_groups::this_cluster().sync();
 #endif
 }
 
-/// A barrier in shared memory on which bytes arrive (PTX: mbarrier), for one thread to expect.
+/// Prepares a barrier in shared memory that counts arriving bytes (PTX: mbarrier).
 UNROLL_DEVICE void init_arrivals(uint64_t* arrivals) {
 #if __CUDA_ARCH__ >= 900
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
@@ -46,7 +46,7 @@ UNROLL_DEVICE void init_arrivals(uint64_t* arrivals) {
 #endif
 }
 
-/// One thread says how many bytes come this time; before or after they do.
+/// One thread announces how many bytes arrive in this phase, before or after they do.
 UNROLL_DEVICE void expect_arrivals(uint64_t* arrivals, int bytes) {
 #if __CUDA_ARCH__ >= 900
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
@@ -56,7 +56,7 @@ UNROLL_DEVICE void expect_arrivals(uint64_t* arrivals, int bytes) {
 #endif
 }
 
-/// Waits until all expected bytes are there and can be read. `parity`: 0 and 1 in turns.
+/// Waits until all expected bytes have arrived. `parity` of the phase: 0, 1, 0, ...
 UNROLL_DEVICE void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
 #if __CUDA_ARCH__ >= 900
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
@@ -75,8 +75,8 @@ UNROLL_DEVICE void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
 #endif
 }
 
-/// Stores a value where another block of the cluster has what this one has at `mine`, in shared
-/// memory, and counts its bytes on that block's barrier. Does not wait for it.
+/// Stores a value at the place of `mine` in the shared memory of another block of the cluster, and
+/// counts its bytes on that block's barrier. Does not wait.
 UNROLL_DEVICE void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
 #if __CUDA_ARCH__ >= 900
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(mine));
@@ -102,8 +102,8 @@ UNROLL_DEVICE uint32_t round_to_bf16(float low, float high) {
   return both;
 }
 
-/// Adds a b to c, all lanes of a warp together: a (16,16) and b (16,8) in bf16, c (16,8); each lane
-/// has its part of them (PTX: mma.m16n8k16).
+/// c += a b, by all lanes of a warp: a (16,16) and b (16,8) in bf16, c (16,8); each lane holds a
+/// part of each (PTX: mma.m16n8k16).
 UNROLL_DEVICE void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(
@@ -114,8 +114,8 @@ UNROLL_DEVICE void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2]
 #endif
 }
 
-/// Adds to a count that other blocks wait for; what this block's threads wrote before they
-/// synchronised is seen by whoever sees the sum.
+/// Increments a count that other blocks wait for. A block that sees it also sees what this block
+/// wrote before its last sync_block().
 UNROLL_DEVICE void arrive(unsigned* count) {
   __threadfence();
   atomicAdd(count, 1U);
@@ -129,7 +129,7 @@ UNROLL_DEVICE void wait_for(const unsigned* count, unsigned target) {
   } while (static_cast<int>(seen - target) < 0);
 }
 
-/// Memory that other blocks write while the kernel runs: past the first-level cache.
+/// Bypass the first-level cache, for memory that other blocks write while the kernel runs.
 UNROLL_DEVICE float4 load_of_blocks(const float4* from) { return __ldcg(from); }
 UNROLL_DEVICE void store_for_blocks(float* to, float value) { __stcg(to, value); }
 

@@ -38,16 +38,16 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
   }
 }
 
-// A slab is what one block holds of a product's weights, (depth, columns), all the time. Its
-// threads share the depth in slices; what a slice sums up is a partial sum. All kinds:
+// A slab is the part of a product's weights, (depth, columns), that a block keeps. Its threads
+// share the depth in slices, each of which gives a partial sum. All kinds have:
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
 //   multiply<S>(values, partials)    values [k][s], finite up to the padded depth of the layout
 //                                    -> partials [slice][s][column]
 
 /// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
-/// columns l, l + 32, ... Each weight is read once a time step by no other instruction than the
-/// multiply-add; the values are the same for a warp, a broadcast.
+/// columns l, l + 32, ... A multiply-add reads its weight without a load; the values, the same for
+/// all lanes, are broadcast.
 template <int kDepth, int kColumns>
 class RegisterSlab {
  public:
@@ -238,8 +238,8 @@ class RegisterTileSlab {
   TilePart parts_[kDepth][kColumns];
 };
 
-/// In shared memory, for any depth and up to kColumns columns a lane, as SharedSlab; what a lane
-/// has of a tile lies together.
+/// In shared memory, for any depth and up to kColumns columns a lane, as SharedSlab; a lane's part
+/// of a tile is contiguous.
 template <int kColumns>
 class SharedTileSlab {
  public:
