@@ -28,7 +28,7 @@ struct Command {
 };
 
 constexpr std::array kCommands{
-    Command{"train", unroll::app::train, "trains a model on a text and continues two prompts"},
+    Command{"train", unroll::app::train, "trains a model on a text and continues prompts"},
     Command{"generate", unroll::app::generate, "continues a prompt from a checkpoint"},
     Command{"evaluate", unroll::app::evaluate,
             "measures how well a checkpoint predicts a text, token by token"},

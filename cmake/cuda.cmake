@@ -1,13 +1,17 @@
-# Decides whether the CUDA part (lib/src/cuda) is built: sets unroll_cuda_is_built, and says why not.
+# Decides whether the CUDA part (lib/src/cuda_part, lib/src/kernels/cuda) is built: sets unroll_cuda_is_built, and says why not.
 #
-# It needs CUDA's toolkit and a LibTorch with CUDA, but no GPU and no driver. UNROLL_CUDA is AUTO (where both are there), ON
-# (both must be there) or OFF.
+# It needs CUDA's toolkit and a LibTorch with CUDA, but no GPU and no driver. UNROLL_CUDA is AUTO (where a GPU's driver and both of
+# these are), ON (both must be there) or OFF: it takes minutes to compile, and without a driver nothing loads it.
 set(unroll_cuda_is_built FALSE)
 set(_why_not "")
+find_library(UNROLL_CUDA_DRIVER libcuda.so.1)
+mark_as_advanced(UNROLL_CUDA_DRIVER)
 if(NOT UNROLL_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "UNROLL_CUDA must be AUTO, ON or OFF, got ${UNROLL_CUDA}")
 elseif(UNROLL_CUDA STREQUAL "OFF")
   set(_why_not "UNROLL_CUDA is OFF")
+elseif(UNROLL_CUDA STREQUAL "AUTO" AND NOT UNROLL_CUDA_DRIVER AND NOT EXISTS "/dev/nvidia0" AND NOT EXISTS "/proc/driver/nvidia")
+  set(_why_not "there is no driver of a GPU; -DUNROLL_CUDA=ON builds it anyway")
 elseif(NOT TARGET LibTorch::cuda)
   set(_why_not "this LibTorch has no libtorch_cuda.so")
 else()

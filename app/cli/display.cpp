@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/atomic_file.h"
 #include "cli/message.h"
+#include "unroll/tensors.h"
 
 namespace unroll::app {
 namespace {
@@ -41,7 +43,14 @@ Display::Display(const Options& options, const TrainOptions& training)
       epochs_(training.epochs),
       plot_stride_(plot_stride_of(training)),
       progress_(quiet_, training.epochs),
-      plot_(make_plot(options, training, progress_)) {}
+      plot_(make_plot(options, training, progress_)),
+      plot_path_(options.has("plot") ? options.path("plot") : "") {}
+
+void Display::check_plot() const {
+  if (!plot_path_.empty() && plot_path_ != "-") {
+    check_writable(plot_path_);
+  }
+}
 
 void Display::show(const std::vector<EpochStats>& history) {
   for (const auto& stats : history) {

@@ -14,12 +14,15 @@
 namespace unroll::app {
 
 /// What train shows: progress and warnings on stderr, predictions and the result on stdout, the
-/// plot. That nobody takes a line is told by main when all is done: no training ends for it.
+/// plot. If nobody reads a line, main reports that at the end: no training ends for it.
 class Display {
  public:
   Display(const Options& options, const TrainOptions& training);
 
   Progress& progress() { return progress_; }
+
+  /// Throws Error when the plot cannot be written where it is to be.
+  void check_plot() const;
 
   /// A resumed training's epochs, which are over.
   void show(const std::vector<EpochStats>& history);
@@ -40,6 +43,7 @@ class Display {
   int64_t plot_stride_;
   Progress progress_;
   std::optional<Plot> plot_;
+  std::string plot_path_;
 };
 
 }  // namespace unroll::app

@@ -9,13 +9,27 @@
 
 namespace unroll::app {
 
+void add_machine_options(Options& options) {
+  options.group("Machine")
+      .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
+      .value("threads", "threads of the CPU (default: all cores)", "N");
+}
+
 void check_machine_options(const Options& options) {
-  constexpr int64_t kMostThreads = 4096;
   check_device_name(options.text("device"));
-  if (const auto threads = options.optional_integer("threads");
-      threads && (*threads < 1 || *threads > kMostThreads)) {
-    throw UsageError(formatted("--threads must be in [1, {}], got {}", kMostThreads, *threads));
+  if (options.has("threads")) {
+    require_in("--threads", options.integer("threads"), from_to(1, 4096));
   }
+}
+
+void check_graph(const Options& options, GraphMode graph) {
+  if (graph == GraphMode::kOn && options.given("graph") && options.text("device") == "cpu") {
+    throw UsageError("--graph on needs a CUDA device, got --device cpu");
+  }
+}
+
+std::string without_graph(const std::string& reason) {
+  return formatted("{}; the training goes on without a graph", reason);
 }
 
 void forbid_tf32() {
@@ -26,30 +40,45 @@ void forbid_tf32() {
 torch::Device set_up_machine(const Options& options) {
   forbid_tf32();
   const auto device = parse_device(options.text("device"));
-  if (const auto threads = options.optional_integer("threads")) {
-    at::set_num_threads(static_cast<int>(*threads));
+  if (options.has("threads")) {
+    at::set_num_threads(static_cast<int>(options.integer("threads")));
   }
   return device;
 }
 
-bool wants_cuda_kernels(const Options& options, Precision precision, torch::Device device,
-                        const std::function<void(const std::string&)>& warn) {
-  const bool in_bf16 = precision == Precision::kBf16;
-  if (!device.is_cuda() || !(options.given("model") || in_bf16)) {
-    return false;
+Compute explain_compute(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
+                        int64_t batch_size, const std::function<void(const std::string&)>& warn) {
+  const auto effective = net.effective_compute(batch_size);
+  const auto device = net.device().str();
+  if (effective.precision != asked.precision) {
+    warn(formatted("in {} the weights do not fit on {}: computed in {}", to_string(asked.precision),
+                   device, to_string(effective.precision)));
+  } else if (net.device().is_cuda() && asked.backend != Backend::kPlain &&
+             effective.backend == Backend::kPlain && config.cell != Cell::kMlp) {
+    const auto& problem = cuda_part_problem();
+    if (!problem.empty()) {
+      warn(formatted("computed plain on {}, without our kernels: {}", device, problem));
+    } else {
+      warn(formatted("computed plain: the weights do not fit in our kernels on {}", device));
+    }
   }
-  const auto& problem = cuda_part_problem();
-  if (!problem.empty() && in_bf16) {
-    throw Error(
-        formatted("precision bf16 on {} takes the fused model's own kernels: {}; choose fp32, or "
-                  "--device cpu",
-                  device.str(), problem));
+  return effective;
+}
+
+bool is_fused_by_model(const Options& options) {
+  return options.given("model") && options.text("model") == to_string(Backend::kFused);
+}
+
+void read_compute(const Options& options, Compute& compute) {
+  options.read(compute);
+  if (!is_fused_by_model(options)) {
+    return;
   }
-  if (!problem.empty()) {
-    warn(formatted("a fused model computes without kernels of its own on {}: {}", device.str(),
-                   problem));
+  if (options.given("compute") && compute.backend != Backend::kFused) {
+    throw UsageError(formatted("--model fused stands for --compute fused, got --compute {}",
+                               to_string(compute.backend)));
   }
-  return problem.empty();
+  compute.backend = Backend::kFused;
 }
 
 }  // namespace unroll::app

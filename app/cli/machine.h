@@ -7,11 +7,21 @@
 
 #include "cli/options.h"
 #include "unroll/compute.h"
+#include "unroll/model.h"
 
 namespace unroll::app {
 
+/// --device and --threads.
+void add_machine_options(Options& options);
+
 /// Throws UsageError when --device or --threads is wrong in itself; touches no device.
 void check_machine_options(const Options& options);
+
+/// Throws UsageError when --graph and --device, both given, contradict each other.
+void check_graph(const Options& options, GraphMode graph);
+
+/// What is said when steps cannot be captured.
+std::string without_graph(const std::string& reason);
 
 /// Products of float32 are taken in float32: LibTorch's and cuDNN's would be in TF32, with 10 bits
 /// of mantissa, on a GPU that has it.
@@ -20,10 +30,16 @@ void forbid_tf32();
 /// Sets the number of threads, forbids TF32, and returns the device.
 torch::Device set_up_machine(const Options& options);
 
-/// Whether a fused model is to use its kernels on this device: where --model asks for it by name,
-/// or its precision is bf16, and there are any. Calls `warn` with the reason where there are none;
-/// throws Error for bf16, which they alone have there.
-bool wants_cuda_kernels(const Options& options, Precision precision, torch::Device device,
-                        const std::function<void(const std::string&)>& warn);
+/// Calls `warn` with what a user may not expect of how the model computes batches of so many
+/// sequences: no kernels on a GPU, or another precision than was asked for. Returns what is in
+/// force.
+Compute explain_compute(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
+                        int64_t batch_size, const std::function<void(const std::string&)>& warn);
+
+/// Whether --model says fused: the default model, and --compute fused.
+bool is_fused_by_model(const Options& options);
+
+/// Puts --compute and the like into `compute`, where they are given.
+void read_compute(const Options& options, Compute& compute);
 
 }  // namespace unroll::app

@@ -1,12 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
+#include <initializer_list>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 // A comma belongs to a prompt; only a repeated option makes a list.
@@ -15,15 +17,13 @@
 #define CXXOPTS_NO_REGEX
 #include <cxxopts.hpp>
 
-#include "unroll/compute.h"
-#include "unroll/corpus.h"
-#include "unroll/seq_data.h"
-#include "unroll/train.h"
-#include "unroll/vocab.h"
+#include "base/fields.h"
 
 namespace unroll::app {
 
-/// One command's options: declared once, with the library's defaults, then read.
+using OptionNames = std::initializer_list<std::string_view>;
+
+/// One command's options: declared once, then read.
 /// Every reader throws UsageError that names the option, its value and what was expected.
 class Options {
  public:
@@ -39,6 +39,9 @@ class Options {
   Options& list(const std::string& name, const std::string& help, const std::string& placeholder);
   /// An option without a value.
   Options& flag(const std::string& name, const std::string& help);
+  /// Those of an options struct, by the list of its fields.
+  template <typename Struct>
+  Options& fields(const Struct& defaults, OptionNames without = {});
 
   /// Reads the arguments. False after --help, which it prints.
   bool parse(int argc, const char* const* argv);
@@ -58,9 +61,12 @@ class Options {
   std::vector<std::filesystem::path> paths(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
   int64_t integer(const std::string& name) const;
-  double number(const std::string& name) const;
-  std::optional<int64_t> optional_integer(const std::string& name) const;
-  std::optional<double> optional_number(const std::string& name) const;
+  /// Throws UsageError, which points to the command's help, unless these were given.
+  void require(OptionNames names) const;
+
+  /// Puts what was given into an options struct; the rest of it stays.
+  template <typename Struct>
+  void read(Struct& into, OptionNames without = {}) const;
 
  private:
   cxxopts::Options options_;
@@ -72,53 +78,65 @@ class Options {
   std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
 };
 
-// Options that several commands share, and what they stand for.
+template <typename Struct>
+Options& Options::fields(const Struct& defaults, OptionNames without) {
+  Struct::fields(defaults, [&](const auto& value, const Field& field) {
+    if (std::find(without.begin(), without.end(), field.name) != without.end()) {
+      return;
+    }
+    const std::string name(field.name);
+    const std::string placeholder(field.placeholder);
+    std::string help(field.help);
+    using T = typename OptionalTraits<std::remove_cvref_t<decltype(value)>>::Value;
+    if constexpr (NamedEnum<T>) {
+      if (const auto names = help.find("{}"); names != std::string::npos) {
+        help.replace(names, 2, names_of<T>());
+      }
+    }
+    if constexpr (kIsList<decltype(value)>) {
+      list(name, help, placeholder);
+    } else {
+      this->value(name, help, placeholder, to_text(value));
+    }
+  });
+  return *this;
+}
 
-void add_corpus_options(Options& options);
-CorpusOptions read_corpus_options(const Options& options);
+template <typename Struct>
+void Options::read(Struct& into, OptionNames without) const {
+  Struct::fields(into, [&](auto& value, const Field& field) {
+    const std::string name(field.name);
+    if (std::find(without.begin(), without.end(), field.name) != without.end() || !given(name)) {
+      return;
+    }
+    if constexpr (kIsList<decltype(value)>) {
+      value = texts(name);
+    } else {
+      parse_value("--" + name, text(name), value);
+    }
+  });
+}
 
-/// Where --index keeps the indexed text, if it does.
-std::optional<std::filesystem::path> read_index_path(const Options& options);
-
-/// The text that the options name, the bundled one by default; shows on stderr how far a long one
-/// has been read, unless --quiet.
-Corpus load_corpus(const Options& options, const CorpusOptions& corpus);
-
-/// What `read` gives, a text read by these options; its error tells the option that helps.
-Corpus read_with_hint(const std::function<Corpus()>& read);
-
-/// The batches of a corpus. Throws Error, naming the text, when it is too short for one.
-SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
-                          const DataOptions& data, torch::Device device);
-
-/// What messages call the text.
-std::string name_of_text(const Options& options);
-
-void add_data_options(Options& options);
-DataOptions read_data_options(const Options& options);
-
-/// `defaults` as the command has them.
-void add_train_options(Options& options, const TrainOptions& defaults);
-TrainOptions read_train_options(const Options& options);
-
-/// The prompts as the training text was written. Throws UsageError or Error when one that was
-/// given by --prompt does not consist of the vocabulary's tokens.
-std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
-                                     Normalize normalize, const Vocab& vocab);
-
-/// Throws UsageError, naming both, when a file of this option is one of `others`.
-void check_apart(const Options& options, const std::string& name,
-                 const std::vector<std::filesystem::path>& others);
-
-/// Throws UsageError, naming both, when two of these options name the same file.
-void check_distinct_files(const Options& options, const std::vector<std::string>& names);
-
-void add_machine_options(Options& options);
-/// --graph; read_train_options reads it.
-void add_graph_option(Options& options);
-/// Throws UsageError when --graph and --device, both given, contradict each other.
-void check_graph(const Options& options, GraphMode graph);
-/// What is said when steps cannot be captured.
-std::string without_graph(const std::string& reason);
+/// The values of an option that takes several with commas between them: `rnn,gru`.
+template <typename T>
+std::vector<T> list_of(const Options& options, const std::string& name) {
+  const auto text = options.text(name);
+  std::vector<T> values;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const auto end = std::min(text.find(',', begin), text.size());
+    const auto piece = text.substr(begin, end - begin);
+    try {
+      parse_value("--" + name, piece, values.emplace_back());
+    } catch (const UsageError&) {
+      if constexpr (std::is_integral_v<T>) {
+        throw UsageError(
+            formatted("--{} takes integers with commas between them, got '{}'", name, text));
+      }
+      throw;
+    }
+    begin = end + 1;
+  }
+  return values;
+}
 
 }  // namespace unroll::app

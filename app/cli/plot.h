@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -14,7 +15,7 @@ namespace unroll::app {
 class Plot {
  public:
   /// `path` as check_plot_path wants it, or `-` for a text plot at the end.
-  /// A failure takes the progress line away before it is told.
+  /// A failure removes the progress line before it is reported.
   Plot(const std::string& path, PlotOptions options, Progress& progress);
 
   /// Adds an epoch's perplexity to a curve.
@@ -24,8 +25,7 @@ class Plot {
   void finish();
 
  private:
-  template <typename Draw>
-  void attempt(const Draw& draw);
+  void draw(const std::function<void()>& work);
 
   Progress& progress_;
   std::optional<Animator> animator_;

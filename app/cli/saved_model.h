@@ -3,26 +3,24 @@
 #include <torch/types.h>
 
 #include <memory>
-#include <optional>
 
 #include "cli/options.h"
 #include "unroll/checkpoint.h"
+#include "unroll/compute.h"
 
 namespace unroll::app {
 
-/// --model of a command that uses a checkpoint.
-void add_saved_model_option(Options& options);
+/// --model, --compute and --precision of a command that uses a checkpoint.
+void add_saved_model_options(Options& options);
 
-/// What is to compute with the checkpoint's weights; nothing: what was saved.
-/// Throws UsageError when --model is no kind of model.
-std::optional<ModelKind> read_saved_model_option(const Options& options);
+/// How the checkpoint's model is to be computed. Throws UsageError for what the options alone show
+/// to be wrong.
+Compute read_saved_model_options(const Options& options);
 
-/// The checkpoint's model on this device as `kind`, the saved one if there is none. On a CUDA
-/// device a fused model has kernels of its own only if it is asked for. Throws UsageError when the
-/// weights are of another kind, or the cell cannot be fused.
+/// The checkpoint's model on this device. Throws UsageError when --model names another than the
+/// weights are of.
 std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
                                                 const Checkpoint& checkpoint,
-                                                std::optional<ModelKind> kind,
-                                                torch::Device device);
+                                                const Compute& compute, torch::Device device);
 
 }  // namespace unroll::app

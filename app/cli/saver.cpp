@@ -1,17 +1,12 @@
 #include "cli/saver.h"
 
 #include "base/formatted.h"
-#include "cli/message.h"
+#include "cli/attempt.h"
 
 namespace unroll::app {
 
-template <typename Save>
-void Saver::attempt(const Save& save) {
-  try {
-    save();
-  } catch (const std::exception& error) {
-    progress_.clear();
-    print_error(formatted("{}; the training goes on", error.what()));
+void Saver::save_unless_it_fails(const std::function<void()>& work) {
+  if (!attempt(progress_, "the training goes on", work)) {
     since_saved_.start();
   }
 }
@@ -19,22 +14,22 @@ void Saver::attempt(const Save& save) {
 void Saver::after_batch() {
   constexpr double kSecondsPerMinute = 60;
   if (interval_.minutes > 0 && since_saved_.stop() >= interval_.minutes * kSecondsPerMinute) {
-    attempt([&] { save(); });
+    save_unless_it_fails([&] { save(); });
   }
 }
 
 void Saver::after_epoch(const EpochStats& stats) {
   if (interval_.epochs > 0 && stats.epoch % interval_.epochs == 0) {
-    attempt([&] { save(); });
+    save_unless_it_fails([&] { save(); });
   }
 }
 
 void Saver::save_best() {
-  attempt([&] { files_.save_best(checkpoint_()); });
+  save_unless_it_fails([&] { files_.save_best(checkpoint_()); });
 }
 
 void Saver::keep_best_of(const std::string& from, const Checkpoint& resumed) {
-  attempt([&] { files_.keep_best_of(from, resumed); });
+  save_unless_it_fails([&] { files_.keep_best_of(from, resumed); });
 }
 
 void Saver::save() {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/progress.h"
+#include "cli/save_interval.h"
 #include "unroll/checkpoint.h"
 #include "unroll/notebook.h"
 #include "unroll/train.h"
@@ -49,8 +50,7 @@ class Saver {
   std::string last() const;
 
  private:
-  template <typename Save>
-  void attempt(const Save& save);
+  void save_unless_it_fails(const std::function<void()>& work);
 
   struct Last {
     std::string path;

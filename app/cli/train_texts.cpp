@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "base/formatted.h"
+#include "cli/texts.h"
 #include "cli/train_request.h"
 #include "unroll/error.h"
 #include "unroll/seq_data.h"
@@ -58,8 +59,8 @@ void require_same_texts(const TrainTexts& texts, const Checkpoint& resumed,
   }
   if (texts.corpus.vocab.tokens() != resumed.vocab.tokens()) {
     throw Error(
-        formatted("{}: is cut into other tokens than those of the checkpoint, which was "
-                  "saved with another version",
+        formatted("{}: has other tokens than the checkpoint, which was saved by another "
+                  "version",
                   name_of_text(options)));
   }
 }

@@ -1,7 +1,7 @@
+#include <ATen/Context.h>
+
 #include <algorithm>
-#include <charconv>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +10,7 @@
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/texts.h"
 #include "commands/commands.h"
 #include "study/report.h"
 #include "unroll/device.h"
@@ -19,117 +20,126 @@
 namespace unroll::app {
 namespace {
 
-// `rnn,gru` as parse sees them one by one.
-template <typename Parse>
-auto list_of(const std::string& text, const Parse& parse) {
-  std::vector<decltype(parse(text))> values;
-  std::size_t begin = 0;
-  while (begin <= text.size()) {
-    const auto end = std::min(text.find(',', begin), text.size());
-    values.push_back(parse(text.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  return values;
-}
-
-std::vector<int64_t> integers_of(const Options& options, const std::string& name) {
-  return list_of(options.text(name), [&](const std::string& text) {
-    int64_t value = 0;
-    const auto* end = text.data() + text.size();
-    const auto [stopped, error] = std::from_chars(text.data(), end, value);
-    if (error != std::errc() || stopped != end) {
-      throw UsageError(formatted("--{} takes integers with commas between them, got '{}'", name,
-                                 options.text(name)));
-    }
-    return value;
-  });
-}
-
-}  // namespace
-
-void bench(int argc, const char* const* argv) {
-  const BenchOptions defaults;
+Options declare_bench_options() {
+  const ModelConfig model;
+  const Compute compute;
   Options options(
       "bench",
       "Trains models in turns and shows how fast each is: tokens a second, the ratio to the first "
       "row, and the share of what this machine's multiply-add units could do.");
   add_corpus_options(options);
   options.group("Models (each a list: rnn,lstm)")
-      .value("model", "of scratch, concise, fused", "KINDS", "scratch,concise,fused")
-      .value("cell", "of rnn, gru, lstm", "CELLS", std::string(to_string(ModelConfig{}.cell)))
-      .value("hidden", "hidden units of a layer", "H,...", formatted("{}", ModelConfig{}.hidden))
-      .value("layers", "layers; more than one needs concise or fused", "L",
-             formatted("{}", ModelConfig{}.layers))
-      .value("precision", "of fused models: of fp32, bf16x3, bf16", "NAMES",
-             std::string(to_string(ModelConfig{}.precision)))
+      .value("model", "of scratch and concise, computed plain, and fused, by our kernels", "KINDS",
+             "scratch,concise,fused")
+      .value("cell", "of " + names_of(std::optional(Cell::kMlp)), "CELLS", to_text(model.cell))
+      .value("hidden", "hidden units of a layer", "H,...", to_text(model.hidden))
+      .value("layers", "layers; more than one needs a concise or fused model", "L",
+             to_text(model.layers))
+      .value("precision", "of fused models: of " + names_of<Precision>(), "NAMES",
+             to_text(compute.precision))
       .value("threads", "numbers of threads", "N,...", "1")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
-      .value("graph", "steps captured as CUDA graphs: of on, off, auto (off)", "WHEN,...",
-             std::string(to_string(GraphMode::kAuto)));
-  add_data_options(options);
+      .value("graph", "steps captured as CUDA graphs: of " + names_of<GraphMode>(), "WHEN,...",
+             to_text(compute.graph));
+  options.group("Batches").fields(DataOptions{});
   options.group("Measuring")
-      .value("repeat", "epochs of each, taken in turns", "N", formatted("{}", defaults.repeat))
-      .value("seed", "of the weights and the batches", "N", formatted("{}", DataOptions{}.seed))
+      .fields(BenchOptions{})
       .flag("json", "print one JSON object as the result");
-  if (!options.parse(argc, argv)) {
-    return;
+  return options;
+}
+
+// A row's name, as ModelSetup::name has it -> whose parameters it has and who computes.
+ModelSetup setup_named(const std::string& name) {
+  if (name == to_string(Backend::kFused)) {
+    return {.config = {}, .compute = {.backend = Backend::kFused}};
   }
-  BenchOptions request;
-  request.models.clear();
-  for (const auto cell : list_of(options.text("cell"), parse_cell)) {
-    for (const auto hidden : integers_of(options, "hidden")) {
-      for (const auto model : list_of(options.text("model"), parse_model_kind)) {
-        for (const auto precision : list_of(options.text("precision"), parse_precision)) {
-          ModelConfig config{
-              .model = model, .cell = cell, .hidden = hidden, .layers = options.integer("layers")};
-          // The others have float32 alone, and one row of it.
-          if (model == ModelKind::kFused) {
-            config.precision = precision;
-          }
-          if (request.models.empty() || !(request.models.back() == config)) {
-            request.models.push_back(config);
-          }
-        }
+  if (name != to_string(ModelKind::kScratch) && name != to_string(ModelKind::kConcise)) {
+    throw UsageError(formatted("model must be scratch, concise or fused, got '{}'", name));
+  }
+  return {.config = {.model = parse_enum<ModelKind>(name)},
+          .compute = {.backend = Backend::kPlain}};
+}
+
+// Each of these with each value of an option's list; those that come out the same once.
+template <typename T, typename Set>
+std::vector<ModelSetup> vary(const std::vector<ModelSetup>& setups, const Options& options,
+                             const std::string& name, const Set& set) {
+  std::vector<ModelSetup> all;
+  for (const auto& value : list_of<T>(options, name)) {
+    for (auto setup : setups) {
+      set(setup, value);
+      if (std::find(all.begin(), all.end(), setup) == all.end()) {
+        all.push_back(std::move(setup));
       }
     }
   }
-  request.threads = integers_of(options, "threads");
-  request.graphs = list_of(options.text("graph"), parse_graph_mode);
-  for (const auto graph : request.graphs) {
-    check_graph(options, graph);
-  }
-  request.repeat = options.integer("repeat");
-  check(request);
-  const auto text = read_corpus_options(options);
-  const auto data = read_data_options(options);
-  check_device_name(options.text("device"));
+  return all;
+}
 
-  forbid_tf32();
-  const auto device = parse_device(options.text("device"));
-  for (const auto graph : request.graphs) {
-    require_graph(graph, device);
+// Every combination of the lists, the cell's changing slowest.
+std::vector<ModelSetup> read_setups(const Options& options) {
+  std::vector<ModelSetup> setups;
+  for (const auto& name : list_of<std::string>(options, "model")) {
+    setups.push_back(setup_named(name));
+    setups.back().config.layers = options.integer("layers");
   }
-  std::string told;
-  for (auto& model : request.models) {
-    if (model.model == ModelKind::kFused) {
-      model.cuda_kernels =
-          wants_cuda_kernels(options, model.precision, device, [&](const std::string& reason) {
-            if (reason != std::exchange(told, reason)) {
-              print_error(reason);
-            }
-          });
+  setups = vary<GraphMode>(setups, options, "graph", [&](auto& setup, auto graph) {
+    check_graph(options, graph);
+    setup.compute.graph = graph;
+  });
+  setups = vary<Precision>(setups, options, "precision", [](auto& setup, auto precision) {
+    // The others have float32 alone, and one row of it.
+    if (setup.compute.backend == Backend::kFused) {
+      setup.compute.precision = precision;
     }
-    require_supported(model, device);
-  }
-  const auto corpus = load_corpus(options, text);
-  const auto train_iter = make_loader(options, corpus.indices, data, device);
-  at::manual_seed(data.seed);
+  });
+  setups = vary<int64_t>(setups, options, "hidden",
+                         [](auto& setup, auto hidden) { setup.config.hidden = hidden; });
+  return vary<Cell>(setups, options, "cell",
+                    [](auto& setup, auto cell) { setup.config.cell = cell; });
+}
+
+TrainCallbacks bench_callbacks() {
   TrainCallbacks callbacks;
   callbacks.on_batch = [](const TrainProgress& at, int64_t) { check_interrupt(at); };
   callbacks.on_graph_fallback = [](const std::string& reason) {
     print_error(without_graph(reason));
   };
-  const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, callbacks);
+  return callbacks;
+}
+
+}  // namespace
+
+void bench(int argc, const char* const* argv) {
+  auto options = declare_bench_options();
+  if (!options.parse(argc, argv)) {
+    return;
+  }
+  BenchOptions request;
+  options.read(request);
+  request.models = read_setups(options);
+  request.threads = list_of<int64_t>(options, "threads");
+  check(request);
+  CorpusOptions text;
+  read_corpus_options(options, text);
+  DataOptions data;
+  options.read(data);
+  check(data);
+  check_device_name(options.text("device"));
+
+  forbid_tf32();
+  const auto device = parse_device(options.text("device"));
+  for (const auto& setup : request.models) {
+    require_supported(setup.compute, device);
+  }
+  if (device.is_cuda() && !cuda_part_problem().empty()) {
+    print_error(
+        formatted("computed without our kernels on {}: {}", device.str(), cuda_part_problem()));
+  }
+  const auto corpus = load_corpus(options, text);
+  const auto train_iter = make_loader(options, corpus.indices, data, device);
+  at::manual_seed(data.seed);
+  const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, bench_callbacks());
   print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }
 

@@ -3,8 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -16,6 +16,7 @@
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/output_files.h"
 #include "cli/saved_model.h"
 #include "commands/commands.h"
 #include "study/heat_map.h"
@@ -38,8 +39,7 @@ void check_outputs(const Options& options) {
   }
   const bool heat_map = options.is_set("heat-map");
   if (heat_map && color == "never") {
-    throw UsageError(
-        "--heat-map is made of colours, got --color never; --per-token has the figures");
+    throw UsageError("--heat-map needs colours, got --color never; --per-token gives the figures");
   }
   if (heat_map && color == "auto" && isatty(STDOUT_FILENO) == 0) {
     throw UsageError(
@@ -59,16 +59,6 @@ void check_outputs(const Options& options) {
   for (const char* read : {"checkpoint", "text", "copied-from"}) {
     check_distinct_files(options, {read, "per-token"});
   }
-}
-
-EvaluateOptions read_evaluate_options(const Options& options) {
-  EvaluateOptions evaluate;
-  evaluate.num_steps = options.integer("num-steps");
-  if (const auto batch_size = options.optional_integer("batch-size")) {
-    evaluate.batch_size = *batch_size;
-  }
-  check(evaluate);
-  return evaluate;
 }
 
 // JSON lines into a file or to stdout.
@@ -172,59 +162,106 @@ int64_t predicted_characters(const Corpus& corpus) {
                                                 : corpus.size() - 1;
 }
 
-}  // namespace
-
-void evaluate(int argc, const char* const* argv) {
+Options declare_evaluate_options() {
   Options options("evaluate", "Measures how well a checkpoint predicts a text.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
       .list("text",
             "text to predict, read as the training text was (required); - for the standard input; "
             "repeatable",
             "FILE")
-      .value("copied-from", "find the longest span that the text has from this one", "FILE");
-  add_saved_model_option(options);
+      .value("copied-from", "find the longest span that the text shares with this file", "FILE");
+  add_saved_model_options(options);
   options.group("Rows")
       .value("batch-size",
-             "rows read side by side, each from a state of zeros on (default: one for each 4096 "
-             "tokens, at most 32)",
+             "rows read side by side; each begins with a state of zeros (default: one for each "
+             "4096 tokens, at most 32)",
              "B")
-      .value("num-steps", "tokens of a row in one pass; the result is the same", "T",
-             formatted("{}", EvaluateOptions{}.num_steps));
+      .fields(EvaluateOptions{}, {"batch-size"});
   options.group("Output")
       .value("per-token",
-             "write each token's surprise as a JSON object; -: to stdout, and the "
-             "result to stderr",
+             "write each token's surprise as a JSON object; - writes to stdout, "
+             "and the result to stderr",
              "FILE.jsonl")
       .flag("heat-map", "print the text coloured by surprise, before the result")
-      .value("color", "auto: the heat-map needs a terminal; always or never", "WHEN", "auto")
+      .value("color", "colours of the heat map: auto (only on a terminal), always or never", "WHEN",
+             "auto")
       .flag("json", "print the result as one JSON object");
   add_machine_options(options);
-  if (!options.parse(argc, argv)) {
-    return;
-  }
-  for (const char* required : {"checkpoint", "text"}) {
-    if (!options.given(required)) {
-      throw UsageError(formatted("evaluate: --{} is missing (unroll evaluate --help)", required));
-    }
-  }
-  auto request = read_evaluate_options(options);
-  const auto paths = options.paths("text");
-  const auto path = text_name(paths);
+  return options;
+}
+
+// What is asked for, as far as the options alone show it.
+struct EvaluateRequest {
+  EvaluateOptions rows;
+  std::vector<std::filesystem::path> texts;
+  Compute compute;
+};
+
+EvaluateRequest read_evaluate_request(const Options& options) {
+  options.require({"checkpoint", "text"});
+  EvaluateRequest request;
+  options.read(request.rows);
+  check(request.rows);
+  request.texts = options.paths("text");
   if (options.given("copied-from")) {
     options.path("copied-from");
   }
   check_outputs(options);
-  const auto kind = read_saved_model_option(options);
+  request.compute = read_saved_model_options(options);
   check_machine_options(options);
+  options.path("checkpoint");
+  return request;
+}
 
-  const auto checkpoint_path = options.path("checkpoint");
+// Measures, keeping each token's surprise in `nats` unless that is null.
+Evaluation measure(SequenceModel& net, const Corpus& corpus, const EvaluateOptions& rows,
+                   const std::string& name, std::vector<float>* nats) {
+  SurpriseCallback keep;
+  if (nats != nullptr) {
+    nats->resize(static_cast<std::size_t>(corpus.size()));
+    keep = [&](int64_t first, std::span<const float> surprise) {
+      std::copy(surprise.begin(), surprise.end(), nats->begin() + first);
+    };
+  }
+  try {
+    return unroll::evaluate(net, corpus.indices, rows, keep);
+  } catch (const Error& error) {
+    throw Error(formatted("{}: {}", name, error.what()));
+  }
+}
+
+void write_token_lines(TokenLines& lines, const Tokens& tokens, const std::vector<float>& nats,
+                       TokenKind kind) {
+  for (int64_t i = 1; i < tokens.size(); ++i) {
+    lines.write(
+        surprise_line(i, tokens.text(i), tokens.index(i), nats[static_cast<std::size_t>(i)], kind));
+  }
+  lines.finish();
+}
+
+void print_result(const Options& options, const EvaluateReport& report) {
+  if (options.is_set("json")) {
+    print_formatted(stdout, "{}\n", to_json(report));
+  } else {
+    print_formatted(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
+  }
+}
+
+}  // namespace
+
+void evaluate(int argc, const char* const* argv) {
+  auto options = declare_evaluate_options();
+  if (!options.parse(argc, argv)) {
+    return;
+  }
+  auto request = read_evaluate_request(options);
   const auto device = set_up_machine(options);
-  const auto checkpoint = load_checkpoint(checkpoint_path);
+  const auto checkpoint = load_checkpoint(options.path("checkpoint"));
   const CorpusOptions as_trained{.text = checkpoint.text,
                                  .max_tokens = 0,
                                  .vocab = std::make_shared<const Vocab>(checkpoint.vocab)};
-  const auto corpus = read_corpus(paths, as_trained);
-  const auto net = make_saved_model(options, checkpoint, kind, device);
+  const auto corpus = read_corpus(request.texts, as_trained);
+  const auto net = make_saved_model(options, checkpoint, request.compute, device);
   const Tokens tokens(corpus);
   std::optional<TokenLines> lines;
   if (options.given("per-token")) {
@@ -232,45 +269,27 @@ void evaluate(int argc, const char* const* argv) {
   }
 
   if (!options.given("batch-size")) {
-    request.batch_size = default_batch_size(tokens.size());
+    request.rows.batch_size = default_batch_size(tokens.size());
   }
+  const bool shows_tokens = lines || options.is_set("heat-map");
   std::vector<float> nats;
-  SurpriseCallback keep;
-  if (lines || options.is_set("heat-map")) {
-    nats.resize(static_cast<std::size_t>(tokens.size()));
-    keep = [&](int64_t first, std::span<const float> surprise) {
-      std::copy(surprise.begin(), surprise.end(), nats.begin() + first);
-    };
-  }
-  EvaluateReport report{.text = path,
+  EvaluateReport report{.text = text_name(request.texts),
                         .characters = predicted_characters(corpus),
                         .unknown = corpus.unknown,
                         .tokens = checkpoint.text.tokens};
-  try {
-    report.result = unroll::evaluate(*net, corpus.indices, request, keep);
-  } catch (const Error& error) {
-    throw Error(formatted("{}: {}", path, error.what()));
-  }
-  report.batch_size = std::min(request.batch_size, report.result.tokens);
+  report.result = measure(*net, corpus, request.rows, report.text, shows_tokens ? &nats : nullptr);
+  report.batch_size = std::min(request.rows.batch_size, report.result.tokens);
   if (options.given("copied-from")) {
     report.copied = find_copy(options.path("copied-from"), corpus, tokens, as_trained);
   }
 
   if (lines) {
-    for (int64_t i = 1; i < tokens.size(); ++i) {
-      lines->write(surprise_line(i, tokens.text(i), tokens.index(i),
-                                 nats[static_cast<std::size_t>(i)], checkpoint.text.tokens));
-    }
-    lines->finish();
+    write_token_lines(*lines, tokens, nats, checkpoint.text.tokens);
   }
   if (options.is_set("heat-map")) {
     print_heat_map(tokens, nats);
   }
-  if (options.is_set("json")) {
-    print_formatted(stdout, "{}\n", to_json(report));
-  } else {
-    print_formatted(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
-  }
+  print_result(options, report);
 }
 
 }  // namespace unroll::app

@@ -18,77 +18,89 @@
 #include "commands/commands.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
+#include "unroll/train.h"
 
 namespace unroll::app {
 namespace {
 
-void add_generate_options(Options& options) {
-  const GenerateOptions defaults;
+Options declare_generate_options() {
+  Options options("generate",
+                  "Continues a prompt: with the most likely tokens, or with drawn ones.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
-      .list("prompt", "text to continue (required but for --interactive); repeatable", "TEXT")
+      .list("prompt", "text to continue; repeatable (required without --interactive)", "TEXT")
       .flag("interactive", "continue each line of the standard input, as it comes")
       .value("unknown", "tokens of a prompt that the vocabulary lacks: error, skip or unk", "HOW",
              std::string(to_string(UnknownTokens::kError)))
-      .value("length", "tokens to continue by", "N", formatted("{}", TrainOptions{}.predict))
-      .list("stop", "end a text before this, if it comes to it; repeatable", "TEXT");
-  add_saved_model_option(options);
+      .value("length", "tokens to continue by", "N", formatted("{}", TrainOptions{}.predict));
+  add_saved_model_options(options);
   options.group("Sampling")
-      .value("temperature", "0: the most likely token; 1: drawn as learned; between: closer to it",
-             "T", formatted("{}", defaults.temperature))
-      .value("top-k", "draw among the K likeliest tokens; 0 is off", "K",
-             formatted("{}", defaults.top_k))
-      .value("top-p", "draw among the fewest tokens whose probability reaches P; 1 is off", "P",
-             formatted("{}", defaults.top_p))
-      .value("no-repeat-ngram", "never repeat a run of N tokens of the text; 0 is off", "N",
-             formatted("{}", defaults.no_repeat_ngram))
-      .value("samples", "texts for each prompt, all of them one batch", "N", "1")
-      .value("seed", "of the draws; each line of --interactive has the next one", "N",
-             formatted("{}", defaults.seed));
+      .fields(GenerateOptions{})
+      .value("samples", "texts for each prompt, computed as one batch", "N", "1");
   add_machine_options(options);
+  return options;
 }
 
+// What is asked for, as far as the options alone show it.
+struct GenerateRequest {
+  std::vector<std::string> prompts;
+  bool interactive = false;
+  UnknownTokens unknown = UnknownTokens::kError;
+  int64_t length = 0;
+  std::size_t samples = 1;
+  GenerateOptions options;
+  Compute compute;
+};
+
 GenerateOptions read_generate_options(const Options& options) {
-  const int64_t seed = options.integer("seed");
-  if (seed < 0) {
-    throw UsageError(formatted("--seed must be >= 0, got {}", seed));
-  }
-  GenerateOptions request{.temperature = options.number("temperature"),
-                          .seed = static_cast<uint64_t>(seed),
-                          .top_k = options.integer("top-k"),
-                          .top_p = options.number("top-p"),
-                          .no_repeat_ngram = options.integer("no-repeat-ngram"),
-                          .stop = options.texts("stop")};
+  GenerateOptions request;
+  options.read(request);
   check(request);
   for (const char* drawing : {"top-k", "top-p"}) {
     if (options.given(drawing) && request.temperature == 0) {
-      throw UsageError(
-          formatted("--{} {} has nothing to draw; give a --temperature above 0, such as 0.8",
-                    drawing, options.text(drawing)));
+      throw UsageError(formatted("--{} {} needs a --temperature above 0, such as 0.8", drawing,
+                                 options.text(drawing)));
     }
   }
   return request;
 }
 
-int64_t read_length(const Options& options) {
-  const int64_t length = options.integer("length");
-  if (length < 0) {
-    throw UsageError(formatted("--length must be >= 0, got {}", length));
+std::vector<std::string> read_prompts(const Options& options, bool interactive) {
+  auto prompts = options.texts("prompt");
+  if (prompts.empty() && !interactive) {
+    throw UsageError("generate: --prompt or --interactive is missing (unroll generate --help)");
   }
-  return length;
+  for (const auto& prompt : prompts) {
+    if (prompt.empty()) {
+      throw UsageError("prompt must have at least one token, got ''");
+    }
+  }
+  return prompts;
 }
 
 std::size_t read_samples(const Options& options, double temperature) {
   const int64_t samples = options.integer("samples");
-  constexpr int64_t kMostSamples = 100'000;  // all are in memory at once
-  if (samples < 1 || samples > kMostSamples) {
-    throw UsageError(formatted("--samples must be from 1 to {}, got {}", kMostSamples, samples));
-  }
+  require_in("--samples", samples, from_to(1, 100'000));  // all are in memory at once
   if (samples > 1 && temperature == 0) {
     throw UsageError(formatted(
         "--samples {} would be the same text {} times; give a --temperature above 0, such as 0.8",
         samples, samples));
   }
   return static_cast<std::size_t>(samples);
+}
+
+GenerateRequest read_generate_request(const Options& options) {
+  options.require({"checkpoint"});
+  GenerateRequest request{.interactive = options.is_set("interactive")};
+  request.prompts = read_prompts(options, request.interactive);
+  request.unknown = parse_enum<UnknownTokens>(options.text("unknown"));
+  request.length = options.integer("length");
+  require_in("--length", request.length, at_least(0));
+  request.options = read_generate_options(options);
+  request.samples = read_samples(options, request.options.temperature);
+  request.compute = read_saved_model_options(options);
+  check_machine_options(options);
+  options.path("checkpoint");
+  return request;
 }
 
 // Whether someone may be waiting at the other end: of a terminal or a pipe, not of a file.
@@ -139,7 +151,8 @@ class Writer {
   std::size_t samples_;
 };
 
-// Continues the lines of the standard input until it ends; a line that cannot be continued is told.
+// Continues the lines of the standard input until it ends; a line that cannot be continued gets a
+// message.
 void converse(Writer& writer, GenerateOptions request,
               const std::function<std::string(const std::string&)>& fit) {
   const bool terminal = isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0;
@@ -174,50 +187,28 @@ void converse(Writer& writer, GenerateOptions request,
 }  // namespace
 
 void generate(int argc, const char* const* argv) {
-  Options options("generate",
-                  "Continues a prompt: with the most likely tokens, or with drawn ones.");
-  add_generate_options(options);
+  auto options = declare_generate_options();
   if (!options.parse(argc, argv)) {
     return;
   }
-  if (!options.given("checkpoint")) {
-    throw UsageError("generate: --checkpoint is missing (unroll generate --help)");
-  }
-  const bool interactive = options.is_set("interactive");
-  const auto prompts = options.texts("prompt");
-  if (prompts.empty() && !interactive) {
-    throw UsageError("generate: --prompt is missing, or --interactive (unroll generate --help)");
-  }
-  for (const auto& prompt : prompts) {
-    if (prompt.empty()) {
-      throw UsageError("prompt must have at least one token, got ''");
-    }
-  }
-  const auto unknown = parse_unknown_tokens(options.text("unknown"));
-  const int64_t length = read_length(options);
-  auto request = read_generate_options(options);
-  const auto samples = read_samples(options, request.temperature);
-  const auto kind = read_saved_model_option(options);
-  check_machine_options(options);
-  const auto path = options.path("checkpoint");
-
+  auto request = read_generate_request(options);
   const auto device = set_up_machine(options);
-  const auto checkpoint = load_checkpoint(path);
+  const auto checkpoint = load_checkpoint(options.path("checkpoint"));
+  const auto& text = checkpoint.text;
   const auto fit = [&](const std::string& prompt) {
-    return fit_prompt(prompt, checkpoint.text.normalize, checkpoint.vocab, unknown);
+    return fit_prompt(prompt, text.normalize, checkpoint.vocab, request.unknown);
   };
-  std::vector<std::string> fitted(prompts.size());
-  std::transform(prompts.begin(), prompts.end(), fitted.begin(), fit);
-  for (auto& stop : request.stop) {
-    stop = normalize_stop(stop, checkpoint.text.normalize, checkpoint.text.tokens);
+  std::transform(request.prompts.begin(), request.prompts.end(), request.prompts.begin(), fit);
+  for (auto& stop : request.options.stop) {
+    stop = normalize_stop(stop, text.normalize, text.tokens);
   }
-  const auto net = make_saved_model(options, checkpoint, kind, device);
-  Writer writer(*net, checkpoint.vocab, length, samples);
-  if (!fitted.empty()) {
-    writer.write(fitted, request);
+  const auto net = make_saved_model(options, checkpoint, request.compute, device);
+  Writer writer(*net, checkpoint.vocab, request.length, request.samples);
+  if (!request.prompts.empty()) {
+    writer.write(request.prompts, request.options);
   }
-  if (interactive) {
-    converse(writer, request, fit);
+  if (request.interactive) {
+    converse(writer, request.options, fit);
   }
 }
 

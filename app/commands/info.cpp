@@ -44,8 +44,8 @@ void show_training(const TrainRecord& record) {
   const auto& options = record.options;
   show("goes on", formatted("after epoch {} of {}{}", progress.epoch, options.epochs,
                             progress.batch > 0 ? formatted(", batch {}", progress.batch) : ""));
-  show("optimizer", formatted("{}, lr {}, {}", to_string(options.optimizer), options.lr,
-                              to_string(options.schedule.schedule)));
+  show("optimizer", formatted("{}, lr {}, {}", to_string(options.updater.optimizer),
+                              options.updater.lr, to_string(options.schedule.schedule)));
   const auto valid = record.valid_share > 0
                          ? formatted("the last {} of the corpus", record.valid_share)
                          : record.valid_text;
@@ -53,6 +53,8 @@ void show_training(const TrainRecord& record) {
     show("validated",
          formatted("on {}, at best {:.3f} after epoch {}", valid, best.perplexity, best.epoch));
   }
+  show("compute",
+       formatted("{}, {}", to_string(record.compute.backend), to_string(record.compute.precision)));
   show("text", record.texts.empty() ? "the bundled sample" : joined(record.texts, ", "));
   show("build", record.build);
 }
@@ -65,9 +67,9 @@ void show_checkpoint(const std::string& path) {
     parameters += weight.numel();
   }
   show("checkpoint", path);
-  show("model", std::string(to_string(config.model)));
+  show("model", std::string(to_string(config.model.value())));
   show("cell", config.cell == Cell::kGru
-                   ? formatted("gru, reset {} the product", to_string(gru_reset(config)))
+                   ? formatted("gru, reset {} the product", to_string(config.gru_reset.value()))
                    : std::string(to_string(config.cell)));
   show("hidden", formatted("{}", config.hidden));
   show("layers", formatted("{}", config.layers));
@@ -85,7 +87,8 @@ void show_checkpoint(const std::string& path) {
 }  // namespace
 
 void info(int argc, const char* const* argv) {
-  Options options("info", "Shows what a checkpoint holds, or without one this build and machine.");
+  Options options(
+      "info", "Shows what a checkpoint holds, or, without --checkpoint, this build and machine.");
   options.value("checkpoint", "what train --save wrote", "FILE");
   if (!options.parse(argc, argv)) {
     return;

@@ -2,15 +2,20 @@
 #include <ATen/Parallel.h>
 
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/formatted.h"
+#include "cli/attempt.h"
 #include "cli/display.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/options.h"
+#include "cli/save_interval.h"
 #include "cli/saver.h"
+#include "cli/texts.h"
 #include "cli/train_request.h"
 #include "cli/train_texts.h"
 #include "commands/commands.h"
@@ -19,11 +24,47 @@
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
-#include "unroll/fused.h"
-#include "unroll/tensors.h"
 
 namespace unroll::app {
 namespace {
+
+// A log beside a training that is not worth ending for it: once it cannot be written, one line on
+// stderr says so, and a resumed training writes it anew.
+class Log {
+ public:
+  explicit Log(Display& display) : display_(display) {}
+
+  // A new training empties the file. Throws Error when it cannot be written.
+  void open(const std::string& path, const std::vector<EpochStats>& history) {
+    file_.emplace(path, history);
+  }
+  void write(const EpochStats& stats) {
+    attempt([&] { file_->write(stats); });
+  }
+  void sync() {
+    attempt([&] { file_->sync(); });
+  }
+
+ private:
+  void attempt(const std::function<void()>& work) {
+    if (file_ && !app::attempt(display_.progress(), "the training goes on without it", work)) {
+      file_.reset();
+    }
+  }
+
+  Display& display_;
+  std::optional<TrainLog> file_;
+};
+
+// How the training is computed on this device: one that was captured on a GPU goes on elsewhere,
+// too.
+Compute compute_on(torch::Device device, const Options& options, const TrainRecord& record) {
+  auto compute = record.compute;
+  if (!device.is_cuda() && !options.given("graph")) {
+    compute.graph = GraphMode::kAuto;
+  }
+  return compute;
+}
 
 // Takes the place where the training is to be saved, if it is.
 std::optional<Saver> make_saver(const Options& options, const TrainRecord& record,
@@ -42,6 +83,21 @@ std::optional<Saver> make_saver(const Options& options, const TrainRecord& recor
   return saver;
 }
 
+// Reads the texts, and takes into the record what is known of them.
+TrainTexts read_texts(const Options& options, TrainRecord& record,
+                      const std::optional<Checkpoint>& resumed) {
+  auto texts = load_texts(options, record.corpus);
+  if (resumed) {
+    require_same_texts(texts, *resumed, options);
+  }
+  const auto& corpus = texts.corpus;
+  record.options.prompts =
+      fit_prompts(options, record.options.prompts, corpus.text.normalize, corpus.vocab);
+  record.fingerprint = corpus.fingerprint;
+  record.valid_fingerprint = texts.valid_fingerprint;
+  return texts;
+}
+
 // Puts the training where the checkpoint stands.
 void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
            const std::string& path, Display& display) {
@@ -50,7 +106,7 @@ void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
     load_weights(net, resumed.weights);
     training.load_state(record.state);
   } catch (const Error& error) {
-    throw Error(formatted("{}: its training cannot go on: {}", path, error.what()));
+    throw Error(formatted("{}: the training cannot be resumed: {}", path, error.what()));
   }
   display.show(record.state.history);
   if (record.build != build_of_this()) {
@@ -59,24 +115,9 @@ void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
   }
 }
 
-// A log that cannot be written is not worth the training: one line tells, and a resumed training
-// writes it anew.
-template <typename Write>
-void attempt(std::optional<TrainLog>& log, Display& display, const Write& write) {
-  if (!log) {
-    return;
-  }
-  try {
-    write(*log);
-  } catch (const Error& error) {
-    display.warn(formatted("{}; the training goes on without it", error.what()));
-    log.reset();
-  }
-}
-
 // Calls whatever is to be done as training goes on.
-TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display,
-                              std::optional<TrainLog>& log, std::optional<Saver>& saver) {
+TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display, Log& log,
+                              std::optional<Saver>& saver) {
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
     if (is_interrupted()) {
@@ -93,7 +134,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
     display.show(at, batches);
   };
   callbacks.on_epoch = [&](const EpochStats& stats) {
-    attempt(log, display, [&](TrainLog& file) { file.write(stats); });
+    log.write(stats);
     display.show(stats);
   };
   callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
@@ -111,8 +152,31 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
   return callbacks;
 }
 
+// What the saver saves: where the training stands at the time.
+std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Corpus& corpus,
+                                          const SequenceModel& net, const Training& training,
+                                          Log& log) {
+  return [&] {
+    log.sync();
+    auto record = request.record;
+    record.state = training.state();
+    return Checkpoint{
+        .config = request.config,
+        .vocab = corpus.vocab,
+        .text = corpus.text,
+        .weights = net.weights(),
+        .epochs = record.state.progress.epoch,
+        .perplexity = training.history().empty() ? 0 : training.history().back().perplexity,
+        .training = std::move(record)};
+  };
+}
+
 TrainResult run(Training& training, const TrainCallbacks& callbacks,
                 const std::optional<Saver>& saver) {
+  catch_interrupts();
+  if (saver) {
+    outlive_readers();
+  }
   try {
     return training.run(callbacks);
   } catch (const Diverged& error) {
@@ -145,85 +209,42 @@ void train(int argc, const char* const* argv) {
   }
   auto resumed = load_resumed(options);
   // What the request alone shows to be wrong, before any other file or device is touched.
-  auto request = read_train_request(options);
-  auto record = make_record(options, request);
-  check_machine_options(options);
-  check_output_options(options);
-  if (resumed) {
-    check_resumable(*resumed, request.config, record);
-  }
-
+  auto request = read_train_request(options, resumed);
+  auto& record = request.record;
   const auto device = set_up_machine(options);
-  require_supported(request.config.precision, device);
-  if (!device.is_cuda() && !options.given("graph")) {
-    request.training.graph = GraphMode::kAuto;  // that of a training on a GPU, which goes on here
-  }
-  require_graph(request.training.graph, device);
-  Display display(options, request.training);
-  if (request.config.model == ModelKind::kFused) {
-    request.config.cuda_kernels =
-        wants_cuda_kernels(options, request.config.precision, device,
-                           [&](const std::string& reason) { display.warn(reason); });
-  }
+  const auto compute = compute_on(device, options, record);
+  require_supported(compute, device);
+  Display display(options, record.options);
   auto saver = make_saver(options, record, resumed, display);
-  if (options.has("plot") && options.path("plot") != "-") {
-    check_writable(options.path("plot"));
-  }
-  const auto texts = load_texts(options, request.text);
+  display.check_plot();
+  const auto texts = read_texts(options, record, resumed);
   const auto& corpus = texts.corpus;
-  if (resumed) {
-    require_same_texts(texts, *resumed, options);
-  }
-  request.training.prompts =
-      fit_prompts(options, request.training.prompts, corpus.text.normalize, corpus.vocab);
-  record.options.prompts = request.training.prompts;
-  record.fingerprint = corpus.fingerprint;
-  record.valid_fingerprint = texts.valid_fingerprint;
 
-  const auto train_iter = make_loader(options, texts.train, request.data, device);
-  at::manual_seed(request.data.seed);
-  const auto net = make_model(request.config, corpus.vocab.size(), device);
-  auto computed = request.config;
-  computed.precision = precision_of(*net, request.data.batch_size);
-  if (computed.precision != request.config.precision) {
-    display.warn(formatted("in bf16 {} hidden units find no room on {}: they are computed in fp32",
-                           request.config.hidden, device.str()));
-  }
-  Training training(*net, train_iter, corpus.vocab, request.training, texts.valid);
+  const auto train_iter = make_loader(options, texts.train, record.data, device);
+  at::manual_seed(record.data.seed);
+  const auto net = make_model(request.config, corpus.vocab.size(), device, compute);
+  const auto effective = explain_compute(*net, request.config, compute, record.data.batch_size,
+                                         [&](const std::string& reason) { display.warn(reason); });
+  Training training(*net, train_iter, corpus.vocab, record.options, texts.valid);
   if (resumed) {
     go_on(training, *net, *resumed, options.path("resume"), display);
   }
-  std::optional<TrainLog> log;
-  if (options.has("log")) {  // a new training empties the file: the last thing that can fail
-    log.emplace(options.path("log"), training.history());
+  Log log(display);
+  if (options.has("log")) {
+    log.open(options.path("log"), training.history());  // the last thing that can fail
   }
   if (resumed && saver && texts.valid.defined()) {
     saver->keep_best_of(options.path("resume"), *resumed);
   }
   resumed.reset();
   if (saver) {
-    saver->set_source([&] {
-      attempt(log, display, [](TrainLog& file) { file.sync(); });
-      record.state = training.state();
-      return Checkpoint{
-          .config = request.config,
-          .vocab = corpus.vocab,
-          .text = corpus.text,
-          .weights = net->weights(),
-          .epochs = record.state.progress.epoch,
-          .perplexity = training.history().empty() ? 0 : training.history().back().perplexity,
-          .training = record};
-    });
-  }
-
-  catch_interrupts();
-  if (saver) {
-    outlive_readers();
+    saver->set_source(checkpoint_of(request, corpus, *net, training, log));
   }
   const auto callbacks = make_callbacks(training, texts.valid.defined(), display, log, saver);
   conclude(saver, display,
            {.result = run(training, callbacks, saver),
-            .config = computed,
+            .config = request.config,
+            .effective = effective,
             .device = describe(device),
             .vocab_size = corpus.vocab.size(),
             .tokens = corpus.size(),

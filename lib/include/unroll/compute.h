@@ -5,103 +5,183 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
+#include <string>
 
-#include "unroll/model.h"
+#include "unroll/options.h"
+#include "unroll/tensors.h"
 
 namespace unroll {
 
-/// What a fused model multiplies in. On a CUDA device its kernels take bf16 for the products with
-/// W_h, there and back, and all else is float32. On a CPU it is all products. The weights and their
-/// update are float32 in any case, and so are all sums, gates and an LSTM's cell state.
-///
-/// On a CPU the hidden states of an RNN and of an LSTM, and the gradients by gates, are kept as
-/// precisely as they are multiplied: what is computed from them, such as the state that a batch
-/// leaves and the gradients of biases, is no more precise.
-enum class Precision {
-  kFp32,    ///< float32
-  kBf16x3,  ///< each operand as two bf16, three products for one: nearly float32's accuracy
-  kBf16     ///< operands rounded to bf16, 8 significant bits
-};
+class SequenceModel;
 
-/// The name that parse_precision reads.
-std::string_view to_string(Precision precision);
-
-/// `fp32`, `bf16x3` or `bf16`; throws UsageError otherwise.
-Precision parse_precision(std::string_view name);
-
-/// Whether this CPU has the instructions: any has those for float32, one with AMX those for bf16.
-bool is_supported(Precision precision);
-
-/// Throws Error, which names what this CPU lacks, unless it is supported.
-void require_supported(Precision precision);
-
-/// Who computes: our own formulas, torch::nn's layers, or fused kernels over the parameters of one
-/// of these.
-enum class ModelKind { kScratch, kConcise, kFused };
+/// Whose parameters a model has: the notebook's own tensors, or those of torch::nn's layers.
+enum class ModelKind { kScratch, kConcise };
+constexpr auto enum_names(ModelKind) {
+  return enum_table<ModelKind>(
+      "model", {{ModelKind::kScratch, "scratch"}, {ModelKind::kConcise, "concise"}});
+}
 
 /// Which recurrence.
-enum class Cell { kRnn, kGru, kLstm, kMlp };
+enum class Cell { kRnn, kRnnRelu, kGru, kLstm, kMlp };
+constexpr auto enum_names(Cell) {
+  return enum_table<Cell>("cell", {{Cell::kRnn, "rnn"},
+                                   {Cell::kRnnRelu, "rnn-relu"},
+                                   {Cell::kGru, "gru"},
+                                   {Cell::kLstm, "lstm"},
+                                   {Cell::kMlp, "mlp"}});
+}
 
 /// Whether the GRU's reset gate acts before the product with W_hh (the book) or after (torch::nn).
 enum class GruReset { kBefore, kAfter };
+constexpr auto enum_names(GruReset) {
+  return enum_table<GruReset>("gru-reset",
+                              {{GruReset::kBefore, "before"}, {GruReset::kAfter, "after"}});
+}
 
-/// The names that the parsers below read.
-std::string_view to_string(ModelKind kind);
-std::string_view to_string(Cell cell);
-std::string_view to_string(GruReset reset);
-
-/// Each throws UsageError for a name that is not listed.
-ModelKind parse_model_kind(std::string_view name);  ///< `scratch`, `concise`, `fused`
-Cell parse_cell(std::string_view name);             ///< `rnn`, `gru`, `lstm`, `mlp`
-GruReset parse_gru_reset(std::string_view name);    ///< `before`, `after`
-
-/// Description of a model; with a vocabulary size it is enough to build one.
+/// What is computed. With a vocabulary size it is enough to build a model.
 struct ModelConfig {
-  ModelKind model =
-      ModelKind::kFused;   ///< who computes; for the mlp cell kScratch, which alone has it
-  Cell cell = Cell::kRnn;  ///< which recurrence
-  int64_t hidden = 512;    ///< H, hidden units of a layer
-  int64_t layers = 1;      ///< L, layers; the scratch model has one
-  double dropout = 0;      ///< share of a layer's outputs that the next does not get in training
-  std::optional<GruReset> gru_reset;       ///< empty: before for scratch, after for concise
-  Precision precision = Precision::kFp32;  ///< of a fused model's training; no part of a checkpoint
-  /// Whether a fused model has kernels of its own on a CUDA device too, where it else computes as
-  /// the model whose parameters it has (docs/gpu.md). No part of a checkpoint.
-  bool cuda_kernels = false;
+  std::optional<ModelKind> model;  ///< empty: scratch, or concise for several layers
+  Cell cell = Cell::kRnn;          ///< which recurrence
+  int64_t hidden = 512;            ///< H, hidden units of a layer
+  int64_t layers = 1;              ///< L, layers; the scratch model has one
+  double dropout = 0;  ///< share of a layer's outputs that is dropped before the next, in training
+  std::optional<GruReset> gru_reset;  ///< empty: before for scratch, after for concise
 
   bool operator==(const ModelConfig&) const = default;
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    // W_hh of the most hidden units takes 4 TiB; beyond these, sizes would begin to overflow.
+    visit(self.model, {"model", "KIND",
+                       "scratch: the notebook's own tensors; concise: torch::nn's layers "
+                       "(default: scratch, concise for several layers)"});
+    visit(self.cell, {"cell", "CELL", "{}; mlp is the ablation without memory"});
+    visit(self.hidden, {"hidden", "H", "hidden units of a layer", from_to(1, 1 << 20)});
+    visit(self.layers,
+          {"layers", "L", "layers; more than one needs a concise model", from_to(1, 1024)});
+    visit(self.dropout,
+          {"dropout", "P",
+           "share of a layer's outputs that is dropped before the next layer, in training",
+           from_to_below(0, 1)});
+    visit(self.gru_reset, {"gru-reset", "WHEN",
+                           "the GRU's reset gate before or after the product (default: before for "
+                           "scratch, after for concise)"});
+  }
 };
 
-/// The model whose parameters such a model has: itself, but for a fused one the scratch model of
-/// one layer or the concise one of more. Its gru_reset is filled in.
-ModelConfig parameter_model(const ModelConfig& config);
+/// Who computes.
+enum class Backend {
+  kAuto,   ///< the fastest there is
+  kPlain,  ///< the model's own formulas, operation by operation
+  kFused,  ///< one autograd node over our kernels, with a backward pass written by hand
+};
+constexpr auto enum_names(Backend) {
+  return enum_table<Backend>(
+      "compute",
+      {{Backend::kAuto, "auto"}, {Backend::kPlain, "plain"}, {Backend::kFused, "fused"}});
+}
 
-/// The reset form that the description stands for, its default filled in.
-GruReset gru_reset(const ModelConfig& config);
+/// The precision of the fused backend's products. On a CPU it applies to all products, on a CUDA
+/// device to those with W_h, forward and backward. The weights and their update, all sums, gates
+/// and an LSTM's cell state are always float32.
+///
+/// On a CPU the hidden states of an RNN or LSTM, and the gradients by gates, are stored in this
+/// precision. So what is computed from them, such as the state after a batch and the gradients of
+/// biases, is no more precise.
+enum class Precision {
+  kFp32,    ///< float32
+  kBf16x3,  ///< each operand as two bf16, three products instead of one: nearly as exact as float32
+  kBf16,    ///< operands rounded to bf16, 8 significant bits
+};
+constexpr auto enum_names(Precision) {
+  return enum_table<Precision>(
+      "precision",
+      {{Precision::kFp32, "fp32"}, {Precision::kBf16x3, "bf16x3"}, {Precision::kBf16, "bf16"}});
+}
+
+/// Whether steps on a CUDA device are captured once as a CUDA graph and then replayed.
+enum class GraphMode {
+  kAuto,  ///< captured on a CUDA device wherever that is possible
+  kOn,    ///< the same, but refused on other devices
+  kOff,   ///< operation by operation
+};
+constexpr auto enum_names(GraphMode) {
+  return enum_table<GraphMode>(
+      "graph", {{GraphMode::kAuto, "auto"}, {GraphMode::kOn, "on"}, {GraphMode::kOff, "off"}});
+}
+
+/// How a model is computed. This is not part of the model: every backend gives the same results up
+/// to rounding, so the same weights can be used with any.
+struct Compute {
+  Backend backend = Backend::kAuto;        ///< who computes
+  Precision precision = Precision::kFp32;  ///< of the fused backend
+  GraphMode graph = GraphMode::kAuto;      ///< of training steps on a CUDA device
+
+  bool operator==(const Compute&) const = default;
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.backend,
+          {"compute", "BACKEND",
+           "plain: operation by operation; fused: our kernels; auto: the fastest there is"});
+    visit(self.precision,
+          {"precision", "NAME",
+           "in which the fused backend multiplies: fp32, bf16x3 (on a CPU) or bf16"});
+    visit(self.graph,
+          {"graph", "WHEN",
+           "on CUDA, capture a step as a graph and replay it: on, off, or auto, where possible"});
+  }
+};
+
+/// The description with its defaults filled in: model, and of a GRU gru_reset.
+ModelConfig resolved(const ModelConfig& config);
 
 /// Throws UsageError when the description is out of range or contradicts itself.
 void check(const ModelConfig& config);
+
+/// Throws UsageError when such a model cannot be computed so on any device.
+void check(const ModelConfig& config, const Compute& compute);
 
 /// Number of values in all weights of such a model for V tokens.
 int64_t parameter_count(const ModelConfig& config, int64_t vocab_size);
 
 /// Floating-point operations of one token's training step: twice the multiply-adds of the products
-/// with weights, forward, by the input and by the weights. Looking a token's row up counts nothing,
-/// as a one-hot product adds nothing to it.
+/// with weights, forward, by the input and by the weights. Looking up a token's row of W_x does not
+/// count.
 double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
 
-/// Throws Error unless a model on this device can compute in this precision: bf16x3 needs a CPU
-/// with AMX, bf16 that or CUDA.
-void require_supported(Precision precision, torch::Device device);
+/// Whether this CPU has the instructions: every CPU for float32, one with AMX for bf16.
+bool is_supported(Precision precision);
 
-/// The same for such a model: on a CUDA device bf16 needs cuda_kernels.
-void require_supported(const ModelConfig& config, torch::Device device);
+/// Throws Error, which names what is missing, unless the device can compute so: bf16x3 needs a CPU
+/// with AMX, bf16 that or kernels on CUDA; graph on needs CUDA.
+void require_supported(const Compute& compute, torch::Device device);
 
-/// A new model with freshly drawn weights. Throws UsageError as check does, Error for a precision
-/// that the CPU or the device does not have.
+/// Why there are no kernels and captured steps on a CUDA device: no GPU, or a build without the
+/// CUDA part. Empty if there are.
+const std::string& cuda_part_problem();
+
+/// A new model with freshly drawn weights.
+///
+///     const auto net = make_model({.cell = Cell::kLstm, .hidden = 256}, vocab.size(), device);
+///
+/// Throws UsageError as check does, Error as require_supported does.
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
-                                          torch::Device device);
+                                          torch::Device device, const Compute& compute = {});
+
+/// Wraps a model so that it is computed as `compute` says. The weights stay the model's own.
+///
+/// The fused backend serves float32 weights, on a CPU, and on a CUDA device where the CUDA part is
+/// there and the weights fit in the GPU's multiprocessors. Everything else is computed plain
+/// (SequenceModel::effective_compute says what is in force). Decoders are always float32. On a CPU
+/// the same weights give the same results for any number of threads, and dropout draws the same
+/// numbers from LibTorch's generator as the plain model. The graph can be differentiated once,
+/// without create_graph. One thread may use a model at a time.
+///
+/// `model`: made by make_model(config, ..., {.backend = Backend::kPlain}). Throws as make_model
+/// does, and Error if the model does not fit `config`.
+std::unique_ptr<SequenceModel> computed_as(std::unique_ptr<SequenceModel> model,
+                                           const ModelConfig& config, const Compute& compute);
 
 /// A one-layer model's weights as the scratch model of the same cell holds them: the notebook's
 /// names, order and shapes. A concise model's two biases of a gate become one, their sum.
@@ -113,7 +193,7 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
 
 /// The inverse of scratch_weights: what torch::nn's layer of this cell holds for the same function.
 /// Its second bias of a gate is zero, but for the GRU's candidate, which takes b_hh.
-/// Throws UsageError for a cell that torch::nn has not (mlp).
+/// Throws UsageError for a cell that torch::nn lacks (mlp).
 NamedTensors concise_weights(Cell cell, const NamedTensors& scratch);
 
 }  // namespace unroll

@@ -35,7 +35,7 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
   NamedTensors weights() const override;
   torch::Device device() const override;
 
-  /// Both bases', torch::nn::Module's and SequenceModel's.
+  /// Overrides both bases, torch::nn::Module and SequenceModel.
   void train(bool on = true) override { torch::nn::Module::train(on); }
   bool is_training() const noexcept override { return torch::nn::Module::is_training(); }
 

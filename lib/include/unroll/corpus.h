@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/fingerprint.h"
+#include "unroll/options.h"
 #include "unroll/text.h"
 #include "unroll/vocab.h"
 
@@ -18,12 +18,24 @@ namespace unroll {
 /// How a text becomes a corpus.
 struct CorpusOptions {
   TextOptions text;            ///< normalisation and kind of token
-  int64_t max_tokens = 10000;  ///< the corpus is cut to so many tokens; 0 or less keeps all
+  int64_t max_tokens = 10000;  ///< the corpus is cut to this many tokens; 0 keeps all
   int64_t min_freq = 0;        ///< rarer tokens become `<unk>`
   int64_t vocab_size = 0;  ///< entries at most, `<unk>` among them; the most frequent stay; 0: all
-  /// Names the tokens in place of the text's own vocabulary, so that a model sees the indices it
-  /// was trained on; other tokens become `<unk>`. The two above then have nothing to choose from.
+  /// Replaces the text's own vocabulary, so that a model sees the indices it was trained on. Other
+  /// tokens become `<unk>`. The two options above then have no effect.
   std::shared_ptr<const Vocab> vocab;
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    TextOptions::fields(self.text, visit);
+    visit(self.max_tokens, {"max-tokens", "N", "cut the corpus to N tokens; 0 keeps all",
+                            at_least(0, "0 keeps all")});
+    visit(self.min_freq,
+          {"min-freq", "N", "tokens that occur fewer than N times become <unk>", at_least(0)});
+    visit(self.vocab_size,
+          {"vocab-size", "N", "keep at most N entries, the most frequent; 0 keeps all",
+           at_least(0, "0 is all")});
+  }
 };
 
 /// Throws UsageError unless every option is in range and the vocabulary, if given, is of the kind
@@ -37,22 +49,22 @@ struct Corpus {
   TextOptions text;       ///< how the text was read
   TextFingerprint fingerprint;  ///< of the whole text
   int64_t unknown = 0;          ///< how many of the indices are `<unk>`
-  /// Code points of the N tokens, `<unk>` counting as what it stands for, and one for the space
-  /// between two words of a line; bytes count where they do not continue a code point.
+  /// Code points of the N tokens, and one for each space between two words of a line. `<unk>`
+  /// counts as the token that it replaces. A byte counts unless it continues a code point.
   int64_t characters = 0;
   int64_t first_characters = 0;  ///< those of the first token, which no model predicts
 
   int64_t size() const { return indices.size(0); }
 };
 
-/// Reads, normalises, counts and indexes files in one pass, as if they were one text: nothing
-/// stands between two files or two lines but the line ends that Normalize::kNone keeps.
+/// Reads, normalises, counts and indexes files in one pass, as if they were one text. Nothing
+/// separates two files or two lines except the line ends that Normalize::kNone keeps.
 ///
-/// Holds little more than the indices and the vocabulary. For that, files whose many tokens
-/// `vocab_size` cuts to 256 entries or fewer are read twice where they can be; the standard input,
-/// which cannot, may take up to four bytes a token until its end. Throws UsageError as check does,
-/// Error, naming the file, when one cannot be read (read_blocks) or no token is left, and
-/// InvalidUtf8Error as Tokenizer does, naming the file too.
+/// Takes little more memory than the indices and the vocabulary. So files with many different
+/// tokens, of which `vocab_size` keeps 256 entries or fewer, are read twice. The standard input
+/// cannot be read twice, and may take four bytes a token until its end. Throws UsageError as check
+/// does, Error, naming the file, if it cannot be read (read_blocks) or has no token, and
+/// InvalidUtf8Error as Tokenizer does, also naming the file.
 Corpus read_corpus(const std::vector<std::filesystem::path>& paths,
                    const CorpusOptions& options = {}, const ReadCallback& on_read = {});
 
@@ -66,26 +78,27 @@ Corpus make_corpus(std::string_view text, const CorpusOptions& options = {});
 /// The notebook's `load_corpus_time_machine`: a file by character, letters only.
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens = -1);
 
-/// Where the index of one text lies unless told otherwise: `text.txt.unroll-index`.
+/// The default path of a text's index: `text.txt.unroll-index`.
 std::filesystem::path index_beside(const std::filesystem::path& text);
 
-/// Keeps a corpus in a file, with the options that it was read with: a safetensors file of its
+/// Writes a corpus to a file, with the options that it was read with: a safetensors file of its
 /// indices, its tokens and their counts. Throws as save_safetensors does.
 void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
                        const CorpusOptions& options);
 
-/// The corpus that a file keeps; nothing when it was read with other options. Whether the text is
-/// still the same is for the caller to see from its fingerprint.
-/// Throws Error, naming the file, when it is no such file or damaged.
+/// The corpus in an index file, or nothing if it was read with other options. The caller compares
+/// the fingerprint to see whether the text is still the same.
+/// Throws Error, naming the file, if it is damaged or not an index.
 std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
                                         const CorpusOptions& options);
 
 /// read_corpus, with the result kept in the file `index` for the next time.
 ///
-/// What is kept there is taken when it was read with these options from these bytes: the whole text
-/// is read to see that, at the disk's speed. Else it is made anew and replaced. The standard input
-/// cannot be read twice, so that it is indexed each time. Throws as read_corpus does, and Error,
-/// naming the index, when it is no index, damaged, or cannot be written; it is then left as it is.
+/// The kept corpus is used if it was read with these options from these bytes. To check that, the
+/// whole text is read, at the disk's speed. Otherwise the index is made again and replaced. The
+/// standard input cannot be read twice, so it is indexed each time. Throws as read_corpus does, and
+/// Error, naming the index, if it is not an index, is damaged, or cannot be written. It is then
+/// left unchanged.
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options = {},
                         const ReadCallback& on_read = {});

@@ -7,7 +7,7 @@
 
 namespace unroll {
 
-/// Loads LibTorch's CUDA part when a driver is there, and says whether a CUDA device can be used.
+/// Loads LibTorch's CUDA part if there is a driver. Returns whether a CUDA device can be used.
 ///
 /// The library is linked against LibTorch's CPU part only, so that one binary serves machines with
 /// and without a GPU. Call this (or try_gpu, or parse_device) before the first tensor is made:
@@ -17,12 +17,8 @@ bool cuda_is_available();
 /// The first GPU if there is one, else the CPU.
 torch::Device try_gpu();
 
-/// Why what needs CUDA itself, captured steps and the fused model's kernels, is not there: no GPU,
-/// or a build without CUDA's toolkit. Empty where it is.
-const std::string& cuda_part_problem();
-
 /// The device that `name` stands for: `auto` (as try_gpu), `cpu`, `cuda` or `cuda:N`.
-/// Throws UsageError for any other name, Error when the device is not there.
+/// Throws UsageError for any other name, Error if the machine has no such device.
 torch::Device parse_device(std::string_view name);
 
 /// Throws UsageError unless `name` is one of the names that parse_device knows.

@@ -8,24 +8,33 @@
 #include <span>
 
 #include "unroll/model.h"
+#include "unroll/options.h"
 
 namespace unroll {
 
 /// Perplexity: exp of the mean cross-entropy, `nats` summed over `tokens` predicted tokens.
-/// 1 is certainty, V what uniform guessing among V tokens comes to. NaN when no token was
-/// predicted.
+/// 1 is certainty, V is uniform guessing among V tokens, NaN means that no token was predicted.
 double perplexity(double nats, int64_t tokens);
 
 /// How a corpus is read by evaluate.
 struct EvaluateOptions {
-  int64_t batch_size = 32;  ///< B, rows that are read side by side; each begins without memory
+  int64_t batch_size = 32;  ///< B, rows that are read side by side; each begins without context
   int64_t num_steps = 35;   ///< T, tokens of a row in one forward pass; the result is the same
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.batch_size,
+          {"batch-size", "B", "rows read side by side; each begins with a state of zeros",
+           from_to(1, 1 << 30)});
+    visit(self.num_steps, {"num-steps", "T", "tokens of a row in one pass; the result is the same",
+                           from_to(1, 1 << 30)});
+  }
 };
 
 /// Throws UsageError unless every option is in range.
 void check(const EvaluateOptions& options);
 
-/// What a model knows of a text.
+/// How well a model predicts a text.
 struct Evaluation {
   double nats = 0;     ///< cross-entropy, summed over the predicted tokens
   int64_t tokens = 0;  ///< predicted: all of the corpus but the first
@@ -35,36 +44,38 @@ struct Evaluation {
   double bits_per_token() const;
 };
 
-/// Called with the surprise, -ln of the probability that the model gave them, of the corpus' tokens
-/// first, first + 1, ...; in nats. Each token but the corpus' first comes once, in no given order.
+/// Called with the surprise of the corpus' tokens first, first + 1, ...: -ln of the probability
+/// that the model gave them, in nats. Each token but the corpus' first comes once, in no given
+/// order.
 using SurpriseCallback = std::function<void(int64_t first, std::span<const float> nats)>;
 
 /// Cross-entropy of a model on a corpus (N) of an integer dtype. Every token but the first is
 /// predicted once, from the tokens before it in its row. Records no gradients.
 ///
-/// The corpus is cut into B rows that go on from batch to batch, so that their state is carried;
-/// what does not fill B rows goes on where the last one ends. Each row begins with a state of
-/// zeros: it must find out anew where in the text it is, so that more rows are faster and show a
-/// slightly higher perplexity. With one row the whole text stands before each token.
+/// The corpus is cut into B rows that continue from batch to batch, so their state is carried over.
+/// Tokens that do not fill B rows continue the last one. Each row begins with a state of zeros,
+/// without context, so more rows are faster and give a slightly higher perplexity. With one row,
+/// each token has the whole text before it.
 ///
 /// Throws UsageError for options out of range; Error for a corpus of less than 2 tokens, and,
 /// naming the token's position, when the model's logits are not finite.
 Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus,
                     const EvaluateOptions& options = {}, const SurpriseCallback& on_surprise = {});
 
-/// So many rows that the tokens read without memory do not count: one for each 4096 tokens, at most
-/// 32 and at least 1. On a novel of 170,580 characters 32 rows cost an RNN 0.01 % of perplexity.
+/// One row for each 4096 tokens, at most 32 and at least 1: few enough that the tokens read without
+/// context do not matter. On a novel of 170,580 characters 32 rows cost an RNN 0.01 % of
+/// perplexity.
 int64_t default_batch_size(int64_t tokens);
 
 /// A run of tokens that a sample and a source have in common.
 struct CopiedSpan {
   int64_t length = 0;        ///< tokens; 0 when they have none in common
-  int64_t sample_start = 0;  ///< position of its first token in the sample, where it stands first
-  int64_t source_start = 0;  ///< position of its first token in the source, where it stands first
+  int64_t sample_start = 0;  ///< position of its first token in the sample, where it first occurs
+  int64_t source_start = 0;  ///< position of its first token in the source, where it first occurs
 };
 
-/// Finds the longest span of a sample that also stands in a source, which streams by: how much of a
-/// generated text is copied from what the model was trained on.
+/// Finds the longest span of a sample that also occurs in a source, which streams by. This shows
+/// how much of a generated text is copied from what the model was trained on.
 ///
 /// A suffix automaton of the sample (Blumer et al. 1985,
 /// https://doi.org/10.1016/0304-3975(85)90157-4) reads the source in time O(N log V) and in memory

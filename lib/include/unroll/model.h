@@ -7,15 +7,16 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "unroll/compute.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
 
-/// A model token by token, without gradients, from a state of zeros: what text is generated with.
+/// Runs a model token by token, without gradients, from a state of zeros. Text is generated with
+/// it.
 class Decoder {
  public:
   virtual ~Decoder() = default;
@@ -26,23 +27,24 @@ class Decoder {
   /// call.
   virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
 
-  /// How many steps most_likely takes at little more than the price of one; 0: it cannot.
+  /// How many steps most_likely computes at little more than the cost of one; 0 if it cannot.
   virtual int64_t steps_at_once() const { return 0; }
 
-  /// T steps, each after the first with a given token or the most likely one of the step before.
+  /// Computes T steps. Each after the first takes a given token, or the most likely one of the step
+  /// before.
   ///
-  /// fed (T,B): the tokens; -1 for the most likely, not at the first step -> (T,B): the most likely
-  /// token after each step, the first of equally likely ones, never `never`; -1 where the next step
-  /// was fed anyway, and where there is none, all logits being -infinity or not a number.
-  /// Throws Error where it cannot.
+  /// fed (T,B): the tokens; -1 for the most likely one, not at the first step. Returns (T,B): the
+  /// most likely token after each step, the first of equally likely ones, never `never`. It is -1
+  /// where the next token was given, and where all logits are -infinity or not a number. Throws
+  /// Error if the decoder cannot do this.
   virtual std::vector<int64_t> most_likely(std::span<const int64_t> fed,
                                            std::optional<int64_t> never);
 };
 
-/// Throws Error unless a decoder of `batch_size` sequences was given as many tokens.
+/// Throws Error unless there is one token for each of `batch_size` sequences.
 void check_step(std::span<const int64_t> tokens, std::size_t batch_size);
 
-/// A recurrent language model: all that training, prediction and checkpoints see of one.
+/// A recurrent language model, as training, prediction and checkpoints see it.
 class SequenceModel {
  public:
   virtual ~SequenceModel() = default;
@@ -55,8 +57,8 @@ class SequenceModel {
   /// Mean cross-entropy in nats over the batch's B*T tokens, a scalar with gradient, and the state.
   virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
 
-  /// Computes with the weights as they are now; the model must outlive it, and stay as it is
-  /// meanwhile.
+  /// A decoder that computes with the weights as they are now. The model must outlive it,
+  /// unchanged.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size);
 
   /// The state before the first token: zeros.
@@ -68,7 +70,11 @@ class SequenceModel {
   /// Fixed at construction.
   virtual torch::Device device() const = 0;
 
-  /// Whether what acts on training alone acts: dropout. A model without it ignores the call.
+  /// How batches of `batch_size` sequences are computed: the backend (never kAuto), its precision,
+  /// and whether training steps are captured.
+  virtual Compute effective_compute(int64_t batch_size) const;
+
+  /// Switches dropout on or off. A model without dropout ignores the call.
   virtual void train(bool on) { static_cast<void>(on); }
   virtual bool is_training() const noexcept { return false; }
 
@@ -78,7 +84,7 @@ class SequenceModel {
   SequenceModel& operator=(const SequenceModel&) = default;
 };
 
-/// While it lives the model is used, not trained: without gradients and without dropout.
+/// While this object lives, the model runs without gradients and without dropout.
 class Inference {
  public:
   explicit Inference(SequenceModel& model) : model_(model), was_training_(model.is_training()) {

@@ -15,13 +15,13 @@
 
 namespace unroll {
 
-/// Stopwatch over std::chrono::steady_clock, as the notebook's `Timer`; runs from construction.
+/// Stopwatch over std::chrono::steady_clock, like the notebook's `Timer`. Runs from construction.
 class Timer {
  public:
   /// Starts again from zero.
   void start() { start_ = Clock::now(); }
 
-  /// Seconds since construction or the last start(); the stopwatch runs on.
+  /// Seconds since construction or the last start(). The stopwatch keeps running.
   double stop() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
  private:
@@ -29,7 +29,7 @@ class Timer {
   Clock::time_point start_ = Clock::now();
 };
 
-/// n running sums, as the notebook's `Accumulator`.
+/// n running sums, like the notebook's `Accumulator`.
 ///
 ///     Accumulator metric(2);                 // summed loss, tokens
 ///     metric.add({loss * tokens, tokens});
@@ -61,7 +61,7 @@ struct PlotOptions {
   double redraw_seconds = 2;                    ///< time between two drawings
 };
 
-/// A plot that grows while training runs, as the notebook's `Animator`; drawn by gnuplot.
+/// A plot that grows while training runs, like the notebook's `Animator`. gnuplot draws it.
 class Animator {
  public:
   /// Draws into `path`, SVG or PNG by its ending; an empty path draws only text().
@@ -71,7 +71,7 @@ class Animator {
   /// Adds a point to curve `curve` and redraws the file unless it was drawn just before.
   void add(double x, double y, std::size_t curve = 0);
 
-  /// Draws the file with all points. The file is replaced at once: a viewer never sees half.
+  /// Draws the file with all points. It is replaced as a whole, so a viewer never sees half a plot.
   void draw();
 
   /// The plot as lines of characters.

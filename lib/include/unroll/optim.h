@@ -6,10 +6,10 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "unroll/model.h"
+#include "unroll/options.h"
 
 namespace unroll {
 
@@ -20,27 +20,27 @@ void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size
 /// Clips the gradients, seen as one vector g: g <- min(1, theta/||g||) g.
 ///
 /// One norm over all parameters. Returns ||g|| before clipping as a scalar tensor on the
-/// gradients' device, which is not waited for. theta <= 0 only measures.
+/// gradients' device, without waiting for it. theta <= 0 only measures.
 /// Pascanu et al. 2013, https://arxiv.org/abs/1211.5063
 torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta);
 
 /// The same over a model's weights.
 torch::Tensor grad_clipping(const SequenceModel& net, double theta);
 
-/// Changes parameters by their gradients: sgd on raw tensors or any torch::optim, one face.
+/// Changes parameters by their gradients: sgd on raw tensors, or any torch::optim.
 class Updater {
  public:
   virtual ~Updater() = default;
 
-  /// Makes all gradients zero, or none.
+  /// Sets all gradients to zero, or removes them.
   virtual void zero_grad() = 0;
 
   /// Changes the parameters by their gradients.
   virtual void step() = 0;
 
-  /// The same, unless `skip`, a scalar float32 on the parameters' device, is 1 instead of 0; then
-  /// neither the parameters nor state() change. This one waits for the device; those that
-  /// make_updater makes for a CUDA device do not.
+  /// Like step(), unless `skip`, a scalar float32 on the parameters' device, is 1 instead of 0.
+  /// Then neither the parameters nor state() change. This default waits for the device. The
+  /// updaters that make_updater makes for a CUDA device do not.
   virtual void step_unless(const torch::Tensor& skip);
 
   /// Learning rate.
@@ -50,18 +50,17 @@ class Updater {
   /// The live tensors, not copies.
   virtual NamedTensors state() const = 0;
 
-  /// Goes on from what state() returned. Throws Error when a name or shape does not fit.
+  /// Restores what state() returned. Throws Error if a name or shape does not fit.
   virtual void load_state(const NamedTensors& state) = 0;
 };
 
 /// Which updater.
 enum class Optimizer { kSgd, kAdam, kAdamW };
-
-/// The name that parse_optimizer reads.
-std::string_view to_string(Optimizer optimizer);
-
-/// `sgd`, `adam` or `adamw`; throws UsageError otherwise.
-Optimizer parse_optimizer(std::string_view name);
+constexpr auto enum_names(Optimizer) {
+  return enum_table<Optimizer>(
+      "optimizer",
+      {{Optimizer::kSgd, "sgd"}, {Optimizer::kAdam, "adam"}, {Optimizer::kAdamW, "adamw"}});
+}
 
 /// How gradients become steps.
 struct UpdaterOptions {
@@ -69,62 +68,81 @@ struct UpdaterOptions {
   double lr = 1;                          ///< learning rate, until set_lr
   double momentum = 0;                    ///< of sgd
   std::optional<double> weight_decay;     ///< empty: torch::optim's own, 0.01 for adamw, else 0
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    // float32 ends at 3.4e38; Adam's first steps are 10 lr.
+    visit(self.lr, {"lr", "X", "learning rate", above_to(0, 3e37)});
+    visit(self.optimizer, {"optimizer", "NAME", "{}"});
+    visit(self.momentum, {"momentum", "X", "momentum of sgd", from_to_below(0, 1)});
+    visit(self.weight_decay,
+          {"weight-decay", "X", "weight decay (default: 0.01 for adamw, else 0)", at_least(0)});
+  }
 };
 
 /// Throws UsageError unless every option is in range, and momentum is sgd's.
 void check(const UpdaterOptions& options);
 
-/// As in the notebook: our own `sgd` for a model on raw tensors, torch::optim::SGD for a module;
-/// torch::optim for both where there is momentum or weight decay, and for Adam and AdamW. On a CUDA
-/// device LibTorch's fused kernels of the same formulas, which take the learning rate, the count of
-/// steps and whether to step at all from the device.
-/// The model must outlive the updater. Throws UsageError as check does.
+/// The updater for the options. Plain sgd is the notebook's, which gives the same bits as
+/// torch::optim::SGD. With momentum or weight decay, and for Adam and AdamW, it is torch::optim's.
+/// On a CUDA device it is LibTorch's fused kernels of the same formulas, which take the learning
+/// rate, the count of steps and whether to step at all from the device. The model must outlive the
+/// updater. Throws UsageError as check does.
 std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options);
 
-/// The same without momentum, and with torch::optim's own weight decay.
-std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr);
-
-/// How the learning rate goes on after the warm-up.
+/// The learning rate after the warm-up.
 enum class Schedule {
-  kConstant,  ///< as it is
+  kConstant,  ///< does not change
   kCosine,    ///< half a cosine from the learning rate down to `min_lr` at the last epoch's end
-  kPlateau,   ///< times `decay` whenever the perplexity has not been better for `patience` epochs
+  kPlateau,   ///< is multiplied by `decay` after `patience` epochs without a better perplexity
 };
-
-/// The name that parse_schedule reads.
-std::string_view to_string(Schedule schedule);
-
-/// `constant`, `cosine` or `plateau`; throws UsageError otherwise.
-Schedule parse_schedule(std::string_view name);
+constexpr auto enum_names(Schedule) {
+  return enum_table<Schedule>("schedule", {{Schedule::kConstant, "constant"},
+                                           {Schedule::kCosine, "cosine"},
+                                           {Schedule::kPlateau, "plateau"}});
+}
 
 /// How the learning rate changes while training.
 struct ScheduleOptions {
   Schedule schedule = Schedule::kConstant;  ///< after the warm-up
   double warmup = 0;     ///< epochs, or a part of one, over which the learning rate rises from 0
-  double min_lr = 0;     ///< where cosine ends and below which plateau does not go
+  double min_lr = 0;     ///< where cosine ends; plateau does not go below it
   double decay = 0.5;    ///< factor of plateau
-  int64_t patience = 5;  ///< of plateau: times that the perplexity is looked at and is not better
+  int64_t patience = 5;  ///< of plateau: measurements without a better perplexity before a decay
 
   bool operator==(const ScheduleOptions&) const = default;
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.schedule, {"schedule", "NAME", "how the learning rate changes: {}"});
+    visit(self.warmup,
+          {"warmup", "X", "epochs over which the learning rate rises from 0", at_least(0)});
+    visit(self.min_lr,
+          {"min-lr", "X", "the lowest learning rate of cosine and plateau", at_least(0)});
+    visit(self.decay, {"lr-decay", "X", "factor of the learning rate on a plateau", between(0, 1)});
+    visit(self.patience, {"lr-patience", "N",
+                          "epochs (validations) without a better one before a decay on a plateau",
+                          from_to(1, 2147483647)});
+  }
 };
 
 /// Throws UsageError unless every option is in range for this learning rate.
 void check(const ScheduleOptions& options, double lr);
 
-/// The best perplexity seen so far, and how long that is ago.
+/// The best perplexity seen so far, and how long ago that was.
 struct Best {
   double perplexity = std::numeric_limits<double>::infinity();
   int64_t epoch = 0;    ///< that reached it
-  int64_t waiting = 0;  ///< times that it was looked at since and was not better
-  int64_t stale = 0;    ///< the same, counted anew after each decay on a plateau
+  int64_t waiting = 0;  ///< measurements since then that were not better
+  int64_t stale = 0;    ///< the same, from 0 again after each decay on a plateau
   int64_t decays = 0;   ///< of the learning rate, on a plateau
 
-  /// Takes an epoch's perplexity in; whether it is the best. Not-a-number is not.
+  /// Takes an epoch's perplexity. Returns whether it is the best; not-a-number never is.
   bool update(int64_t at_epoch, double value, const ScheduleOptions& options);
 };
 
-/// Learning rate of the step that begins after `done` epochs, a fraction counting the running
-/// one's batches, and ends after `done + step`, of a training of so many epochs.
+/// Learning rate of the step from `done` to `done + step`, counted in epochs and fractions of the
+/// running one, of a training of `epochs` epochs.
 ///
 /// Cosine: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts.
 double learning_rate(const ScheduleOptions& options, double lr, double done, double step,

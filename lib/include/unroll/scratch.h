@@ -57,12 +57,17 @@ State init_rnn_state(int64_t batch_size, int64_t num_hiddens, torch::Device devi
 std::pair<torch::Tensor, State> rnn(const torch::Tensor& inputs, const State& state,
                                     const NamedTensors& params);
 
+/// The same with ReLU in place of tanh: H_t = max(0, X_t W_xh + H_{t-1} W_hh + b_h), as
+/// torch::nn::RNN with the nonlinearity relu.
+std::pair<torch::Tensor, State> rnn_relu(const torch::Tensor& inputs, const State& state,
+                                         const NamedTensors& params);
+
 /// The parameters of the notebook's GRU: W_xz W_hz b_z W_xr W_hr b_r W_xh W_hh b_h W_hq b_q, with
 /// W_x. (V,H), W_h. (H,H), b_. (H), W_hq (H,V), b_q (V). Drawn as the RNN's, in this order.
 NamedTensors get_gru_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device);
 
-/// The same with b_hh (H), zero, after b_h: the bias that gru_reset_after puts under the reset
-/// gate.
+/// The same with b_hh (H), zeros, after b_h: the bias that the reset gate multiplies in
+/// gru_reset_after.
 NamedTensors get_gru_reset_after_params(int64_t vocab_size, int64_t num_hiddens,
                                         torch::Device device);
 
@@ -102,7 +107,7 @@ std::pair<torch::Tensor, State> lstm(const torch::Tensor& inputs, const State& s
 /// The RNN's parameters without W_hh: W_xh (V,H), b_h (H), W_hq (H,V), b_q (V).
 NamedTensors get_mlp_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device);
 
-/// Nothing: without W_hh nothing is remembered.
+/// An empty state: without W_hh nothing is remembered.
 State init_mlp_state(int64_t batch_size, int64_t num_hiddens, torch::Device device);
 
 /// The ablation that shows what W_hh is for: H_t = tanh(X_t W_xh + b_h), O_t = H_t W_hq + b_q.

@@ -3,12 +3,11 @@
 #include <torch/types.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <iterator>
 #include <optional>
-#include <string_view>
 #include <utility>
 
+#include "unroll/options.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
@@ -19,12 +18,11 @@ enum class Sampling {
   kRandom,           ///< shuffled subsequences; the state is reset at every batch
   kSequentialReset,  ///< sequential data, the state reset at every batch
 };
-
-/// The name that parse_sampling reads.
-std::string_view to_string(Sampling sampling);
-
-/// `sequential`, `random` or `sequential-reset`; throws UsageError otherwise.
-Sampling parse_sampling(std::string_view name);
+constexpr auto enum_names(Sampling) {
+  return enum_table<Sampling>("sampling", {{Sampling::kSequential, "sequential"},
+                                           {Sampling::kRandom, "random"},
+                                           {Sampling::kSequentialReset, "sequential-reset"}});
+}
 
 /// How a corpus is cut into batches.
 struct DataOptions {
@@ -33,6 +31,19 @@ struct DataOptions {
   Sampling sampling = Sampling::kSequential;  ///< order of the subsequences
   uint64_t seed = 0;                          ///< of the offsets and the order
   std::optional<int64_t> offset;              ///< tokens dropped at the start; drawn when empty
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    // Under these bounds batch x steps + offset is far from an overflow.
+    visit(self.sampling, {"sampling", "HOW", "{}"});
+    visit(self.batch_size, {"batch-size", "B", "rows of a batch", from_to(1, 0x7fffffff)});
+    visit(self.num_steps, {"num-steps", "T", "tokens of a row", from_to(1, 0x7fffffff)});
+    visit(self.offset,
+          {"offset", "N",
+           "tokens dropped at the start of every epoch (default: drawn anew each time)",
+           from_to(0, 0x1p48)});
+    visit(self.seed, {"seed", "N", "seed of the weights and the batches"});
+  }
 };
 
 /// The batches of one pass over a corpus; usable in a range-for.
@@ -77,7 +88,7 @@ class Epoch {
   /// Throws Error unless 0 <= k < size().
   void check_batch(int64_t k) const;
 
-  /// Where the batches come out.
+  /// The device of the batches.
   torch::Device device() const { return corpus_.device(); }
 
   /// B, rows of a batch, and T, tokens of a row.
@@ -87,11 +98,11 @@ class Epoch {
   /// The whole corpus (N), whatever the epoch.
   const torch::Tensor& corpus() const { return corpus_; }
 
-  /// Where each row of each batch begins in the corpus, (size(), B) int64 on the device: with them
-  /// batches can be cut without the host.
+  /// Where each row of each batch begins in the corpus, (size(), B) int64 on the device. With
+  /// these, batches can be cut without the host.
   torch::Tensor starts() const;
 
-  /// Whether it is a copy of the other.
+  /// Whether this is a copy of `other`.
   bool is_same(const Epoch& other) const {
     return inputs_.is_same(other.inputs_) && starts_.is_same(other.starts_);
   }
@@ -135,7 +146,7 @@ class SeqDataLoader {
   /// Tokens in the corpus.
   int64_t num_tokens() const { return corpus_.size(0); }
 
-  /// Where the batches come out.
+  /// The device of the batches.
   torch::Device device() const { return corpus_.device(); }
 
  private:
@@ -143,12 +154,12 @@ class SeqDataLoader {
   DataOptions options_;
 };
 
-/// A corpus (N) without its end, and that end, `share` of it: text to look at that is not trained
-/// on. Both are views. Throws UsageError unless 0 < share < 1, Error when the end has fewer than
-/// the two tokens that can be looked at, or nothing is left.
+/// Splits a corpus (N) into a part to train on and its end, a `share` of it, to validate on. Both
+/// are views. Throws UsageError unless 0 < share < 1, Error if the end has fewer than 2 tokens or
+/// nothing else is left.
 std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share);
 
-/// Throws UsageError unless every option is in range: what the request alone shows.
+/// Throws UsageError unless every option is in range.
 void check(const DataOptions& options);
 
 }  // namespace unroll

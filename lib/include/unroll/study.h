@@ -2,7 +2,6 @@
 
 #include <torch/types.h>
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -15,39 +14,53 @@
 
 namespace unroll {
 
+/// A model, and how it is computed.
+struct ModelSetup {
+  ModelConfig config;
+  Compute compute;
+
+  bool operator==(const ModelSetup&) const = default;
+
+  /// Its name in tables: `scratch` or `concise` if it is computed plain, else `fused`.
+  std::string name() const;
+};
+
 /// What is measured, and how often.
 struct BenchOptions {
-  std::vector<ModelConfig> models = std::vector<ModelConfig>(1);  ///< each of these
-  std::vector<int64_t> threads = {1};                  ///< with each of these numbers of threads
-  std::vector<GraphMode> graphs = {GraphMode::kAuto};  ///< each both ways, on a CUDA device
-  int64_t repeat = 5;                                  ///< epochs of each, taken in turns
+  std::vector<ModelSetup> models = std::vector<ModelSetup>(1);  ///< each of these
+  std::vector<int64_t> threads = {1};  ///< with each of these numbers of threads
+  int64_t repeat = 5;                  ///< epochs of each, taken in turns
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.repeat, {"repeat", "N", "epochs of each, taken in turns", from_to(1, 1'000'000)});
+  }
 };
 
 /// Throws UsageError unless every model and number is in range.
 void check(const BenchOptions& options);
 
-/// One model with one number of threads, its steps captured or not.
+/// One model with one number of threads.
 struct BenchRow {
-  ModelConfig config;  ///< its precision is what it was computed in
+  ModelSetup setup;  ///< as it was asked for
   int64_t threads = 1;
-  GraphMode graph = GraphMode::kAuto;     ///< as it was asked for
+  Compute effective;                      ///< as it was computed
   bool is_captured = false;               ///< whether its steps were replayed from a graph
-  bool has_kernels = false;               ///< whether a fused model's own kernels computed them
   std::vector<double> tokens_per_second;  ///< of each epoch
   double flops = 0;    ///< floating-point operations a second, at the median speed
-  double peak = 0;     ///< those that this many threads reached in registers, just then; 0 on a GPU
+  double peak = 0;     ///< what as many threads reached in registers in the same run; 0 on a GPU
   StepSeconds phases;  ///< seconds of all epochs; 0 on a GPU
-  /// Most memory that making the model and training it for an epoch added to the process, or on a
-  /// GPU to what LibTorch holds there; the first row bears what LibTorch itself takes at first. 0
-  /// where the system does not tell.
+  /// The most memory that making the model and training it for an epoch added to the process, or on
+  /// a GPU to what LibTorch holds there. The first row includes what LibTorch itself takes at
+  /// first. 0 if the system does not report it.
   int64_t peak_bytes = 0;
 
   /// Median over epochs.
   double median() const;
 };
 
-/// Multiply-adds in registers on all of `threads` threads for about 50 ms: floating-point
-/// operations a second, the most that a model in float32 could reach.
+/// Measures multiply-adds in registers on `threads` threads for about 50 ms. Returns floating-point
+/// operations a second: the most that a model in float32 could reach.
 double measure_peak(int64_t threads);
 
 /// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the
@@ -55,16 +68,17 @@ double measure_peak(int64_t threads);
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 
-/// The models that are compared, in this order.
-inline constexpr std::array kComparedModels{ModelKind::kScratch, ModelKind::kConcise,
-                                            ModelKind::kFused};
-
 /// What is compared: the scratch, the concise and the fused model of one cell.
 struct CompareOptions {
-  Cell cell = Cell::kRnn;  ///< rnn, gru (reset after the product, as torch::nn has it) or lstm
+  Cell cell = Cell::kRnn;  ///< any but mlp; the gru's reset is after the product, as in torch::nn
   int64_t hidden = 512;    ///< H
+  GraphMode graph = GraphMode::kAuto;   ///< of the steps on a CUDA device
   TrainOptions train = {.epochs = 20};  ///< the training, the same for all
 };
+
+/// The models that are compared, in this order: scratch and concise computed plain, and the scratch
+/// model computed by our kernels.
+std::vector<ModelSetup> compared_models(const CompareOptions& options);
 
 /// Throws UsageError unless the cell exists in all models and every value is in range.
 void check(const CompareOptions& options);
@@ -77,16 +91,17 @@ struct Differences {
   double gradients = 0;  ///< over all weights, in the scratch model's layout
 };
 
-/// One of the models and what its training came to.
+/// One of the models, and the results of its training.
 struct ComparedModel {
-  ModelConfig config;       ///< which model
+  ModelSetup setup;         ///< which model, as it was asked for
+  Compute effective;        ///< as it was computed
   Differences differences;  ///< from the scratch model
   TrainResult training;     ///< its epochs and predictions
 };
 
-/// What a comparison came to.
+/// The results of a comparison.
 struct Comparison {
-  std::vector<ComparedModel> models;  ///< as in kComparedModels
+  std::vector<ComparedModel> models;  ///< as in compared_models
 };
 
 /// Draws a scratch model's weights, gives them to each of the models, measures how far from the
@@ -97,10 +112,10 @@ struct Comparison {
 /// sum moves twice as far. The fused model has the scratch model's own weights and differs by
 /// rounding.
 ///
-/// `callbacks` is asked, before each model's training, what to call during it. Throws UsageError
-/// for the mlp cell and for options out of range, Error when training diverges.
+/// `callbacks` is called before each model's training, and returns what to call during it. Throws
+/// UsageError for the mlp cell and for options out of range, Error when training diverges.
 Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
                    const CompareOptions& options,
-                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks = {});
+                   const std::function<TrainCallbacks(const ModelSetup&)>& callbacks = {});
 
 }  // namespace unroll

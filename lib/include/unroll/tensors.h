@@ -44,15 +44,12 @@ struct SafeTensors {
 /// Writes a safetensors file (https://github.com/huggingface/safetensors: eight bytes of header
 /// length, a JSON header, the tensors' bytes).
 ///
-/// Written to a temporary file beside `path`, synced, then renamed: an existing file stays whole
-/// until the new one is. Throws Error, naming the path, when that fails.
+/// Writes a temporary file beside `path`, syncs it and renames it, so an existing file stays whole
+/// until the new one is. Throws Error, naming the path, if that fails.
 void save_safetensors(const std::filesystem::path& path, const SafeTensors& content);
 
 /// Reads a safetensors file. Every length in it is checked against the file's own size before it
 /// is used. Throws Error, naming the path and what is wrong.
 SafeTensors load_safetensors(const std::filesystem::path& path);
-
-/// Throws Error, naming the path, when a file cannot be written there; leaves nothing behind.
-void check_writable(const std::filesystem::path& path);
 
 }  // namespace unroll

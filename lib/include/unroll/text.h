@@ -8,15 +8,21 @@
 #include <string_view>
 #include <vector>
 
+#include "unroll/options.h"
+
 namespace unroll {
 
-/// What becomes of a text before it is cut into tokens.
+/// What happens to a text before it is cut into tokens.
 enum class Normalize {
   kLetters,  ///< every run outside A-Z a-z becomes one space; ends stripped; lower case; no line
              ///< ends
   kNone,     ///< the text as it is, line ends included; bytes not changed at all, else in Unicode's
              ///< Normalization Form C, without a byte-order mark at a file's start, CR LF as LF
 };
+constexpr auto enum_names(Normalize) {
+  return enum_table<Normalize>("normalize",
+                               {{Normalize::kLetters, "letters"}, {Normalize::kNone, "none"}});
+}
 
 /// What one token is.
 enum class TokenKind {
@@ -24,41 +30,46 @@ enum class TokenKind {
   kWord,  ///< a run without ASCII white space; a kept line end is a token of its own
   kByte,  ///< a byte
 };
+constexpr auto enum_names(TokenKind) {
+  return enum_table<TokenKind>(
+      "tokens",
+      {{TokenKind::kChar, "char"}, {TokenKind::kWord, "word"}, {TokenKind::kByte, "byte"}});
+}
 
-/// What becomes of bytes that are not valid UTF-8.
+/// What happens to bytes that are not valid UTF-8.
 enum class InvalidUtf8 {
   kRefuse,   ///< an error that names the first one's offset
   kReplace,  ///< U+FFFD, one for each maximal subpart of an ill-formed sequence (the Unicode
-             ///< Standard, section 3.9), which is no letter
+             ///< Standard, section 3.9). It is not a letter
 };
+constexpr auto enum_names(InvalidUtf8) {
+  return enum_table<InvalidUtf8>(
+      "invalid-utf8", {{InvalidUtf8::kRefuse, "stop"}, {InvalidUtf8::kReplace, "replace"}});
+}
 
 /// How a text is read.
 struct TextOptions {
   Normalize normalize = Normalize::kLetters;        ///< what is kept of the characters
   TokenKind tokens = TokenKind::kChar;              ///< what one token is
-  InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;  ///< of a text kept as bytes nothing is asked
+  InvalidUtf8 invalid_utf8 = InvalidUtf8::kRefuse;  ///< ignored for a text that is kept as bytes
 
   bool operator==(const TextOptions&) const = default;
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.tokens, {"tokens", "KIND", "what a token is: {}"});
+    visit(self.normalize,
+          {"normalize", "HOW", "letters: only a-z and single spaces; none: the text as it is"});
+    visit(self.invalid_utf8,
+          {"invalid-utf8", "HOW",
+           "bytes that are not UTF-8: stop with an error, or replace them by U+FFFD"});
+  }
 };
 
-/// The names that the parsers below read.
-std::string_view to_string(Normalize normalize);
-std::string_view to_string(TokenKind kind);
-std::string_view to_string(InvalidUtf8 invalid_utf8);
-
-/// `letters` or `none`; throws UsageError otherwise.
-Normalize parse_normalize(std::string_view name);
-
-/// `char`, `word` or `byte`; throws UsageError otherwise.
-TokenKind parse_token_kind(std::string_view name);
-
-/// `stop` or `replace`; throws UsageError otherwise.
-InvalidUtf8 parse_invalid_utf8(std::string_view name);
-
-/// Whether a NUL byte, the mark of a binary file, may stand in a text.
+/// Whether a text may contain a NUL byte, the mark of a binary file.
 enum class NulBytes { kRefuse, kAllow };
 
-/// The path that stands for the standard input, which is read once; a file of that name is `./-`.
+/// The path that means the standard input, which can be read once. A file of that name is `./-`.
 inline constexpr std::string_view kStandardInput = "-";
 
 /// How messages name a text: its path, or `standard input`.
@@ -67,15 +78,25 @@ std::string text_name(const std::filesystem::path& path);
 /// The same for several: `a.txt, b.txt`.
 std::string text_name(const std::vector<std::filesystem::path>& paths);
 
-/// Whether the path leads to a regular file, and not to what is gone once it was read: the standard
-/// input or a pipe.
+/// Whether the path leads to a regular file. The standard input or a pipe can be read only once.
 bool can_be_read_again(const std::filesystem::path& path);
+
+/// What distinguishes a text from others: its bytes as they lie in the files, all of them in order,
+/// and where a file ends and the next begins.
+struct TextFingerprint {
+  int64_t bytes = 0;  ///< their number
+  /// XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com); between two files it takes the
+  /// number of bytes so far, in eight bytes, the lowest first.
+  std::string hash;
+
+  bool operator==(const TextFingerprint&) const = default;
+};
 
 /// How far a text has been read.
 struct ReadProgress {
-  std::string name;         ///< of the file at hand, as text_name has it
+  std::string name;         ///< of the file being read, as text_name returns it
   int64_t bytes = 0;        ///< read, of all files
-  int64_t total_bytes = 0;  ///< of all files; 0 where one does not tell its size
+  int64_t total_bytes = 0;  ///< of all files; 0 if the size of one is unknown
 };
 
 /// Called after each block that was read; may be empty.
@@ -87,15 +108,15 @@ using ReadCallback = std::function<void(const ReadProgress&)>;
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink);
 
-/// The same for several files, one after the other: `sink` is told which one a block is of, and
-/// `end_file`, where it is not empty, that there is no more of it.
+/// The same for several files, one after the other. `sink` also gets the index of the block's file.
+/// `end_file`, unless empty, is called at the end of each file.
 void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_bytes,
                  const std::function<void(std::size_t file, std::string_view)>& sink,
                  const ReadCallback& on_read = {},
                  const std::function<void(std::size_t file)>& end_file = {});
 
-/// Normalises a text and cuts it into tokens as it streams by, in memory that depends on its
-/// longest word alone.
+/// Normalises a text and cuts it into tokens as it streams by. The memory that this takes depends
+/// only on the longest word.
 ///
 /// More than 30 combining marks in a row are brought to Form C thirty at a time, as Unicode's
 /// Stream-Safe Text Format cuts them.
@@ -115,8 +136,8 @@ class Tokenizer {
   /// Throws InvalidUtf8Error where that is refused, naming the byte's offset in the file.
   void feed(std::string_view block);
 
-  /// Ends a file and leaves the text open: the next piece is another file's start, which may have a
-  /// byte-order mark and counts offsets anew. A word or a line goes on across. Throws as feed does.
+  /// Ends a file, but not the text. The next piece starts another file: it may have a byte-order
+  /// mark, and its offsets count from 0. A word or a line may continue in it. Throws as feed does.
   void end_file();
 
   /// Ends the text. Throws as feed does.
@@ -136,16 +157,16 @@ std::string normalize_letters(std::string_view line);
 /// InvalidUtf8Error, naming the file, the line and the byte's offset in it.
 std::vector<std::string> read_time_machine(const std::filesystem::path& path);
 
-/// What stands between a token and what comes before it: a space between two words of a line.
+/// What separates a token from the one before it: a space between two words of a line.
 std::string_view gap_between(std::string_view before, std::string_view token, TokenKind kind);
 
-/// Calls `sink` with each token of one line, as Normalize::kNone reads it: a prompt finds the
-/// tokens of a text however both are composed. Throws InvalidUtf8Error unless by byte, naming the
+/// Calls `sink` with each token of one line, as Normalize::kNone reads it. So a prompt has the
+/// tokens of a text however either is composed. Throws InvalidUtf8Error unless by byte, naming the
 /// byte's offset within the line.
 void tokenize_line(std::string_view line, TokenKind kind,
                    const std::function<void(std::string_view)>& sink);
 
-/// One list of tokens a line, as the notebook's `tokenize`.
+/// One list of tokens for each line, like the notebook's `tokenize`.
 std::vector<std::vector<std::string>> tokenize(const std::vector<std::string>& lines,
                                                TokenKind kind = TokenKind::kWord);
 

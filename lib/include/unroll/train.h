@@ -7,20 +7,20 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "unroll/error.h"
 #include "unroll/model.h"
 #include "unroll/optim.h"
+#include "unroll/options.h"
 #include "unroll/seq_data.h"
 #include "unroll/vocab.h"
 
 namespace unroll {
 
-/// Sums over the batches of the running epoch. The tensors live on the model's device and are
-/// read at the epoch's end only, so that nothing waits for the device before.
-/// A step that was not finite adds to steps, tokens and nonfinite alone.
+/// Sums over the batches of the running epoch. The tensors are on the model's device and are read
+/// only at the epoch's end, so nothing waits for the device before that.
+/// A step that was not finite adds only to steps, tokens and nonfinite.
 struct Sums {
   torch::Tensor loss;       ///< scalar float64, cross-entropy in nats summed over tokens
   torch::Tensor grad_norm;  ///< scalar float64, gradient norms before clipping
@@ -30,7 +30,7 @@ struct Sums {
   double seconds = 0;       ///< taken by them
 };
 
-/// Where a pass over the data stands.
+/// How far a pass over the data has come.
 struct TrainProgress {
   int64_t epoch = 0;  ///< epochs begun before the running one
   int64_t batch = 0;  ///< batches done in the running epoch
@@ -38,36 +38,15 @@ struct TrainProgress {
   State carry;        ///< the state after the last batch, detached
 };
 
-/// The sums of no batch, on a device.
-Sums zero_sums(torch::Device device);
-
-/// What becomes of a step whose loss or gradient is not finite.
+/// What happens after a step whose loss or gradient is not finite.
 enum class OnNonfinite {
   kStop,  ///< the training ends with an error
-  kSkip,  ///< the weights stay, the state starts anew, and the training goes on
+  kSkip,  ///< the weights stay, the state is reset, and the training goes on
 };
-
-/// The name that parse_on_nonfinite reads.
-std::string_view to_string(OnNonfinite on_nonfinite);
-
-/// `stop` or `skip`; throws UsageError otherwise.
-OnNonfinite parse_on_nonfinite(std::string_view name);
-
-/// Whether steps on a CUDA device are captured once as a CUDA graph and then replayed.
-enum class GraphMode {
-  kAuto,  ///< off
-  kOn,    ///< captured; where a model cannot be, it goes on operation by operation, and says so
-  kOff,   ///< operation by operation
-};
-
-/// The name that parse_graph_mode reads.
-std::string_view to_string(GraphMode mode);
-
-/// `auto`, `on` or `off`; throws UsageError otherwise.
-GraphMode parse_graph_mode(std::string_view name);
-
-/// Throws Error for a graph that is asked for on another device than a CUDA device.
-void require_graph(GraphMode mode, torch::Device device);
+constexpr auto enum_names(OnNonfinite) {
+  return enum_table<OnNonfinite>("on-nonfinite",
+                                 {{OnNonfinite::kStop, "stop"}, {OnNonfinite::kSkip, "skip"}});
+}
 
 /// A step's loss or gradient was not finite.
 class Diverged : public Error {
@@ -75,8 +54,8 @@ class Diverged : public Error {
   using Error::Error;
 };
 
-/// What steps have taken, by phase. On a CUDA device, which works on while the program goes on,
-/// that tells nothing.
+/// The time that steps took, by phase. It means nothing on a CUDA device, which works on its own
+/// while the program continues.
 struct StepSeconds {
   double forward = 0;   ///< up to the loss
   double backward = 0;  ///< up to the gradients
@@ -101,7 +80,7 @@ class TrainStep {
   /// Whether steps are being replayed from a captured graph.
   virtual bool is_captured() const { return false; }
 
-  /// Of all steps since construction or the last reset, where a step can tell.
+  /// Of all steps since construction or the last reset; zeros if the step does not measure it.
   virtual StepSeconds seconds() const { return {}; }
   virtual void reset_seconds() {}
 };
@@ -110,110 +89,99 @@ class TrainStep {
 struct StepOptions {
   double clip = 1;                                ///< bound on the gradient norm; 0 is off
   OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
-  GraphMode graph = GraphMode::kAuto;             ///< on a CUDA device
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.clip,
+          {"clip", "X", "bound on the gradient norm; 0 is off", at_least(0, "0 is off")});
+    visit(self.on_nonfinite,
+          {"on-nonfinite", "HOW",
+           "what to do if a loss or gradient is not finite: stop, or skip the step"});
+  }
 };
 
-/// Called with the reason why steps are not captured though they should be.
+/// Called with the reason if steps should be captured and cannot be.
 using FallbackCallback = std::function<void(const std::string& reason)>;
 
-/// The step that the options and the model's device ask for. All but the options must outlive it.
-/// Throws Error as require_graph does.
-std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
-                                           TrainProgress& progress, const StepOptions& options,
-                                           FallbackCallback on_fallback = {});
-
-class DeviceStep;
-
-/// The step as the notebook writes it, operation by operation.
+/// The step for a model. On a CPU it checks each loss. On another device it waits for nothing, and
+/// with a graph it is captured and replayed (GraphMode). All but the options must outlive it.
 ///
 /// A step whose loss or gradient is not finite is counted, and leaves the weights and the updater.
-/// With kStop on a CPU it throws Diverged, which names the batch, the loss and the norm; on a CUDA
-/// device, which is not waited for, the epoch's end tells.
-class EagerStep : public TrainStep {
- public:
-  /// All three must outlive the step. `clip` is the bound on the gradient norm; 0 is off.
-  EagerStep(SequenceModel& net, Updater& updater, double clip, TrainProgress& progress,
-            OnNonfinite on_nonfinite = OnNonfinite::kStop);
-  ~EagerStep() override;
+/// With kStop on a CPU it throws Diverged, which names the batch, the loss and the norm; elsewhere
+/// the end of the epoch shows it. Throws Error for GraphMode::kOn on another device than CUDA.
+std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
+                                           TrainProgress& progress, const StepOptions& options = {},
+                                           GraphMode graph = GraphMode::kOff,
+                                           FallbackCallback on_fallback = {});
 
-  void run(const Batch& batch, bool reset_state) override;
-
-  StepSeconds seconds() const override { return seconds_; }
-  void reset_seconds() override { seconds_ = {}; }
-
- private:
-  void finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,
-              const State& new_state);
-  Sums& sums_on(torch::Device device);
-
-  SequenceModel& net_;
-  Updater& updater_;
-  double clip_;
-  TrainProgress& progress_;
-  OnNonfinite on_nonfinite_;
-  std::vector<torch::Tensor> params_;
-  std::unique_ptr<DeviceStep> on_device_;  // of a model that is not on a CPU
-  StepSeconds seconds_;
-};
-
-/// What one epoch came to.
+/// The results of one epoch.
 struct EpochStats {
-  int64_t epoch = 0;             ///< from 1
-  double perplexity = 0;         ///< exp(mean cross-entropy in nats per token)
-  double tokens_per_second = 0;  ///< predictions and validation excluded
-  double grad_norm = 0;          ///< mean norm before clipping
-  double seconds = 0;            ///< predictions and validation excluded
-  double lr = 0;                 ///< learning rate of its last step
-  int64_t skipped = 0;           ///< steps left out, not being finite
-  std::optional<double>
-      valid_perplexity;  ///< on text that is not trained on, where it was looked at
+  int64_t epoch = 0;                       ///< from 1
+  double perplexity = 0;                   ///< exp(mean cross-entropy in nats per token)
+  double tokens_per_second = 0;            ///< predictions and validation excluded
+  double grad_norm = 0;                    ///< mean norm before clipping
+  double seconds = 0;                      ///< predictions and validation excluded
+  double lr = 0;                           ///< learning rate of its last step
+  int64_t skipped = 0;                     ///< steps left out because they were not finite
+  std::optional<double> valid_perplexity;  ///< on text that is not trained on, if it was measured
 };
 
 /// What train_ch8 does.
 struct TrainOptions {
-  int64_t epochs = 500;                   ///< passes over the corpus in total
-  double lr = 1;                          ///< learning rate
-  double clip = 1;                        ///< bound on the gradient norm; 0 is off
-  Optimizer optimizer = Optimizer::kSgd;  ///< how gradients become steps
-  double momentum = 0;                    ///< of sgd
-  std::optional<double> weight_decay;     ///< empty: torch::optim's own, 0.01 for adamw, else 0
-  ScheduleOptions schedule;               ///< how the learning rate changes
-  OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
-  GraphMode graph = GraphMode::kAuto;             ///< of the steps; no part of a checkpoint
-  int64_t valid_every = 1;                        ///< epochs between two validations
-  int64_t patience = 0;  ///< validations without a better one after which to stop; 0 is never
-  int64_t every = 10;    ///< epochs between two predictions; 0 is never
-  int64_t predict = 50;  ///< tokens of a prediction
+  int64_t epochs = 500;      ///< passes over the corpus in total
+  UpdaterOptions updater;    ///< how gradients become steps
+  StepOptions step;          ///< what is done to the gradients before
+  ScheduleOptions schedule;  ///< how the learning rate changes
+  int64_t valid_every = 1;   ///< epochs between two validations
+  int64_t patience = 0;      ///< stop after this many validations without a better one; 0 is never
+  int64_t every = 10;        ///< epochs between two predictions; 0 is never
+  int64_t predict = 50;      ///< tokens of a prediction
   std::vector<std::string> prompts = {"time traveller", "traveller"};  ///< continued at the end
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.epochs, {"epochs", "N", "passes over the corpus", at_least(1)});
+    UpdaterOptions::fields(self.updater, visit);
+    StepOptions::fields(self.step, visit);
+    ScheduleOptions::fields(self.schedule, visit);
+    visit(self.valid_every, {"valid-every", "N", "epochs between two validations", at_least(1)});
+    visit(self.patience,
+          {"patience", "N", "stop after N validations without a better one; 0 is never",
+           at_least(0, "0 is never")});
+    visit(self.every,
+          {"every", "N",
+           "epochs between two predictions, and between two points of the plot; 0 is never",
+           at_least(0, "0 is never")});
+    visit(self.predict, {"predict", "N", "tokens to continue a prompt by", at_least(0)});
+    visit(self.prompts, {"prompt", "TEXT",
+                         "text to continue; repeatable (default: 'time traveller', 'traveller')"});
+  }
 };
 
 /// Throws UsageError unless every option is in range.
 void check(const TrainOptions& options);
 
-/// The updater that the options describe. Throws UsageError as make_updater does.
-std::unique_ptr<Updater> make_updater(SequenceModel& net, const TrainOptions& options);
-
-/// Called as training goes on; each may be empty. What they throw ends the training.
+/// Called during training; each may be empty. An exception from one ends the training.
 struct TrainCallbacks {
   std::function<void(const TrainProgress&, int64_t batches)> on_batch;  ///< after each batch
   std::function<void(const EpochStats&)> on_epoch;                      ///< after each epoch
   /// Every TrainOptions::every epochs: the first prompt continued.
   std::function<void(const EpochStats&, const std::string& text)> on_prediction;
   std::function<void(const EpochStats&)> on_epoch_end;  ///< the last call of an epoch
-  FallbackCallback on_graph_fallback;  ///< once, when steps cannot be captured as was asked for
+  FallbackCallback on_graph_fallback;                   ///< once, if steps cannot be captured
 };
 
-/// What a training came to.
+/// The results of a training.
 struct TrainResult {
   std::vector<EpochStats> epochs;        ///< all epochs, in order
   std::vector<std::string> predictions;  ///< each prompt continued
   double seconds = 0;                    ///< of this run, predictions included
   Best best;                             ///< of the validations, or of the epochs without any
-  bool stopped_early = false;            ///< for want of a better validation
+  bool stopped_early = false;            ///< because no validation was better for too long
 
   /// Of the last epoch.
   double perplexity() const;
-  /// The last that was looked at, if any.
+  /// The last one measured, if any.
   std::optional<double> valid_perplexity() const;
   /// Median over epochs.
   double tokens_per_second() const;
@@ -221,15 +189,16 @@ struct TrainResult {
 
 /// One pass over an epoch, as the notebook's `train_epoch_ch8`.
 ///
-/// The state is new at the first batch, and at every batch unless epoch.carries_state(). A
-/// progress that stands inside the epoch goes on there.
-/// Throws Diverged when a loss or gradient was not finite and the step did not skip it, or when the
-/// perplexity is not.
+/// The state is new at the first batch, and at every batch unless epoch.carries_state(). If
+/// `progress` is inside the epoch, the pass continues there.
+/// Throws Diverged if a loss or gradient was not finite and the step did not skip it, or if the
+/// perplexity is not finite.
 EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
                            const TrainCallbacks& callbacks = {});
 
-/// Where a training stands, beside the model's weights: with the same weights, data and options it
-/// goes on to the bit as if it had not stopped (on a CPU, with as many threads).
+/// The state of a training, without the model's weights. With the same weights, data and options a
+/// training continues from it to the same bits as if it had not stopped (on a CPU, with as many
+/// threads).
 /// The tensors are live, not copies.
 struct TrainState {
   TrainProgress progress;           ///< epoch, position within it, its sums, the carried state
@@ -240,7 +209,7 @@ struct TrainState {
   torch::Tensor cuda_generator;     ///< that of the model's device, when it is a CUDA device
 };
 
-/// A training that can stop after any batch and go on from there.
+/// A training that can stop after any batch and continue from there.
 ///
 ///     Training training(*net, train_iter, vocab, {.epochs = 20});
 ///     training.run();                        // or until a callback throws
@@ -248,28 +217,28 @@ struct TrainState {
 class Training {
  public:
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained
-  /// on, to look at every valid_every epochs; undefined when there are none.
-  /// Throws UsageError for options out of range, or a patience without validation,
-  /// Error as require_graph does.
+  /// on, to measure every valid_every epochs; undefined if there are none.
+  /// Steps are captured as net.effective_compute says. Throws UsageError for options out of range,
+  /// or a patience without validation.
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
            TrainOptions options, torch::Tensor valid = {});
   ~Training();
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
-  /// Trains up to TrainOptions::epochs, from where it stands; continues the prompts.
+  /// Trains from where it is up to TrainOptions::epochs, then continues the prompts.
   /// Throws Diverged as train_epoch_ch8 does.
   TrainResult run(const TrainCallbacks& callbacks = {});
 
-  /// Also from within a callback, but for on_prediction.
+  /// May be called from a callback too, except on_prediction.
   TrainState state() const;
 
   /// All epochs so far, and the best of them.
   const std::vector<EpochStats>& history() const { return history_; }
   const Best& best() const { return best_; }
 
-  /// Goes on from there; the weights must be loaded apart. Throws Error when it does not fit the
-  /// model, the optimiser or the data.
+  /// Continues from `state`. The weights must be loaded separately. Throws Error if it does not fit
+  /// the model, the optimiser or the data.
   void load_state(const TrainState& state);
 
  private:
@@ -290,8 +259,8 @@ class Training {
   std::vector<EpochStats> history_;
 };
 
-/// Trains for options.epochs epochs, as the notebook's `train_ch8`; calls back instead of printing.
-/// Throws UsageError for options out of range, Diverged when training diverges.
+/// Trains for options.epochs epochs, like the notebook's `train_ch8`. Calls back instead of
+/// printing. Throws UsageError for options out of range, Diverged when training diverges.
 TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                       const TrainOptions& options = {}, const TrainCallbacks& callbacks = {});
 

@@ -12,6 +12,7 @@
 #include "unroll/model.h"
 #include "unroll/notebook.h"
 #include "unroll/optim.h"
+#include "unroll/options.h"
 #include "unroll/scratch.h"
 #include "unroll/seq_data.h"
 #include "unroll/study.h"

@@ -21,7 +21,7 @@ struct TokenHash {
   }
 };
 
-/// Two-way map between tokens and indices in [0, size()), as the notebook's `Vocab`.
+/// Two-way map between tokens and indices in [0, size()), like the notebook's `Vocab`.
 ///
 /// Index 0 is `<unk>`, then come the reserved tokens, then the tokens by falling frequency, ties
 /// in order of first appearance.
@@ -36,14 +36,14 @@ class Vocab {
   explicit Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_freq = 0,
                  const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar);
 
-  /// From tokens already counted, in order of first appearance. Of more than `most_entries`,
-  /// `<unk>` and the reserved ones among them, the most frequent stay; 0 is no bound.
+  /// From tokens already counted, in order of first appearance. Keeps at most `most_entries`,
+  /// `<unk>` and the reserved ones included: the most frequent ones. 0 keeps all.
   static Vocab from_counts(TokenCounts counts, int64_t min_freq = 0,
                            const std::vector<std::string>& reserved = {},
                            TokenKind kind = TokenKind::kChar, int64_t most_entries = 0);
 
   /// From all tokens in order of their indices, `<unk>` first: a vocabulary read from a file.
-  /// Throws Error when a token stands twice or the first is not `<unk>`.
+  /// Throws Error if a token occurs twice or the first is not `<unk>`.
   static Vocab from_tokens(const std::vector<std::string>& tokens, TokenKind kind);
 
   int64_t size() const { return static_cast<int64_t>(idx_to_token_.size()); }

@@ -82,4 +82,6 @@ void AtomicFile::fail(const char* what) const {
   throw Error(formatted("{}: {}: {}", target_, what, std::strerror(errno)));
 }
 
+void check_writable(const std::filesystem::path& path) { const AtomicFile file(path); }
+
 }  // namespace unroll

@@ -33,4 +33,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Throws Error, naming the path, if no file can be written there. Leaves nothing behind.
+void check_writable(const std::filesystem::path& path);
+
 }  // namespace unroll

@@ -79,7 +79,7 @@ torch::Device parse_device(std::string_view name) {
   const auto count = cuda_is_available() ? static_cast<int64_t>(torch::cuda::device_count()) : 0;
   if (index >= count) {
     throw Error(
-        formatted("device {} is not there: this machine has {} CUDA device{} that LibTorch can "
+        formatted("there is no device {}: this machine has {} CUDA device{} that LibTorch can "
                   "use",
                   name, count, count == 1 ? "" : "s"));
   }

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,9 +6,9 @@
 #include <utility>
 
 #include "base/atomic_file.h"
+#include "base/fields.h"
 #include "base/file_lock.h"
 #include "base/formatted.h"
-#include "base/require_in.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
 #include "unroll/tensors.h"
@@ -102,33 +100,9 @@ bool is_same_training(const Checkpoint& one, const Checkpoint& other) {
 
 }  // namespace
 
-SaveInterval parse_save_interval(std::string_view text) {
-  const auto fail = [&] {
-    throw UsageError(
-        formatted("save-every must be like 10 (epochs) or '5 minutes', above 0, got '{}'", text));
-  };
-  double number = 0;
-  const auto* end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, number);
-  std::string_view unit(at, static_cast<std::size_t>(end - at));
-  unit.remove_prefix(std::min(unit.find_first_not_of(' '), unit.size()));
-  if (error != std::errc{} || !std::isfinite(number) || number <= 0) {
-    fail();
-  }
-  if (unit == "m" || unit == "minute" || unit == "minutes") {
-    return {.epochs = 0, .minutes = number};
-  }
-  constexpr double kMostEpochs = 1e15;
-  if ((!unit.empty() && unit != "epoch" && unit != "epochs") || number != std::floor(number) ||
-      number > kMostEpochs) {
-    fail();
-  }
-  return {.epochs = static_cast<int64_t>(number), .minutes = 0};
-}
-
 void check_keep(int64_t keep) {
   constexpr int64_t kMostFiles = 100;  // each has a lock, which is an open file
-  require_in("keep", keep, 1, kMostFiles);
+  require_in("keep", keep, from_to(1, kMostFiles));
 }
 
 CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
@@ -198,12 +172,11 @@ void CheckpointFiles::keep_best_of(const fs::path& from, const Checkpoint& resum
     return;
   }
   // A better one is of epochs that were trained, but not saved.
-  const auto serves = [&](const std::optional<Checkpoint>& best) {
-    return best && is_same_training(*best, resumed) &&
-           best->training->state.best.epoch == best->epochs &&
-           best->training->state.best.perplexity <= at.best.perplexity;
+  const auto serves = [&](const Checkpoint& best) {
+    return is_same_training(best, resumed) && best.training->state.best.epoch == best.epochs &&
+           best.training->state.best.perplexity <= at.best.perplexity;
   };
-  if (serves(load_if_any(best_path()))) {
+  if (const auto here = load_if_any(best_path()); here && serves(*here)) {
     return;
   }
   if (at.progress.epoch == at.best.epoch && at.progress.batch == 0) {

@@ -82,7 +82,7 @@ std::vector<torch::Tensor> numbered(const NamedTensors& tensors) {
     std::size_t i = tensors.size();
     std::from_chars(name.data(), name.data() + name.size(), i);
     if (i >= result.size() || name != formatted("{}", i)) {
-      throw Error(formatted("of {} carried states none can be number {}", result.size(), name));
+      throw Error(formatted("there are {} carried states, got number {}", result.size(), name));
     }
     result[i] = tensor;
   }
@@ -97,7 +97,7 @@ torch::Tensor find(const NamedTensors& tensors, std::string_view name) {
 
 // So many that each is exact as a double, too.
 int64_t count(const nlohmann::json& json, const char* key) {
-  return integer_at(json, key, 0, int64_t{1} << 53);
+  return integer_at<int64_t>(json, key, 0, int64_t{1} << 53);
 }
 
 }  // namespace
@@ -120,21 +120,22 @@ Json to_json(const TrainRecord& record) {
   if (std::isfinite(best.perplexity)) {  // JSON has no infinity
     best_so_far["perplexity"] = best.perplexity;
   }
-  return {{"text", record.texts},
-          {"text_bytes", record.fingerprint.bytes},
-          {"text_hash", record.fingerprint.hash},
-          {"valid_share", record.valid_share},
-          {"valid_text", record.valid_text},
-          {"valid_bytes", record.valid_fingerprint.bytes},
-          {"valid_hash", record.valid_fingerprint.hash},
-          {"corpus", to_json(record.corpus)},
-          {"data", to_json(record.data)},
-          {"options", to_json(record.options)},
-          {"precision", to_string(record.precision)},
-          {"progress", at},
-          {"best", best_so_far},
-          {"settings", record.settings},
-          {"build", record.build}};
+  Json json{{"text", record.texts},
+            {"text_bytes", record.fingerprint.bytes},
+            {"text_hash", record.fingerprint.hash},
+            {"valid_share", record.valid_share},
+            {"valid_text", record.valid_text},
+            {"valid_bytes", record.valid_fingerprint.bytes},
+            {"valid_hash", record.valid_fingerprint.hash},
+            {"corpus", to_json(record.corpus)},
+            {"data", to_json(record.data)},
+            {"options", to_json(record.options)},
+            {"progress", at},
+            {"best", best_so_far},
+            {"settings", record.settings},
+            {"build", record.build}};
+  json.update(to_json(record.compute));
+  return json;
 }
 
 NamedTensors tensors_of(const TrainRecord& record) {
@@ -173,11 +174,18 @@ TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& te
   record.valid_text = json.at("valid_text").get<std::string>();
   record.valid_fingerprint.bytes = count(json, "valid_bytes");
   record.valid_fingerprint.hash = json.at("valid_hash").get<std::string>();
-  record.corpus = corpus_options_from(json.at("corpus"));
-  record.data = data_options_from(json.at("data"));
-  record.options = train_options_from(json.at("options"));
-  record.precision = parse_precision(json.at("precision").get<std::string>());
+  read_json(json.at("corpus"), record.corpus);
+  check(record.corpus);
+  read_json(json.at("data"), record.data);
+  check(record.data);
+  read_json(json.at("options"), record.options);
+  check(record.options);
   record.settings = json.at("settings").get<std::map<std::string, std::string>>();
+  read_json(json, record.compute);
+  if (const auto graph = record.settings.find("graph"); graph != record.settings.end()) {
+    record.compute.graph = parse_enum<GraphMode>(graph->second);  // where it was once kept
+    record.settings.erase(graph);
+  }
   record.build = json.value("build", record.build);
 
   auto& progress = record.state.progress;
@@ -201,7 +209,7 @@ TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& te
   record.state.updater = with_prefix(tensors, "updater.");
   record.state.cpu_generator = find(tensors, "rng.cpu");
   record.state.cuda_generator = find(tensors, "rng.cuda");
-  record.state.history = history_from(unroll::tensor_named(tensors, "history"));
+  record.state.history = history_from(tensor_named(tensors, "history"));
   return record;
 }
 

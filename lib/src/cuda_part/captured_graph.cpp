@@ -37,7 +37,7 @@ void abandon(at::cuda::CUDAGraph& graph, c10::MempoolId_t pool, c10::DeviceIndex
     try {
       work();
     } catch (const std::exception&) {
-      // it is the first error that is told
+      // the first error is the one reported
     }
     static_cast<void>(cudaGetLastError());
   };

@@ -2,6 +2,8 @@
 
 #include <functional>
 
+#include "unroll/error.h"  // what its functions throw
+
 namespace unroll {
 
 /// Work of a device that is recorded once and then replayed as a whole.

@@ -7,6 +7,7 @@
 #include "kernels/cell_table.h"
 #include "kernels/cuda/arguments.h"
 #include "kernels/cuda/shapes.h"
+#include "unroll/error.h"  // what its functions throw
 
 namespace unroll {
 

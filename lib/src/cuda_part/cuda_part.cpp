@@ -54,6 +54,4 @@ const LoadedCudaPart& cuda_part() {
   return loaded;
 }
 
-const std::string& cuda_part_problem() { return cuda_part().problem; }
-
 }  // namespace unroll

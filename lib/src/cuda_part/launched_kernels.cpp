@@ -7,7 +7,6 @@
 
 #include <map>
 #include <mutex>
-#include <optional>
 
 #include "base/formatted.h"
 #include "kernels/cuda/launch.h"
@@ -19,21 +18,21 @@ namespace {
 
 void require(cudaError_t error) {
   if (error != cudaSuccess) {
-    static_cast<void>(cudaGetLastError());  // else the next call would be told of it
+    static_cast<void>(cudaGetLastError());  // else the next call would report it
     throw Error(
         formatted("a kernel of the fused model cannot be run: {}", cudaGetErrorString(error)));
   }
 }
 
-const DeviceLimits& limits_of(torch::Device device) {
+const GpuLimits& limits_of(torch::Device device) {
   static std::mutex mutex;
-  static std::map<c10::DeviceIndex, DeviceLimits> known;
+  static std::map<c10::DeviceIndex, GpuLimits> known;
   const std::lock_guard lock(mutex);
   const auto entry = known.find(device.index());
   if (entry != known.end()) {
     return entry->second;
   }
-  DeviceLimits limits;
+  GpuLimits limits;
   require(read_limits(device.index(), limits));
   return known.emplace(device.index(), limits).first->second;
 }
@@ -43,7 +42,7 @@ void run_way(CellKind cell, Operands operands, Way way, Arguments arguments, tor
   const auto plan =
       make_plan(cell, way, arguments.batch_size, arguments.hidden, limits_of(device), operands);
   if (!plan) {
-    throw Error(formatted("{} hidden units find no room in {}", arguments.hidden, device.str()));
+    throw Error(formatted("{} hidden units do not fit in {}", arguments.hidden, device.str()));
   }
   const c10::cuda::CUDAGuard guard(device);
   // Freed when the launch is on the stream; what gets it next comes after it there.

@@ -12,9 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/fields.h"
 #include "base/formatted.h"
-#include "base/require_in.h"
 #include "data/index_buffer.h"
+#include "text/fingerprint.h"
 #include "text/normalizer.h"
 #include "text/token_cutter.h"
 #include "text/utf8.h"
@@ -84,7 +85,7 @@ class TokenTable {
   std::unordered_map<std::string, int32_t, TokenHash, std::equal_to<>> longer_;
 };
 
-// Whether a text can be read again when its first pass only told its vocabulary.
+// Whether a text can be read again after its first pass, which only gave its vocabulary.
 enum class Source { kOnce, kTwice };
 
 // Turns a text into a corpus as it streams by. The vocabulary's order is known at the end; then one
@@ -302,9 +303,7 @@ Corpus read_once(const std::vector<std::filesystem::path>& paths, const CorpusOp
 }  // namespace
 
 void check(const CorpusOptions& options) {
-  constexpr auto kMost = std::numeric_limits<int64_t>::max();
-  require_in("min-freq", options.min_freq, 0, kMost);
-  require_in("vocab-size", options.vocab_size, 0, kMost);
+  check_ranges(options);
   if (options.vocab_size == 1) {
     throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
   }
@@ -343,7 +342,7 @@ Corpus make_corpus(std::string_view text, const CorpusOptions& options) {
 }
 
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens) {
-  return read_corpus(path, {.text = {}, .max_tokens = max_tokens});
+  return read_corpus(path, {.text = {}, .max_tokens = std::max<int64_t>(max_tokens, 0)});
 }
 
 }  // namespace unroll

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/formatted.h"
+#include "text/fingerprint.h"
 #include "text/token_cutter.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
@@ -88,8 +90,8 @@ class IndexFile {
   explicit IndexFile(const std::filesystem::path& path)
       : name_(path.string()), content_(load_safetensors(path)) {
     if (text("format") != kFormat) {
-      throw Error(formatted("{}: is no index of a text: its format is '{}', expected '{}'", name_,
-                            text("format"), kFormat));
+      throw Error(formatted("{}: is not the index of a text: its format is '{}', expected '{}'",
+                            name_, text("format"), kFormat));
     }
   }
 

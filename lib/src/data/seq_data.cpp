@@ -1,17 +1,12 @@
 #include "unroll/seq_data.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
 #include <random>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "base/fields.h"
 #include "base/formatted.h"
-#include "base/parse_enum.h"
-#include "base/require_in.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 
@@ -25,37 +20,9 @@ std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
   return std::mt19937_64(sequence);
 }
 
-// Bounds under which batch x steps + offset is far from an overflow.
-constexpr int64_t kMostRowsOrSteps = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMostOffset = int64_t{1} << 48;
-
 }  // namespace
 
-std::string_view to_string(Sampling sampling) {
-  switch (sampling) {
-    case Sampling::kRandom:
-      return "random";
-    case Sampling::kSequentialReset:
-      return "sequential-reset";
-    case Sampling::kSequential:
-      break;
-  }
-  return "sequential";
-}
-
-Sampling parse_sampling(std::string_view name) {
-  return parse_enum(
-      "sampling", name,
-      std::array{Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset});
-}
-
-void check(const DataOptions& options) {
-  require_in("batch-size", options.batch_size, 1, kMostRowsOrSteps);
-  require_in("num-steps", options.num_steps, 1, kMostRowsOrSteps);
-  if (options.offset) {
-    require_in("offset", *options.offset, 0, kMostOffset);
-  }
-}
+void check(const DataOptions& options) { check_ranges(options); }
 
 void Epoch::check_batch(int64_t k) const {
   if (k < 0 || k >= size_) {

@@ -1,6 +1,5 @@
 #include "fused/cuda_decoder.h"
 
-#include <algorithm>
 #include <cstddef>
 
 #include "base/formatted.h"

@@ -2,9 +2,6 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-#include <cstddef>
-
 #include "base/formatted.h"
 #include "fused/tensor_pointers.h"
 #include "tensors/one_hot.h"
@@ -18,54 +15,6 @@ using Tensors = std::vector<torch::Tensor>;
 // Side by side; one alone as it is.
 torch::Tensor side_by_side(const Tensors& tensors, int64_t dimension) {
   return tensors.size() == 1 ? tensors.front() : torch::cat(tensors, dimension);
-}
-
-StackedLayer stack_scratch(const Layout& layout, at::TensorList weights) {
-  Tensors W_x;
-  Tensors b;
-  Tensors W_h;
-  std::size_t i = 0;
-  for (int gate = 0; gate < gate_count(layout.cell); ++gate, i += 3) {
-    W_x.push_back(weights[i]);
-    W_h.push_back(weights[i + 1]);
-    b.push_back(weights[i + 2]);
-  }
-  return {.W_x = side_by_side(W_x, 1),
-          .b = side_by_side(b, 0),
-          .W_h = side_by_side(W_h, 1),
-          .b_hh = layout.cell == CellKind::kGruAfter ? weights[i] : torch::Tensor()};
-}
-
-// torch::nn has the gates below each other, in its own order.
-StackedLayer stack_concise(const Layout& layout, at::TensorList weights, int64_t l) {
-  const auto first = static_cast<std::size_t>(4 * l);
-  const auto& weight_ih = weights[first];
-  const auto& weight_hh = weights[first + 1];
-  const auto& bias_ih = weights[first + 2];
-  const auto& bias_hh = weights[first + 3];
-  const int64_t H = weight_hh.size(1);
-  Tensors W_x;
-  Tensors b;
-  Tensors W_h;
-  torch::Tensor b_hh;
-  const auto order = torch_order(layout.cell);
-  for (std::size_t gate = 0; gate < order.size(); ++gate) {
-    const auto of_gate = [&](const torch::Tensor& stack) {
-      return stack.narrow(0, order[gate] * H, H);
-    };
-    W_x.push_back(of_gate(weight_ih).t());
-    W_h.push_back(of_gate(weight_hh).t());
-    if (layout.cell == CellKind::kGruAfter && gate == 2) {
-      b.push_back(of_gate(bias_ih));
-      b_hh = of_gate(bias_hh);
-    } else {
-      b.push_back(of_gate(bias_ih) + of_gate(bias_hh));
-    }
-  }
-  return {.W_x = side_by_side(W_x, 1),
-          .b = side_by_side(b, 0),
-          .W_h = side_by_side(W_h, 1),
-          .b_hh = b_hh};
 }
 
 // A layer and a batch for it.
@@ -87,8 +36,8 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto& x = tensors[0];
     const auto& W_h = tensors[1];
     const auto& h_before = tensors[2];
-    const bool lstm = call->cell == CellKind::kLstm;
-    const bool after = call->cell == CellKind::kGruAfter;
+    const auto table = table_of(call->cell);
+    const bool has_c = table.state_count > 1;
     const int64_t B = h_before.size(0);
     const int64_t H = h_before.size(1);
     const int64_t T = call->steps;
@@ -100,13 +49,13 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     auto states = room(true, (T + 1) * B, H);
     states.narrow(0, 0, B).copy_(h_before);
     auto h = states.narrow(0, B, T * B);
-    auto c = room(lstm, T * B, H);
-    auto gates = room(call->cell != CellKind::kRnn, T * B, G * H);
-    auto p = room(after, T * B, H);
+    auto c = room(has_c, T * B, H);
+    auto gates = room(!is_simple(call->cell), T * B, G * H);
+    auto p = room(table.has_b_hh, T * B, H);
     const auto shares = x.contiguous();
     const auto weights = W_h.contiguous();
-    const auto c_before = lstm ? tensors[3].contiguous() : torch::Tensor();
-    const auto b_hh = after ? tensors[3].contiguous() : torch::Tensor();
+    const auto c_before = has_c ? tensors[3].contiguous() : torch::Tensor();
+    const auto b_hh = table.has_b_hh ? tensors[3].contiguous() : torch::Tensor();
     call->kernels->run(
         call->cell, call->operands,
         cuda::ForwardArguments{
@@ -130,7 +79,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     context->saved_data["rows of x"] = x.size(0);
     context->save_for_backward({states, weights, c_before, c, gates, p});
     Tensors results{h};
-    if (lstm) {
+    if (has_c) {
       results.push_back(c.narrow(0, (T - 1) * B, B));
     }
     return results;
@@ -138,7 +87,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
 
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
     if (torch::GradMode::is_enabled()) {
-      throw Error("a fused model has no second derivatives; use scratch with create_graph");
+      throw Error("the fused backend has no second derivatives; choose compute plain");
     }
     const auto call =
         c10::static_intrusive_pointer_cast<LayerCall>(context->saved_data["call"].toCapsule());
@@ -218,16 +167,12 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto gate = [&](const torch::Tensor& all, int64_t g, int64_t count = 1) {
       return all.narrow(1, g * H, count * H);
     };
-    switch (cell) {
-      case CellKind::kGruAfter:
-        return torch::cat({h_before.t().mm(gate(dz, 0, 2)), h_before.t().mm(dp)}, 1);
-      case CellKind::kGruBefore: {
-        const auto reset = gate(gates, 1) * h_before;
-        return torch::cat({h_before.t().mm(gate(dz, 0, 2)), reset.t().mm(gate(dz, 2))}, 1);
-      }
-      case CellKind::kRnn:
-      case CellKind::kLstm:
-        break;
+    if (cell == CellKind::kGruAfter) {
+      return torch::cat({h_before.t().mm(gate(dz, 0, 2)), h_before.t().mm(dp)}, 1);
+    }
+    if (cell == CellKind::kGruBefore) {
+      const auto reset = gate(gates, 1) * h_before;
+      return torch::cat({h_before.t().mm(gate(dz, 0, 2)), reset.t().mm(gate(dz, 2))}, 1);
     }
     return h_before.t().mm(dz);
   }
@@ -255,7 +200,19 @@ void check_shapes(const Layout& layout, at::TensorList weights, const torch::Ten
 }  // namespace
 
 StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l) {
-  return layout.concise ? stack_concise(layout, weights, l) : stack_scratch(layout, weights);
+  const auto layer = layer_tensors(layout, weights, l);
+  Tensors W_x;
+  Tensors b;
+  Tensors W_h;
+  for (const auto& gate : layer.gates) {
+    W_x.push_back(gate.W_x);
+    W_h.push_back(gate.W_h);
+    b.push_back(gate.b_again.defined() ? gate.b + gate.b_again : gate.b);
+  }
+  return {.W_x = side_by_side(W_x, 1),
+          .b = side_by_side(b, 0),
+          .W_h = side_by_side(W_h, 1),
+          .b_hh = layer.b_hh};
 }
 
 std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision precision,

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "cuda_part/cuda_kernels.h"
 #include "fused/layout.h"

@@ -1,27 +1,14 @@
 #include "fused/layout.h"
 
-#include <vector>
+#include <utility>
 
 #include "base/formatted.h"
+#include "models/cell_kind.h"
 #include "unroll/error.h"
 
 namespace unroll {
 
 namespace {
-
-CellKind kind_of(const ModelConfig& config) {
-  switch (config.cell) {
-    case Cell::kRnn:
-      return CellKind::kRnn;
-    case Cell::kLstm:
-      return CellKind::kLstm;
-    case Cell::kGru:
-      return gru_reset(config) == GruReset::kBefore ? CellKind::kGruBefore : CellKind::kGruAfter;
-    case Cell::kMlp:
-      break;
-  }
-  throw UsageError("the mlp cell has no recurrence to fuse; choose rnn, gru or lstm");
-}
 
 cpu::StridedMatrix matrix(const torch::Tensor& tensor, int64_t rows, int64_t columns) {
   check_shape(tensor, {rows, columns}, "a weight");
@@ -36,74 +23,23 @@ float* bias(const torch::Tensor& tensor, int64_t size) {
   return tensor.data_ptr<float>();
 }
 
-// One layer of torch::nn: weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH).
-cpu::LayerParameters concise_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
-                                   int64_t H) {
-  const int64_t gates = gate_count(cell);
-  check_shape(tensors[0], {gates * H, inputs}, "weight_ih");
-  const auto rows = [&](const torch::Tensor& stack, int64_t gate) {
-    return stack.narrow(0, gate * H, H);
-  };
-  cpu::LayerParameters layer;
-  const auto order = torch_order(cell);
-  for (int64_t g = 0; g < gates; ++g) {
-    const bool inside_reset = cell == CellKind::kGruAfter && g == 2;
-    auto* b_hh = bias(rows(tensors[3], order[g]), H);
-    layer.gates.push_back({.W_x = matrix(rows(tensors[0], order[g]).t(), inputs, H),
-                           .W_h = matrix(rows(tensors[1], order[g]).t(), H, H),
-                           .b = bias(rows(tensors[2], order[g]), H),
-                           .b_again = inside_reset ? nullptr : b_hh});
-    if (inside_reset) {
-      layer.b_hh = b_hh;
-    }
-  }
-  return layer;
-}
-
-// W_x (inputs,H), W_h (H,H) and b (H) of each gate, then b_hh (H) if the reset comes after.
-cpu::LayerParameters scratch_layer(CellKind cell, const torch::Tensor* tensors, int64_t inputs,
-                                   int64_t H) {
-  cpu::LayerParameters layer;
-  for (int64_t g = 0; g < gate_count(cell); ++g, tensors += 3) {
-    layer.gates.push_back({.W_x = matrix(tensors[0], inputs, H),
-                           .W_h = matrix(tensors[1], H, H),
-                           .b = bias(tensors[2], H)});
-  }
-  if (cell == CellKind::kGruAfter) {
-    layer.b_hh = bias(*tensors, H);
-  }
-  return layer;
-}
-
 }  // namespace
 
-std::vector<int64_t> torch_order(CellKind cell) {
-  switch (cell) {
-    case CellKind::kLstm:
-      return {0, 1, 3, 2};  // i, f, o, g of i, f, g, o
-    case CellKind::kGruBefore:
-    case CellKind::kGruAfter:
-      return {1, 0, 2};  // z, r, n of r, z, n
-    case CellKind::kRnn:
-      break;
-  }
-  return {0};
-}
-
 Layout layout_of(const ModelConfig& config) {
-  return {.cell = kind_of(config),
-          .concise = config.model == ModelKind::kConcise,
+  return {.cell = cell_kind(config),
+          .concise = resolved(config).model == ModelKind::kConcise,
           .layers = config.layers};
 }
 
 std::size_t weight_count(const Layout& layout) {
   const auto layers = static_cast<std::size_t>(layout.layers);
   const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
-  return 2 +
-         (layout.concise ? 4 * layers : 3 * gates + (layout.cell == CellKind::kGruAfter ? 1 : 0));
+  return 2 + (layout.concise ? 4 * layers : 3 * gates + (table_of(layout.cell).has_b_hh ? 1 : 0));
 }
 
-std::size_t state_count(const Layout& layout) { return layout.cell == CellKind::kLstm ? 2 : 1; }
+std::size_t state_count(const Layout& layout) {
+  return static_cast<std::size_t>(table_of(layout.cell).state_count);
+}
 
 bool has_row_of_each_token(const Layout& layout, std::size_t i) {
   const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
@@ -122,11 +58,50 @@ int64_t hidden_of(const Layout& layout, at::TensorList weights) {
   return W_hq.size(layout.concise ? 1 : 0);
 }
 
+void check_hidden(const SequenceModel& model, const ModelConfig& config) {
+  const int64_t hidden = hidden_of(layout_of(config), values(model.weights()));
+  if (hidden != config.hidden) {
+    throw Error(
+        formatted("the model has {} hidden units, its description {}", hidden, config.hidden));
+  }
+}
+
 void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what) {
   if (tensor.sizes() != expected) {
     throw Error(formatted("{} must have shape [{}], got [{}]", what, joined(expected, ", "),
                           joined(tensor.sizes(), ", ")));
   }
+}
+
+LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l) {
+  const auto table = table_of(layout.cell);
+  LayerTensors layer;
+  const auto* own = &weights[layout.concise ? static_cast<std::size_t>(4 * l) : 0];
+  if (!layout.concise) {
+    for (int g = 0; g < table.gate_count; ++g, own += 3) {
+      layer.gates.push_back({.W_x = own[0], .W_h = own[1], .b = own[2], .b_again = {}});
+    }
+    if (table.has_b_hh) {
+      layer.b_hh = *own;
+    }
+    return layer;
+  }
+  // weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH), in torch::nn's order.
+  const int64_t H = hidden_of(layout, weights);
+  check_shape(own[0], {table.gate_count * H, own[0].size(-1)}, "weight_ih");
+  for (int g = 0; g < table.gate_count; ++g) {
+    const auto of_gate = [&](const torch::Tensor& stack) {
+      return stack.narrow(0, table.gates[g].torch_position * H, H);
+    };
+    layer.gates.push_back({.W_x = of_gate(own[0]).t(),
+                           .W_h = of_gate(own[1]).t(),
+                           .b = of_gate(own[2]),
+                           .b_again = of_gate(own[3])});
+  }
+  if (table.has_b_hh) {
+    std::swap(layer.b_hh, layer.gates.back().b_again);
+  }
+  return layer;
 }
 
 cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
@@ -139,9 +114,15 @@ cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors)
   parameters.output = {.W_hq = matrix(W_hq, H, V), .b_q = bias(tensors.back(), V)};
   for (int64_t l = 0; l < layout.layers; ++l) {
     const int64_t inputs = l > 0 ? H : tensors[0].size(layout.concise ? 1 : 0);
-    parameters.layers.push_back(layout.concise
-                                    ? concise_layer(layout.cell, &tensors[4 * l], inputs, H)
-                                    : scratch_layer(layout.cell, tensors.data(), inputs, H));
+    auto& layer = parameters.layers.emplace_back();
+    const auto own = layer_tensors(layout, tensors, l);
+    for (const auto& gate : own.gates) {
+      layer.gates.push_back({.W_x = matrix(gate.W_x, inputs, H),
+                             .W_h = matrix(gate.W_h, H, H),
+                             .b = bias(gate.b, H),
+                             .b_again = gate.b_again.defined() ? bias(gate.b_again, H) : nullptr});
+    }
+    layer.b_hh = own.b_hh.defined() ? bias(own.b_hh, H) : nullptr;
   }
   return parameters;
 }

@@ -10,7 +10,7 @@
 
 #include "kernels/cell_table.h"
 #include "kernels/cpu/language_model.h"
-#include "unroll/compute.h"
+#include "unroll/model.h"
 
 namespace unroll {
 
@@ -24,9 +24,6 @@ struct Layout {
 /// Of a scratch or concise model. Throws UsageError for the mlp cell.
 Layout layout_of(const ModelConfig& config);
 
-/// Where the gates of a kernel's cell stand in torch::nn's stacks.
-std::vector<int64_t> torch_order(CellKind cell);
-
 /// How many weights, and how many state tensors, such a model has.
 std::size_t weight_count(const Layout& layout);
 std::size_t state_count(const Layout& layout);
@@ -37,8 +34,29 @@ bool has_row_of_each_token(const Layout& layout, std::size_t i);
 /// Hidden units of a model with these weights. Throws Error when they are too many or too few.
 int64_t hidden_of(const Layout& layout, at::TensorList weights);
 
+/// Throws Error unless the model's weights are of the layout and size that its description says.
+void check_hidden(const SequenceModel& model, const ModelConfig& config);
+
 /// Throws Error: `a state must have shape [2, 8], got [3, 8]`.
 void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what);
+
+/// A gate's weights, as views of the model's; a second bias, which is added to the first, only in
+/// torch::nn's layout.
+struct GateTensors {
+  torch::Tensor W_x;  ///< (inputs,H)
+  torch::Tensor W_h;  ///< (H,H)
+  torch::Tensor b;    ///< (H)
+  torch::Tensor b_again;
+};
+
+/// A layer's, in the kernels' order of gates.
+struct LayerTensors {
+  std::vector<GateTensors> gates;
+  torch::Tensor b_hh;  ///< (H): GRU with the reset after the product; else undefined
+};
+
+/// Layer l of a model's weights. Throws Error for a shape that does not fit.
+LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l);
 
 /// The kernels' view of a model's weights, float32 on the CPU, or of tensors shaped like them,
 /// which must outlive it. Throws Error for a shape that does not fit.

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <numbers>
 
+#include "base/fields.h"
 #include "base/formatted.h"
-#include "base/require_in.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -75,11 +75,11 @@ class RowReader {
 
 }  // namespace
 
-void check(const EvaluateOptions& options) {
-  constexpr int64_t kMost = int64_t{1} << 30;
-  require_in("batch-size", options.batch_size, 1, kMost);
-  require_in("num-steps", options.num_steps, 1, kMost);
+double perplexity(double nats, int64_t tokens) {
+  return std::exp(nats / static_cast<double>(tokens));
 }
+
+void check(const EvaluateOptions& options) { check_ranges(options); }
 
 double Evaluation::perplexity() const { return unroll::perplexity(nats, tokens); }
 

@@ -1,8 +1,6 @@
 #include <algorithm>
-#include <array>
 
 #include "base/formatted.h"
-#include "base/parse_enum.h"
 #include "unroll/error.h"
 #include "unroll/generate.h"
 
@@ -26,23 +24,6 @@ std::string known_part(std::string_view prompt, const Vocab& vocab) {
 }
 
 }  // namespace
-
-std::string_view to_string(UnknownTokens unknown) {
-  switch (unknown) {
-    case UnknownTokens::kSkip:
-      return "skip";
-    case UnknownTokens::kUnk:
-      return "unk";
-    case UnknownTokens::kError:
-      break;
-  }
-  return "error";
-}
-
-UnknownTokens parse_unknown_tokens(std::string_view name) {
-  return parse_enum("unknown", name,
-                    std::array{UnknownTokens::kError, UnknownTokens::kSkip, UnknownTokens::kUnk});
-}
 
 std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) {
   std::vector<std::string> tokens;

@@ -5,7 +5,6 @@
 #include <optional>
 #include <random>
 #include <span>
-#include <string>
 #include <unordered_map>
 #include <vector>
 

@@ -6,29 +6,16 @@
 namespace unroll {
 
 NamedTensors get_gru_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return ScratchParams(device)
-      .gate("z", vocab_size, num_hiddens)
-      .gate("r", vocab_size, num_hiddens)
-      .gate("h", vocab_size, num_hiddens)
-      .normal("W_hq", num_hiddens, vocab_size)
-      .zeros("b_q", vocab_size)
-      .all();
+  return draw_params(CellKind::kGruBefore, vocab_size, num_hiddens, device);
 }
 
 NamedTensors get_gru_reset_after_params(int64_t vocab_size, int64_t num_hiddens,
                                         torch::Device device) {
-  return ScratchParams(device)
-      .gate("z", vocab_size, num_hiddens)
-      .gate("r", vocab_size, num_hiddens)
-      .gate("h", vocab_size, num_hiddens)
-      .zeros("b_hh", num_hiddens)
-      .normal("W_hq", num_hiddens, vocab_size)
-      .zeros("b_q", vocab_size)
-      .all();
+  return draw_params(CellKind::kGruAfter, vocab_size, num_hiddens, device);
 }
 
 State init_gru_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {
-  return {torch::zeros({batch_size, num_hiddens}, device)};
+  return zero_state(CellKind::kGruBefore, batch_size, num_hiddens, device);
 }
 
 std::pair<torch::Tensor, State> gru(const torch::Tensor& inputs, const State& state,

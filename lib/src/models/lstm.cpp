@@ -6,19 +6,11 @@
 namespace unroll {
 
 NamedTensors get_lstm_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return ScratchParams(device)
-      .gate("i", vocab_size, num_hiddens)
-      .gate("f", vocab_size, num_hiddens)
-      .gate("o", vocab_size, num_hiddens)
-      .gate("c", vocab_size, num_hiddens)
-      .normal("W_hq", num_hiddens, vocab_size)
-      .zeros("b_q", vocab_size)
-      .all();
+  return draw_params(CellKind::kLstm, vocab_size, num_hiddens, device);
 }
 
 State init_lstm_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {
-  return {torch::zeros({batch_size, num_hiddens}, device),
-          torch::zeros({batch_size, num_hiddens}, device)};
+  return zero_state(CellKind::kLstm, batch_size, num_hiddens, device);
 }
 
 std::pair<torch::Tensor, State> lstm(const torch::Tensor& inputs, const State& state,

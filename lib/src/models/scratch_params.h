@@ -6,11 +6,11 @@
 #include <cstddef>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/formatted.h"
+#include "kernels/cell_table.h"
 #include "unroll/error.h"
-#include "unroll/model.h"
+#include "unroll/tensors.h"
 
 namespace unroll {
 
@@ -47,6 +47,31 @@ class ScratchParams {
   torch::TensorOptions options_;
   NamedTensors params_;
 };
+
+/// W_x., W_h. and b_. of each gate in the order of the cell's table, b_hh where it has one, then
+/// W_hq (H,V) and b_q (V).
+inline NamedTensors draw_params(CellKind cell, int64_t vocab_size, int64_t num_hiddens,
+                                torch::Device device) {
+  const auto table = table_of(cell);
+  ScratchParams params(device);
+  for (int g = 0; g < table.gate_count; ++g) {
+    params.gate(table.gates[g].suffix, vocab_size, num_hiddens);
+  }
+  if (table.has_b_hh) {
+    params.zeros("b_hh", num_hiddens);
+  }
+  return params.normal("W_hq", num_hiddens, vocab_size).zeros("b_q", vocab_size).all();
+}
+
+/// (B,H) tensors of zeros, as many as the cell has states.
+inline State zero_state(CellKind cell, int64_t batch_size, int64_t num_hiddens,
+                        torch::Device device) {
+  State state;
+  for (int i = 0; i < table_of(cell).state_count; ++i) {
+    state.push_back(torch::zeros({batch_size, num_hiddens}, device));
+  }
+  return state;
+}
 
 /// The parameters as an array, for `auto [W_xh, W_hh, ...] = unpack<N>(params)`.
 /// Throws Error unless there are N of them.

@@ -1,35 +1,24 @@
 #include <torch/types.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "base/formatted.h"
+#include "models/cell_kind.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
 namespace {
 
-// How a cell's gates are called here (suffixes of W_x, W_h and b_) and in which order.
-struct Gates {
-  std::vector<std::string> torch_order;  // as torch::nn stacks them along dimension 0
-  std::vector<std::string> order;        // the notebook's
-  bool has_b_hh = false;                 // a bias under the reset gate, after b_h
-};
+// The table of a cell that torch::nn computes too: the GRU with the reset after the product.
+CellTable torch_table(Cell cell) {
+  return table_of(cell_kind({.model = ModelKind::kConcise, .cell = cell}));
+}
 
-Gates gates_of(Cell cell) {
-  switch (cell) {
-    case Cell::kRnn:
-      return {{"h"}, {"h"}};
-    case Cell::kGru:
-      return {{"r", "z", "h"}, {"z", "r", "h"}, true};
-    case Cell::kLstm:
-      return {{"i", "f", "c", "o"}, {"i", "f", "o", "c"}};
-    case Cell::kMlp:
-      break;
-  }
-  throw UsageError("torch::nn has no mlp cell; choose rnn, gru or lstm");
+// Whether torch::nn's second bias of this gate is no part of a sum: it is under the reset gate.
+bool has_own_b_hh(const CellTable& table, int gate) {
+  return table.has_b_hh && gate + 1 == table.gate_count;
 }
 
 // Whether two biases that torch::nn adds are added here too: values are, gradients are equal.
@@ -40,26 +29,24 @@ NamedTensors to_scratch_layout(const ModelConfig& config, const NamedTensors& te
   if (config.layers != 1) {
     throw UsageError(formatted("a scratch model has 1 layer, got {}", config.layers));
   }
-  if (parameter_model(config).model == ModelKind::kScratch) {
+  if (resolved(config).model == ModelKind::kScratch) {
     return tensors;
   }
-  const Gates gates = gates_of(config.cell);
-  const auto count = static_cast<int64_t>(gates.torch_order.size());
-  const auto W_ih = tensor_named(tensors, "rnn.weight_ih_l0").chunk(count);
-  const auto W_hh = tensor_named(tensors, "rnn.weight_hh_l0").chunk(count);
-  const auto b_ih = tensor_named(tensors, "rnn.bias_ih_l0").chunk(count);
-  const auto b_hh = tensor_named(tensors, "rnn.bias_hh_l0").chunk(count);
+  const auto table = torch_table(config.cell);
+  const auto W_ih = tensor_named(tensors, "rnn.weight_ih_l0").chunk(table.gate_count);
+  const auto W_hh = tensor_named(tensors, "rnn.weight_hh_l0").chunk(table.gate_count);
+  const auto b_ih = tensor_named(tensors, "rnn.bias_ih_l0").chunk(table.gate_count);
+  const auto b_hh = tensor_named(tensors, "rnn.bias_hh_l0").chunk(table.gate_count);
 
   NamedTensors result;
-  for (const auto& gate : gates.order) {
-    const auto k = static_cast<std::size_t>(
-        std::find(gates.torch_order.begin(), gates.torch_order.end(), gate) -
-        gates.torch_order.begin());
-    const bool apart = gates.has_b_hh && gate == "h";
-    result.push_back({"W_x" + gate, W_ih[k].t()});
-    result.push_back({"W_h" + gate, W_hh[k].t()});
-    result.push_back(
-        {"b_" + gate, apart || two_biases == TwoBiases::kTakeFirst ? b_ih[k] : b_ih[k] + b_hh[k]});
+  for (int g = 0; g < table.gate_count; ++g) {
+    const std::string suffix = table.gates[g].suffix;
+    const auto k = static_cast<std::size_t>(table.gates[g].torch_position);
+    const bool apart = has_own_b_hh(table, g);
+    result.push_back({"W_x" + suffix, W_ih[k].t()});
+    result.push_back({"W_h" + suffix, W_hh[k].t()});
+    result.push_back({"b_" + suffix,
+                      apart || two_biases == TwoBiases::kTakeFirst ? b_ih[k] : b_ih[k] + b_hh[k]});
     if (apart) {
       result.push_back({"b_hh", b_hh[k]});
     }
@@ -88,17 +75,19 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
 
 NamedTensors concise_weights(Cell cell, const NamedTensors& scratch) {
   const torch::NoGradGuard no_grad;
-  const Gates gates = gates_of(cell);
-  std::vector<torch::Tensor> W_ih;
-  std::vector<torch::Tensor> W_hh;
-  std::vector<torch::Tensor> b_ih;
-  std::vector<torch::Tensor> b_hh;
-  for (const auto& gate : gates.torch_order) {
-    W_ih.push_back(tensor_named(scratch, "W_x" + gate).t());
-    W_hh.push_back(tensor_named(scratch, "W_h" + gate).t());
-    b_ih.push_back(tensor_named(scratch, "b_" + gate));
-    b_hh.push_back(gates.has_b_hh && gate == "h" ? tensor_named(scratch, "b_hh")
-                                                 : torch::zeros_like(b_ih.back()));
+  const auto table = torch_table(cell);
+  const auto count = static_cast<std::size_t>(table.gate_count);
+  std::vector<torch::Tensor> W_ih(count);
+  std::vector<torch::Tensor> W_hh(count);
+  std::vector<torch::Tensor> b_ih(count);
+  std::vector<torch::Tensor> b_hh(count);
+  for (int g = 0; g < table.gate_count; ++g) {
+    const std::string suffix = table.gates[g].suffix;
+    const auto k = static_cast<std::size_t>(table.gates[g].torch_position);
+    W_ih[k] = tensor_named(scratch, "W_x" + suffix).t();
+    W_hh[k] = tensor_named(scratch, "W_h" + suffix).t();
+    b_ih[k] = tensor_named(scratch, "b_" + suffix);
+    b_hh[k] = has_own_b_hh(table, g) ? tensor_named(scratch, "b_hh") : torch::zeros_like(b_ih[k]);
   }
   return {{"rnn.weight_ih_l0", torch::cat(W_ih)},
           {"rnn.weight_hh_l0", torch::cat(W_hh)},

@@ -7,13 +7,11 @@
 #include <numeric>
 #include <string>
 
-#include "base/formatted.h"
+#include "base/fields.h"
 #include "base/median.h"
-#include "base/require_in.h"
 #include "cuda_part/cuda_part.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
-#include "unroll/fused.h"
 #include "unroll/notebook.h"
 #include "unroll/optim.h"
 #include "unroll/study.h"
@@ -88,44 +86,39 @@ class PeakMemory {
 // A model under training.
 class Contender {
  public:
-  Contender(const ModelConfig& config, int64_t vocab_size, const SeqDataLoader& train_iter,
-            GraphMode graph, const FallbackCallback& on_fallback, const TrainOptions& options = {})
-      : net_(make_model(config, vocab_size, train_iter.device())),
-        updater_(make_updater(*net_, options.optimizer, options.lr)),
-        step_(make_train_step(*net_, *updater_, progress_, {.clip = options.clip, .graph = graph},
-                              on_fallback)),
-        train_iter_(train_iter) {}
+  Contender(const ModelSetup& setup, int64_t vocab_size, const SeqDataLoader& train_iter,
+            const FallbackCallback& on_fallback)
+      : train_iter_(train_iter),
+        net_(make_model(setup.config, vocab_size, train_iter.device(), setup.compute)),
+        updater_(make_updater(*net_, {})),
+        step_(make_train_step(*net_, *updater_, progress_, {}, effective().graph, on_fallback)) {}
 
   double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) {
     return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
         .tokens_per_second;
   }
   TrainStep& step() { return *step_; }
-  Precision precision() const { return precision_of(*net_, train_iter_.options().batch_size); }
-  bool has_kernels() const {
-    const auto* fused = dynamic_cast<const FusedModel*>(net_.get());
-    return fused != nullptr && fused->has_kernels(train_iter_.options().batch_size);
-  }
+  Compute effective() const { return net_->effective_compute(train_iter_.options().batch_size); }
 
  private:
+  const SeqDataLoader& train_iter_;
   std::unique_ptr<SequenceModel> net_;
   std::unique_ptr<Updater> updater_;
   TrainProgress progress_;
   std::unique_ptr<TrainStep> step_;
-  const SeqDataLoader& train_iter_;
   int64_t epoch_ = 0;
 };
 
 }  // namespace
 
 void check(const BenchOptions& options) {
-  for (const auto& model : options.models) {
-    check(model);
+  check_ranges(options);
+  for (const auto& [config, compute] : options.models) {
+    check(config, compute);
   }
   for (const auto threads : options.threads) {
-    require_in("threads", threads, 1, 4096);
+    require_in("threads", threads, from_to(1, 4096));
   }
-  require_in("repeat", options.repeat, 1, 1'000'000);
 }
 
 double BenchRow::median() const { return unroll::median(tokens_per_second); }
@@ -158,18 +151,16 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
     return contenders[k]->tokens_per_second_of_next_epoch(callbacks);
   };
 
-  for (const auto& model : options.models) {
+  for (const auto& setup : options.models) {
     for (const auto threads : options.threads) {
-      for (const auto graph : options.graphs) {
-        rows.push_back({.config = model, .threads = threads, .graph = graph});
-        // All models stay alive, so what one needs is what it adds.
-        const PeakMemory peak_memory(train_iter.device());
-        contenders.push_back(std::make_unique<Contender>(model, vocab_size, train_iter, graph,
-                                                         callbacks.on_graph_fallback));
-        train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
-        rows.back().peak_bytes = peak_memory.added();
-        contenders.back()->step().reset_seconds();
-      }
+      rows.push_back({.setup = setup, .threads = threads});
+      // All models stay alive, so what one needs is what it adds.
+      const PeakMemory peak_memory(train_iter.device());
+      contenders.push_back(
+          std::make_unique<Contender>(setup, vocab_size, train_iter, callbacks.on_graph_fallback));
+      train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
+      rows.back().peak_bytes = peak_memory.added();
+      contenders.back()->step().reset_seconds();
     }
   }
   std::vector<std::vector<double>> peaks(rows.size());
@@ -180,12 +171,11 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
     }
   }
   for (std::size_t k = 0; k < rows.size(); ++k) {
-    rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].config, vocab_size);
+    rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].setup.config, vocab_size);
     rows[k].peak = median(peaks[k]);
     rows[k].phases = contenders[k]->step().seconds();
     rows[k].is_captured = contenders[k]->step().is_captured();
-    rows[k].has_kernels = contenders[k]->has_kernels();
-    rows[k].config.precision = contenders[k]->precision();
+    rows[k].effective = contenders[k]->effective();
   }
   return rows;
 }

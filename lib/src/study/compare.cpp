@@ -1,29 +1,13 @@
 #include <cmath>
-#include <memory>
 #include <tuple>
 
 #include "unroll/compute.h"
 #include "unroll/error.h"
+#include "unroll/model.h"
 #include "unroll/study.h"
 
 namespace unroll {
 namespace {
-
-ModelConfig config_of(ModelKind model, const CompareOptions& options) {
-  ModelConfig config;
-  config.model = model;
-  config.cell = options.cell;
-  config.hidden = options.hidden;
-  if (options.cell == Cell::kGru) {
-    config.gru_reset = GruReset::kAfter;
-  }
-  return config;
-}
-
-// The fused model's weights are laid out as the scratch model's.
-NamedTensors weights_for(const ModelConfig& config, const NamedTensors& scratch) {
-  return config.model == ModelKind::kConcise ? concise_weights(config.cell, scratch) : scratch;
-}
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return (a.reshape_as(b) - b).abs().max().item<double>();
@@ -71,34 +55,57 @@ Differences differences(const Outcome& a, const Outcome& b) {
 
 }  // namespace
 
+std::string ModelSetup::name() const {
+  return std::string(compute.backend == Backend::kPlain ? to_string(resolved(config).model.value())
+                                                        : to_string(Backend::kFused));
+}
+
+std::vector<ModelSetup> compared_models(const CompareOptions& options) {
+  const auto setup = [&](ModelKind model, Backend backend) {
+    ModelSetup result{.config = {.model = model, .cell = options.cell, .hidden = options.hidden},
+                      .compute = {.backend = backend, .graph = options.graph}};
+    if (options.cell == Cell::kGru) {
+      result.config.gru_reset = GruReset::kAfter;
+    }
+    return result;
+  };
+  return {setup(ModelKind::kScratch, Backend::kPlain), setup(ModelKind::kConcise, Backend::kPlain),
+          setup(ModelKind::kScratch, Backend::kFused)};
+}
+
 void check(const CompareOptions& options) {
   if (options.cell == Cell::kMlp) {
-    throw UsageError("torch::nn has no mlp cell to compare with; choose rnn, gru or lstm");
+    throw UsageError("torch::nn has no mlp cell to compare with; choose another cell");
   }
-  for (const auto model : kComparedModels) {
-    check(config_of(model, options));
+  for (const auto& [config, compute] : compared_models(options)) {
+    check(config, compute);
   }
   check(options.train);
 }
 
 Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
                    const CompareOptions& options,
-                   const std::function<TrainCallbacks(const ModelConfig&)>& callbacks) {
+                   const std::function<TrainCallbacks(const ModelSetup&)>& callbacks) {
   check(options);
-  const auto scratch_config = config_of(ModelKind::kScratch, options);
-  const auto scratch = make_model(scratch_config, vocab.size(), train_iter.device());
+  const auto setups = compared_models(options);
+  const auto make = [&](const ModelSetup& setup) {
+    return make_model(setup.config, vocab.size(), train_iter.device(), setup.compute);
+  };
+  const auto scratch = make(setups.front());
   const auto first = train_iter.epoch(0)[0];
-  const auto expected = run(*scratch, scratch_config, first);
+  const auto expected = run(*scratch, setups.front().config, first);
 
   Comparison comparison;
-  for (const auto model : kComparedModels) {
-    const auto config = config_of(model, options);
-    const auto net = make_model(config, vocab.size(), train_iter.device());
-    load_weights(*net, weights_for(config, scratch->weights()));
-    const auto apart = differences(expected, run(*net, config, first));
-    comparison.models.push_back({config, apart,
+  for (const auto& setup : setups) {
+    const auto net = make(setup);
+    load_weights(*net, setup.config.model == ModelKind::kConcise
+                           ? concise_weights(options.cell, scratch->weights())
+                           : scratch->weights());
+    const auto apart = differences(expected, run(*net, setup.config, first));
+    comparison.models.push_back({setup, net->effective_compute(train_iter.options().batch_size),
+                                 apart,
                                  train_ch8(*net, train_iter, vocab, options.train,
-                                           callbacks ? callbacks(config) : TrainCallbacks{})});
+                                           callbacks ? callbacks(setup) : TrainCallbacks{})});
   }
   return comparison;
 }

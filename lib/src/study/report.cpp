@@ -1,7 +1,6 @@
 #include "study/report.h"
 
 #include <algorithm>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <numbers>
 
@@ -12,17 +11,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// The model that the others are compared with.
+constexpr std::string_view kReference = "scratch";
+
 // A prediction by byte need not be valid UTF-8; JSON must be.
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Json to_json_object(const ModelConfig& config) {
-  return {{"model", to_string(config.model)},
+// `model` is what the row or the training calls it, `compute` and `precision` what was in force.
+Json to_json_object(std::string_view model, const ModelConfig& config, const Compute& effective) {
+  return {{"model", model},
+          {"compute", to_string(effective.backend)},
           {"cell", to_string(config.cell)},
           {"hidden", config.hidden},
           {"layers", config.layers},
-          {"precision", to_string(config.precision)}};
+          {"precision", to_string(effective.precision)}};
 }
 
 Json to_json_object(const Differences& differences) {
@@ -61,7 +65,8 @@ std::string to_json(const TrainReport& report) {
     json["best_valid_perplexity"] = report.result.best.perplexity;
     json["best_epoch"] = report.result.best.epoch;
   }
-  json.update(to_json_object(report.config));
+  const auto config = resolved(report.config);
+  json.update(to_json_object(to_string(config.model.value()), config, report.effective));
   return dump(json);
 }
 
@@ -139,10 +144,10 @@ std::string table(const Comparison& comparison) {
   std::string text =
       "From the same weights, on the first batch, the largest differences from scratch:\n";
   for (const auto& model : comparison.models) {
-    if (model.config.model != ModelKind::kScratch) {
+    if (model.setup.name() != kReference) {
       text += formatted("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
-                        to_string(model.config.model), model.differences.logits,
-                        model.differences.states, model.differences.gradients);
+                        model.setup.name(), model.differences.logits, model.differences.states,
+                        model.differences.gradients);
     }
   }
   text +=
@@ -151,7 +156,7 @@ std::string table(const Comparison& comparison) {
 
   text += formatted("{:>8}", "epoch");
   for (const auto& model : comparison.models) {
-    text += formatted("{:>22}", formatted("{} perplexity", to_string(model.config.model)));
+    text += formatted("{:>22}", formatted("{} perplexity", model.setup.name()));
   }
   text += '\n';
   // About ten rows, the first and the last among them.
@@ -177,7 +182,7 @@ std::string table(const Comparison& comparison) {
   text += '\n';
   for (const auto& model : comparison.models) {
     for (const auto& prediction : model.training.predictions) {
-      text += formatted("\n{:<9}{}", formatted("{}:", to_string(model.config.model)), prediction);
+      text += formatted("\n{:<9}{}", formatted("{}:", model.setup.name()), prediction);
     }
   }
   return text;
@@ -186,8 +191,8 @@ std::string table(const Comparison& comparison) {
 std::string to_json(const Comparison& comparison) {
   Json json;
   for (const auto& model : comparison.models) {
-    if (model.config.model != ModelKind::kScratch) {
-      json[model.config.model == ModelKind::kConcise ? "differences" : "fused_differences"] =
+    if (const auto name = model.setup.name(); name != kReference) {
+      json[name == "concise" ? "differences" : name + "_differences"] =
           to_json_object(model.differences);
     }
   }
@@ -197,7 +202,7 @@ std::string to_json(const Comparison& comparison) {
     for (const auto& epoch : model.training.epochs) {
       perplexities.push_back(epoch.perplexity);
     }
-    Json entry = to_json_object(model.config);
+    Json entry = to_json_object(model.setup.name(), model.setup.config, model.effective);
     entry["perplexity_by_epoch"] = perplexities;
     entry["perplexity"] = model.training.perplexity();
     entry["tokens_per_second"] = model.training.tokens_per_second();
@@ -211,13 +216,14 @@ std::string to_json(const Comparison& comparison) {
 std::string table(const std::vector<BenchRow>& rows) {
   constexpr double kMebi = 1024.0 * 1024;
   // A column of its own only where graphs were asked for.
-  const bool with_graphs = std::any_of(
-      rows.begin(), rows.end(), [](const BenchRow& row) { return row.graph != GraphMode::kAuto; });
+  const bool with_graphs = std::any_of(rows.begin(), rows.end(), [](const BenchRow& row) {
+    return row.setup.compute.graph != GraphMode::kAuto;
+  });
   const auto graph_column = [&](std::string_view value) {
     return with_graphs ? formatted("{:<6}", value) : std::string();
   };
   std::string text =
-      formatted("{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+      formatted("{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
                 "model", "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s",
                 "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
   for (const auto& row : rows) {
@@ -229,14 +235,16 @@ std::string table(const std::vector<BenchRow>& rows) {
       return whole > 0 ? formatted("{:.0f}%", 100 * part / whole) : std::string("-");
     };
     text += formatted(
-        "{:<9}{:<6}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8.0f}"
+        "{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8."
+        "0f}"
         "\n",
-        to_string(row.config.model), to_string(row.config.cell), to_string(row.config.precision),
-        graph_column(to_string(row.graph)), row.config.hidden, row.config.layers, row.threads,
-        row.median(), formatted("({:.0f}-{:.0f})", *low, *high),
-        row.median() / rows.front().median(), row.flops / 1e9, percent(row.flops, row.peak),
-        percent(phases.forward, seconds), percent(phases.backward, seconds),
-        percent(phases.update, seconds), static_cast<double>(row.peak_bytes) / kMebi);
+        row.setup.name(), to_string(row.setup.config.cell), to_string(row.effective.precision),
+        graph_column(to_string(row.setup.compute.graph)), row.setup.config.hidden,
+        row.setup.config.layers, row.threads, row.median(),
+        formatted("({:.0f}-{:.0f})", *low, *high), row.median() / rows.front().median(),
+        row.flops / 1e9, percent(row.flops, row.peak), percent(phases.forward, seconds),
+        percent(phases.backward, seconds), percent(phases.update, seconds),
+        static_cast<double>(row.peak_bytes) / kMebi);
   }
   return text;
 }
@@ -244,11 +252,11 @@ std::string table(const std::vector<BenchRow>& rows) {
 std::string to_json(const std::vector<BenchRow>& rows) {
   Json all = Json::array();
   for (const auto& row : rows) {
-    Json entry = to_json_object(row.config);
+    Json entry = to_json_object(row.setup.name(), row.setup.config, row.effective);
     entry["threads"] = row.threads;
-    entry["graph"] = to_string(row.graph);
+    entry["graph"] = to_string(row.setup.compute.graph);
     entry["captured"] = row.is_captured;
-    entry["kernels"] = row.has_kernels;
+    entry["kernels"] = row.effective.backend == Backend::kFused;
     entry["tokens_per_second"] = row.median();
     entry["epochs"] = row.tokens_per_second;
     entry["ratio"] = row.median() / rows.front().median();

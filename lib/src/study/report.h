@@ -18,6 +18,7 @@ namespace unroll {
 struct TrainReport {
   TrainResult result;      ///< what the training came to
   ModelConfig config;      ///< which model
+  Compute effective;       ///< how it was computed
   std::string device;      ///< `cpu`, `cuda:0`
   int64_t vocab_size = 0;  ///< V
   int64_t tokens = 0;      ///< corpus length
@@ -29,8 +30,9 @@ struct TrainReport {
 std::string summary(const TrainReport& report);
 
 /// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs,
-/// predictions, vocab_size, tokens, seconds, threads, model, cell, hidden, layers, precision; after
-/// a validation valid_perplexity, best_valid_perplexity, best_epoch. Full precision.
+/// predictions, vocab_size, tokens, seconds, threads, model, compute, cell, hidden, layers,
+/// precision; after a validation valid_perplexity, best_valid_perplexity, best_epoch. Full
+/// precision.
 std::string to_json(const TrainReport& report);
 
 /// One JSON object: epoch, perplexity, tokens_per_second, grad_norm, seconds, lr; where there are

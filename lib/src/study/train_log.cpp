@@ -50,7 +50,7 @@ Kept kept_lines(const std::string& path, std::string_view content,
     const bool whole = end != std::string_view::npos;
     const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (whole ? !is_log_line(json) : !is_begun(line)) {
-      throw Error(formatted("{}: line {} is no line of a training's log, so nothing is written",
+      throw Error(formatted("{}: line {} is not a line of a training log, so nothing is written",
                             path, kept.epochs + 1));
     }
     if (!whole || !is_line_of(json, history[kept.epochs])) {

@@ -102,6 +102,4 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   return content;
 }
 
-void check_writable(const std::filesystem::path& path) { const AtomicFile file(path); }
-
 }  // namespace unroll

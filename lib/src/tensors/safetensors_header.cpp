@@ -60,7 +60,7 @@ void check(const Entry& entry, uint64_t data_bytes) {
   }
 }
 
-// Is told the JSON text piece by piece and keeps what it tells; throws Error at the first piece
+// Takes the JSON text piece by piece and keeps what it says; throws Error at the first piece
 // that the format does not have there.
 class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
  public:

@@ -12,7 +12,7 @@ namespace unroll {
 /// The format's own bound on the header: a longer one is refused by its other readers too.
 inline constexpr uint64_t kMostHeaderBytes = 100'000'000;
 
-/// What a safetensors file's JSON header tells.
+/// What a safetensors file's JSON header says.
 struct SafeTensorsHeader {
   /// One tensor: its bytes are those from `begin` to `end` behind the header.
   struct Entry {

@@ -1,26 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "unroll/text.h"
 
 namespace unroll {
-
-/// What tells a text from others: its bytes as they lie in the files, all of them in order, and
-/// where a file ends and the next begins.
-struct TextFingerprint {
-  int64_t bytes = 0;  ///< their number
-  /// XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com); between two files it takes the
-  /// number of bytes so far, in eight bytes, the lowest first.
-  std::string hash;
-
-  bool operator==(const TextFingerprint&) const = default;
-};
 
 /// Takes the fingerprint of bytes as they stream by.
 class Fingerprinter {

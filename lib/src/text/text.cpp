@@ -5,15 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "base/formatted.h"
-#include "base/parse_enum.h"
-#include "text/normalizer.h"
-#include "text/token_cutter.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -108,39 +103,6 @@ int64_t size_of(const std::vector<std::filesystem::path>& paths) {
 
 }  // namespace
 
-std::string_view to_string(Normalize normalize) {
-  return normalize == Normalize::kLetters ? "letters" : "none";
-}
-
-std::string_view to_string(TokenKind kind) {
-  switch (kind) {
-    case TokenKind::kWord:
-      return "word";
-    case TokenKind::kByte:
-      return "byte";
-    case TokenKind::kChar:
-      break;
-  }
-  return "char";
-}
-
-std::string_view to_string(InvalidUtf8 invalid_utf8) {
-  return invalid_utf8 == InvalidUtf8::kRefuse ? "stop" : "replace";
-}
-
-Normalize parse_normalize(std::string_view name) {
-  return parse_enum("normalize", name, std::array{Normalize::kLetters, Normalize::kNone});
-}
-
-TokenKind parse_token_kind(std::string_view name) {
-  return parse_enum("tokens", name,
-                    std::array{TokenKind::kChar, TokenKind::kWord, TokenKind::kByte});
-}
-
-InvalidUtf8 parse_invalid_utf8(std::string_view name) {
-  return parse_enum("invalid-utf8", name, std::array{InvalidUtf8::kRefuse, InvalidUtf8::kReplace});
-}
-
 std::string text_name(const std::filesystem::path& path) {
   return path == kStandardInput ? "standard input" : path.string();
 }
@@ -193,94 +155,6 @@ void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink) {
   read_blocks(std::vector{path}, nul_bytes,
               [&](std::size_t, std::string_view block) { sink(block); });
-}
-
-struct Tokenizer::State {
-  State(const TextOptions& options, std::function<void(std::string_view)> sink)
-      : normalizer(options), cutter(options.tokens), sink(std::move(sink)) {}
-
-  Normalizer normalizer;
-  TokenCutter cutter;
-  std::function<void(std::string_view)> sink;
-};
-
-Tokenizer::Tokenizer(const TextOptions& options, std::function<void(std::string_view)> sink)
-    : state_(std::make_unique<State>(options, std::move(sink))) {}
-
-Tokenizer::~Tokenizer() = default;
-Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
-Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
-
-void Tokenizer::feed(std::string_view block) {
-  state_->cutter.feed(state_->normalizer.feed(block), state_->sink);
-}
-
-void Tokenizer::end_file() { state_->cutter.feed(state_->normalizer.end_file(), state_->sink); }
-
-void Tokenizer::finish() {
-  end_file();
-  state_->cutter.feed(state_->normalizer.finish(), state_->sink);
-  state_->cutter.finish(state_->sink);
-}
-
-std::string normalize_letters(std::string_view line) {
-  std::string letters;
-  letters.reserve(line.size());
-  Tokenizer tokenizer({.normalize = Normalize::kLetters, .tokens = TokenKind::kChar},
-                      [&](std::string_view c) { letters.append(c); });
-  tokenizer.feed(line);
-  tokenizer.finish();
-  return letters;
-}
-
-std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
-  std::vector<std::string> lines;
-  std::string line;
-  const auto end_line = [&] {
-    try {
-      lines.push_back(normalize_letters(line));
-    } catch (const InvalidUtf8Error& error) {
-      throw InvalidUtf8Error(
-          formatted("{}: line {}: {}", text_name(path), lines.size() + 1, error.what()));
-    }
-    line.clear();
-  };
-  read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) {
-    for (auto end = block.find('\n'); end != std::string_view::npos; end = block.find('\n')) {
-      line.append(block.substr(0, end));
-      end_line();
-      block.remove_prefix(end + 1);
-    }
-    line.append(block);
-  });
-  if (!line.empty()) {
-    end_line();
-  }
-  return lines;
-}
-
-std::string_view gap_between(std::string_view before, std::string_view token, TokenKind kind) {
-  const bool words_of_a_line =
-      kind == TokenKind::kWord && !before.empty() && !before.ends_with('\n') && token != "\n";
-  return words_of_a_line ? " " : "";
-}
-
-void tokenize_line(std::string_view line, TokenKind kind,
-                   const std::function<void(std::string_view)>& sink) {
-  Tokenizer tokenizer({.normalize = Normalize::kNone, .tokens = kind}, sink);
-  tokenizer.feed(line);
-  tokenizer.finish();
-}
-
-std::vector<std::vector<std::string>> tokenize(const std::vector<std::string>& lines,
-                                               TokenKind kind) {
-  std::vector<std::vector<std::string>> tokens;
-  tokens.reserve(lines.size());
-  for (const auto& line : lines) {
-    auto& row = tokens.emplace_back();
-    tokenize_line(line, kind, [&](std::string_view token) { row.emplace_back(token); });
-  }
-  return tokens;
 }
 
 }  // namespace unroll

@@ -12,16 +12,16 @@ namespace unroll {
 
 /// A training step as operations on the model's device alone. The host neither waits for a value
 /// nor decides by one, so what it does once for a batch can be captured and replayed.
-class DeviceStep {
+class DeviceWork {
  public:
-  /// All but `clip` must outlive the step.
-  DeviceStep(SequenceModel& net, Updater& updater, double clip, OnNonfinite on_nonfinite);
+  /// All but the options must outlive it.
+  DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options);
 
   /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts.
   /// Returns the state to carry.
   ///
   /// A step that is not finite changes neither weights nor updater; the state to carry is zeros
-  /// then, and with kStop the sum of losses becomes NaN, so that the epoch's perplexity tells.
+  /// then, and with kStop the sum of losses becomes NaN, so that the epoch's perplexity shows it.
   State run(const Batch& batch, const State& state, const Sums& sums);
 
   /// Whose weights are trained.
@@ -30,9 +30,22 @@ class DeviceStep {
  private:
   SequenceModel& net_;
   Updater& updater_;
-  double clip_;
-  OnNonfinite on_nonfinite_;
+  StepOptions options_;
   std::vector<torch::Tensor> params_;
+};
+
+/// That work, done operation by operation.
+class DeviceStep : public TrainStep {
+ public:
+  DeviceStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
+             const StepOptions& options)
+      : work_(net, updater, options), progress_(progress) {}
+
+  void run(const Batch& batch, bool reset_state) override;
+
+ private:
+  DeviceWork work_;
+  TrainProgress& progress_;
 };
 
 }  // namespace unroll

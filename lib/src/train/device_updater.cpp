@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/formatted.h"
+#include "train/gradients.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
 
@@ -56,20 +57,21 @@ void DeviceUpdater::step_unless(const torch::Tensor& skip) {
   is_adam() ? adam(skip) : descend(skip);
 }
 
-void DeviceUpdater::descend(const torch::Tensor& skip) {
-  std::vector<torch::Tensor> params;
-  std::vector<torch::Tensor> grads;
-  std::vector<torch::Tensor> momenta;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const auto& weight = weights_[i].tensor;
-    if (weight.grad().defined()) {
-      params.push_back(weight);
-      grads.push_back(weight.grad());
-      if (!momenta_.empty()) {
-        momenta.push_back(momenta_[i]);
-      }
+std::vector<torch::Tensor> DeviceUpdater::of_trained(
+    const std::vector<torch::Tensor>& of_weights) const {
+  std::vector<torch::Tensor> chosen;
+  for (std::size_t i = 0; i < of_weights.size(); ++i) {
+    if (weights_[i].tensor.grad().defined()) {
+      chosen.push_back(of_weights[i]);
     }
   }
+  return chosen;
+}
+
+void DeviceUpdater::descend(const torch::Tensor& skip) {
+  const auto params = of_trained(values(weights_));
+  const auto grads = gradients(params);
+  const auto momenta = of_trained(momenta_);
   // Momentum begins with zeros, so that the first step is like any other.
   at::_fused_sgd_(params, grads, momenta, weight_decay_, options_.momentum, lr_, /*dampening=*/0,
                   /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false,
@@ -77,21 +79,11 @@ void DeviceUpdater::descend(const torch::Tensor& skip) {
 }
 
 void DeviceUpdater::adam(const torch::Tensor& skip) {
-  std::vector<torch::Tensor> params;
-  std::vector<torch::Tensor> grads;
-  std::vector<torch::Tensor> exp_avgs;
-  std::vector<torch::Tensor> exp_avg_sqs;
-  std::vector<torch::Tensor> steps;
-  for (std::size_t i = 0; i < weights_.size(); ++i) {
-    const auto& weight = weights_[i].tensor;
-    if (weight.grad().defined()) {
-      params.push_back(weight);
-      grads.push_back(weight.grad());
-      exp_avgs.push_back(exp_avgs_[i]);
-      exp_avg_sqs.push_back(exp_avg_sqs_[i]);
-      steps.push_back(steps_[i]);
-    }
-  }
+  const auto params = of_trained(values(weights_));
+  const auto grads = gradients(params);
+  const auto exp_avgs = of_trained(exp_avgs_);
+  const auto exp_avg_sqs = of_trained(exp_avg_sqs_);
+  const auto steps = of_trained(steps_);
   at::_foreach_add_(steps, 1 - skip);
   const torch::optim::AdamOptions defaults;  // AdamW's are the same
   const auto betas = defaults.betas();
@@ -138,8 +130,7 @@ void DeviceUpdater::load_state(const NamedTensors& state) {
         formatted("the optimizer's state has {} tensors, got {}", own.size(), state.size()));
   }
   const auto find = [&](const NamedTensor& weight, const char* what) {
-    return state.empty() ? torch::zeros_like(weight.tensor)
-                         : fitting(tensor_named(state, weight.name + what), weight);
+    return state.empty() ? torch::zeros_like(weight.tensor) : stored_for(weight, state, what);
   };
   std::vector<std::pair<torch::Tensor, torch::Tensor>> copies;  // to, from
   for (std::size_t i = 0; i < weights_.size(); ++i) {

@@ -27,6 +27,8 @@ class DeviceUpdater : public Updater {
 
  private:
   bool is_adam() const { return options_.optimizer != Optimizer::kSgd; }
+  // Those of the weights that have a gradient.
+  std::vector<torch::Tensor> of_trained(const std::vector<torch::Tensor>& of_weights) const;
   void descend(const torch::Tensor& skip);
   void adam(const torch::Tensor& skip);
 

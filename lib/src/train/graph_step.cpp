@@ -2,23 +2,25 @@
 
 #include <utility>
 
+#include "train/progress.h"
 #include "unroll/error.h"
 
 namespace unroll {
 
-GraphStep::GraphStep(std::unique_ptr<DeviceStep> step, TrainProgress& progress,
-                     std::unique_ptr<CudaGraph> graph, FallbackCallback on_fallback)
-    : step_(std::move(step)),
+GraphStep::GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
+                     const StepOptions& options, std::unique_ptr<CudaGraph> graph,
+                     FallbackCallback on_fallback)
+    : work_(net, updater, options),
       progress_(progress),
       graph_(std::move(graph)),
       on_fallback_(std::move(on_fallback)),
-      sums_(zero_sums(step_->model().device())) {}
+      sums_(zero_sums(net.device())) {}
 
 void GraphStep::run(const Batch& batch, bool reset_state) {
   own_sums();
-  const auto& net = step_->model();
+  const auto& net = work_.model();
   const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
-  progress_.carry = step_->run(batch, state, sums_);
+  progress_.carry = work_.run(batch, state, sums_);
   progress_.sums.tokens += batch.Y.numel();
   ++progress_.sums.steps;
   epoch_.reset();  // the carried state is elsewhere now
@@ -61,7 +63,7 @@ void GraphStep::prepare(const Epoch& epoch) {
   starts_ = torch::zeros({epoch.size() + 1, epoch.rows()}, options);
   position_ = torch::zeros({1}, options);
   steps_ = torch::arange(epoch.num_steps() + 1, options);
-  carry_ = step_->model().begin_state(epoch.rows());
+  carry_ = work_.model().begin_state(epoch.rows());
 }
 
 void GraphStep::begin(const Epoch& epoch, int64_t k) {
@@ -107,8 +109,8 @@ void GraphStep::train() {
   const auto tokens = corpus_.index_select(0, (starts + steps_).view(-1)).to(torch::kInt64);
   const auto rows = tokens.view({B, T + 1});
   const bool carries = epoch_->carries_state();
-  const auto state = carries ? carry_ : step_->model().begin_state(B);
-  const auto next = step_->run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_);
+  const auto state = carries ? carry_ : work_.model().begin_state(B);
+  const auto next = work_.run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_);
   for (std::size_t i = 0; i < carry_.size(); ++i) {
     carry_[i].copy_(next[i]);
   }

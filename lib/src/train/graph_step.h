@@ -22,10 +22,11 @@ class GraphStep : public TrainStep {
   /// Steps of one shape that are done before one is captured.
   static constexpr int kWarmUps = 3;
 
-  /// `progress` must outlive the step. Its sums and its carried state are the step's own memory
-  /// once a batch of an epoch was trained on.
-  GraphStep(std::unique_ptr<DeviceStep> step, TrainProgress& progress,
-            std::unique_ptr<CudaGraph> graph, FallbackCallback on_fallback);
+  /// All but the options must outlive the step. The sums of the progress and the carried state are
+  /// the step's own memory once a batch of an epoch was trained on.
+  GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
+            const StepOptions& options, std::unique_ptr<CudaGraph> graph,
+            FallbackCallback on_fallback);
 
   /// Operation by operation.
   void run(const Batch& batch, bool reset_state) override;
@@ -44,7 +45,7 @@ class GraphStep : public TrainStep {
   void train();
   void capture();
 
-  std::unique_ptr<DeviceStep> step_;
+  DeviceWork work_;
   TrainProgress& progress_;
   std::unique_ptr<CudaGraph> graph_;
   FallbackCallback on_fallback_;

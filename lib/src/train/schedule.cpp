@@ -1,44 +1,19 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <numbers>
 
+#include "base/fields.h"
 #include "base/formatted.h"
-#include "base/parse_enum.h"
-#include "base/require_in.h"
 #include "unroll/error.h"
 #include "unroll/optim.h"
 
 namespace unroll {
 
-std::string_view to_string(Schedule schedule) {
-  switch (schedule) {
-    case Schedule::kCosine:
-      return "cosine";
-    case Schedule::kPlateau:
-      return "plateau";
-    case Schedule::kConstant:
-      break;
-  }
-  return "constant";
-}
-
-Schedule parse_schedule(std::string_view name) {
-  return parse_enum("schedule", name,
-                    std::array{Schedule::kConstant, Schedule::kCosine, Schedule::kPlateau});
-}
-
 void check(const ScheduleOptions& options, double lr) {
-  if (!std::isfinite(options.warmup) || options.warmup < 0) {
-    throw UsageError(formatted("warmup must be >= 0 epochs, got {}", options.warmup));
-  }
-  if (!(options.min_lr >= 0 && options.min_lr <= lr)) {
+  check_ranges(options);
+  if (options.min_lr > lr) {
     throw UsageError(formatted("min-lr must be from 0 to the lr {}, got {}", lr, options.min_lr));
   }
-  if (!(options.decay > 0 && options.decay < 1)) {
-    throw UsageError(formatted("lr-decay must be between 0 and 1, got {}", options.decay));
-  }
-  require_in("lr-patience", options.patience, 1, std::numeric_limits<int32_t>::max());
 }
 
 bool Best::update(int64_t at_epoch, double value, const ScheduleOptions& options) {

@@ -5,14 +5,24 @@
 
 namespace unroll {
 
-torch::Tensor fitting(const torch::Tensor& loaded, const NamedTensor& weight) {
-  if (loaded.sizes() != weight.tensor.sizes() ||
-      loaded.scalar_type() != weight.tensor.scalar_type()) {
-    throw Error(formatted("the optimizer's state of {} has another shape or type than the weight",
-                          weight.name));
+torch::Tensor copy_fitting(const torch::Tensor& loaded, const torch::Tensor& expected,
+                           std::string_view what) {
+  if (!loaded.defined()) {
+    throw Error(formatted("{} is missing", what));
   }
-  return loaded.to(weight.tensor.device(), weight.tensor.scalar_type(), /*non_blocking=*/false,
+  if (loaded.sizes() != expected.sizes() || loaded.scalar_type() != expected.scalar_type()) {
+    throw Error(formatted("{} must be {} of shape [{}], got {} of [{}]", what,
+                          c10::toString(expected.scalar_type()), joined(expected.sizes(), ", "),
+                          c10::toString(loaded.scalar_type()), joined(loaded.sizes(), ", ")));
+  }
+  return loaded.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
                    /*copy=*/true);
+}
+
+torch::Tensor stored_for(const NamedTensor& weight, const NamedTensors& state,
+                         const std::string& what) {
+  return copy_fitting(tensor_named(state, weight.name + what), weight.tensor,
+                      formatted("the optimizer's state of {}", weight.name));
 }
 
 int64_t steps_of(const NamedTensors& tensors, const NamedTensor& weight) {

@@ -13,4 +13,7 @@ std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params);
 /// before. `grads` must not be empty.
 torch::Tensor clip_on_device(const std::vector<torch::Tensor>& grads, double theta);
 
+/// p -= lr * its gradient: on CPUs with AVX2 to the bit what p.sub_() does, in less time.
+void descend(const torch::Tensor& p, double lr);
+
 }  // namespace unroll

@@ -1,12 +1,11 @@
-#include "unroll/generate.h"
-
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
+#include "base/fields.h"
 #include "base/formatted.h"
 #include "infer/sampler.h"
 #include "unroll/error.h"
+#include "unroll/generate.h"
 
 namespace unroll {
 namespace {
@@ -191,20 +190,7 @@ void continue_at_once(Decoder& decoder, const GenerateOptions& options,
 }  // namespace
 
 void check(const GenerateOptions& options) {
-  if (!std::isfinite(options.temperature) || options.temperature < 0) {
-    throw UsageError(formatted("temperature must be >= 0 (0 takes the most likely token), got {}",
-                               options.temperature));
-  }
-  if (options.top_k < 0) {
-    throw UsageError(formatted("top-k must be >= 0 (0 is off), got {}", options.top_k));
-  }
-  if (!(options.top_p > 0 && options.top_p <= 1)) {
-    throw UsageError(formatted("top-p must be in (0, 1] (1 is off), got {}", options.top_p));
-  }
-  if (options.no_repeat_ngram < 0) {
-    throw UsageError(
-        formatted("no-repeat-ngram must be >= 0 (0 is off), got {}", options.no_repeat_ngram));
-  }
+  check_ranges(options);
   for (const auto& stop : options.stop) {
     if (stop.empty()) {
       throw UsageError("a stop string must have at least one character, got ''");
@@ -240,6 +226,16 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
   std::transform(sequences.begin(), sequences.end(), texts.begin(),
                  [](const auto& sequence) { return sequence.text(); });
   return texts;
+}
+
+std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
+                                     SequenceModel& net, const Vocab& vocab) {
+  return generate(prefixes, num_preds, net, vocab, {.take_unk = true});
+}
+
+std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
+                        const Vocab& vocab) {
+  return predict_ch8(std::vector<std::string>{std::string(prefix)}, num_preds, net, vocab).front();
 }
 
 }  // namespace unroll

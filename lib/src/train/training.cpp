@@ -1,20 +1,20 @@
-#include "unroll/train.h"
-
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 
 #include <algorithm>
-#include <cmath>
 #include <mutex>
-#include <string_view>
 #include <utility>
 
+#include "base/fields.h"
 #include "base/formatted.h"
 #include "base/median.h"
+#include "train/progress.h"
+#include "train/updater_state.h"
 #include "unroll/error.h"
 #include "unroll/evaluate.h"
 #include "unroll/generate.h"
 #include "unroll/notebook.h"
+#include "unroll/train.h"
 
 namespace unroll {
 namespace {
@@ -50,52 +50,17 @@ void set_generator_state(torch::Device device, const torch::Tensor& state) {
   }
 }
 
-// Copied to the device, unless the shape is not that of `expected`.
-torch::Tensor fitting(const torch::Tensor& tensor, const torch::Tensor& expected,
-                      std::string_view what) {
-  if (!tensor.defined()) {
-    throw Error(formatted("{} is missing", what));
-  }
-  if (tensor.sizes() != expected.sizes() || tensor.scalar_type() != expected.scalar_type()) {
-    throw Error(formatted("{} must be {} of shape [{}], got {} of [{}]", what,
-                          c10::toString(expected.scalar_type()), joined(expected.sizes(), ", "),
-                          c10::toString(tensor.scalar_type()), joined(tensor.sizes(), ", ")));
-  }
-  return tensor.to(expected.device(), expected.scalar_type(), /*non_blocking=*/false,
-                   /*copy=*/true);
-}
-
-UpdaterOptions updater_options(const TrainOptions& options) {
-  return {.optimizer = options.optimizer,
-          .lr = options.lr,
-          .momentum = options.momentum,
-          .weight_decay = options.weight_decay};
-}
-
 }  // namespace
 
 void check(const TrainOptions& options) {
-  const auto require = [](bool holds, std::string_view what, auto value) {
-    if (!holds) {
-      throw UsageError(formatted("{}, got {}", what, value));
-    }
-  };
-  require(options.epochs >= 1, "epochs must be >= 1", options.epochs);
-  check(updater_options(options));
-  check(options.schedule, options.lr);
-  require(options.valid_every >= 1, "valid-every must be >= 1", options.valid_every);
-  require(options.patience >= 0, "patience must be >= 0 (0 is never)", options.patience);
-  require(std::isfinite(options.clip) && options.clip >= 0, "clip must be >= 0 (0 is off)",
-          options.clip);
-  require(options.every >= 0, "every must be >= 0 (0 is never)", options.every);
-  require(options.predict >= 0, "predict must be >= 0", options.predict);
+  check_ranges(options);
+  check(options.updater);
+  check(options.schedule, options.updater.lr);
   for (const auto& prompt : options.prompts) {
-    require(!prompt.empty(), "prompt must have at least one token", "''");
+    if (prompt.empty()) {
+      throw UsageError("prompt must have at least one token, got ''");
+    }
   }
-}
-
-std::unique_ptr<Updater> make_updater(SequenceModel& net, const TrainOptions& options) {
-  return make_updater(net, updater_options(options));
 }
 
 double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
@@ -112,57 +77,6 @@ double TrainResult::tokens_per_second() const {
   std::transform(epochs.begin(), epochs.end(), speeds.begin(),
                  [](const EpochStats& epoch) { return epoch.tokens_per_second; });
   return median(std::move(speeds));
-}
-
-EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgress& progress,
-                           const TrainCallbacks& callbacks) {
-  const Timer timer;
-  const double seconds_before = progress.sums.seconds;
-  for (int64_t k = progress.batch; k < train_iter.size(); ++k) {
-    if (!progress.sums.loss.defined()) {
-      progress.sums = zero_sums(train_iter.device());
-    }
-    step.run_batch(train_iter, k);
-    progress.batch = k + 1;
-    progress.sums.seconds = seconds_before + timer.stop();
-    if (callbacks.on_batch) {
-      callbacks.on_batch(progress, train_iter.size());
-    }
-  }
-
-  const auto sums = std::exchange(progress.sums, {});
-  progress.batch = 0;
-  ++progress.epoch;
-  if (sums.steps == 0) {
-    throw Error(formatted("epoch {} has no batch", progress.epoch));
-  }
-  const auto skipped = sums.nonfinite.item<int64_t>();
-  const double seconds = seconds_before + timer.stop();
-  // All batches are of one size.
-  const int64_t finite_steps = sums.steps - skipped;
-  const int64_t finite_tokens = sums.tokens / sums.steps * finite_steps;
-  const double nats = sums.loss.item<double>();
-  const double mean_norm = sums.grad_norm.item<double>() / static_cast<double>(finite_steps);
-  const double perplexity = unroll::perplexity(nats, finite_tokens);
-  if (!std::isfinite(perplexity)) {
-    const auto steps =
-        finite_steps == 0 || (skipped > 0 && std::isnan(nats))
-            ? formatted("{} of {} steps were not finite", skipped, sums.steps)
-            : formatted("loss {:.3g}, gradient norm {:.3g} on average",
-                        std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
-    throw Diverged(formatted(
-        "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
-        "norm",
-        progress.epoch, steps));
-  }
-  return {.epoch = progress.epoch,
-          .perplexity = perplexity,
-          .tokens_per_second = static_cast<double>(sums.tokens) / seconds,
-          .grad_norm = mean_norm,
-          .seconds = seconds,
-          .lr = 0,
-          .skipped = skipped,
-          .valid_perplexity = {}};
 }
 
 // Sets each step's learning rate before it is taken.
@@ -186,7 +100,7 @@ class Training::ScheduledStep : public TrainStep {
     const auto batches = static_cast<double>(batches_);
     const double done =
         static_cast<double>(training_.progress_.epoch) + static_cast<double>(k) / batches;
-    return learning_rate(options.schedule, options.lr, done, 1 / batches, options.epochs,
+    return learning_rate(options.schedule, options.updater.lr, done, 1 / batches, options.epochs,
                          training_.best_);
   }
 
@@ -207,15 +121,13 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
       valid_(std::move(valid)) {
   check(options_);
   if (options_.patience > 0 && !valid_.defined()) {
-    throw UsageError(formatted("patience {} needs a validation text, there is none to wait for",
-                               options_.patience));
+    throw UsageError(formatted("patience {} needs a validation text", options_.patience));
   }
   if (valid_.defined() && valid_.numel() < 2) {
     throw Error(
         formatted("the validation text must have at least 2 tokens, got {}", valid_.numel()));
   }
-  require_graph(options_.graph, net_.device());
-  updater_ = make_updater(net_, options_);
+  updater_ = make_updater(net_, options_.updater);
 }
 
 Training::~Training() = default;
@@ -257,10 +169,9 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
   for (const auto& prompt : options_.prompts) {
     predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
   }
-  const StepOptions step_options{
-      .clip = options_.clip, .on_nonfinite = options_.on_nonfinite, .graph = options_.graph};
-  const auto step =
-      make_train_step(net_, *updater_, progress_, step_options, callbacks.on_graph_fallback);
+  const auto graph = net_.effective_compute(train_iter_.options().batch_size).graph;
+  const auto step = make_train_step(net_, *updater_, progress_, options_.step, graph,
+                                    callbacks.on_graph_fallback);
   while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
     history_.push_back(run_epoch(*step, callbacks));
     validate(history_.back());
@@ -305,7 +216,7 @@ void Training::load_state(const TrainState& state) {
   if (from.epoch < 0 || from.batch < 0 || from.batch > batches ||
       state.history.size() != static_cast<std::size_t>(from.epoch)) {
     throw Error(formatted(
-        "a training cannot stand after {} epochs of which {} are known, in batch {} of {}",
+        "the training state does not fit: {} epochs with {} in its history, batch {} of {}",
         from.epoch, state.history.size(), from.batch, batches));
   }
   TrainProgress progress{.epoch = from.epoch, .batch = from.batch, .sums = {}, .carry = {}};
@@ -315,20 +226,21 @@ void Training::load_state(const TrainState& state) {
     const auto& data = train_iter_.options();
     if (from.sums.steps != from.batch ||
         from.sums.tokens != from.batch * data.batch_size * data.num_steps) {
-      throw Error(formatted("{} batches have {} steps and {} tokens", from.batch, from.sums.steps,
-                            from.sums.tokens));
+      throw Error(
+          formatted("the training state does not fit: {} batches with {} steps and {} tokens",
+                    from.batch, from.sums.steps, from.sums.tokens));
     }
     progress.sums = {
-        .loss = fitting(from.sums.loss, zeros.loss, "the sum of losses"),
-        .grad_norm = fitting(from.sums.grad_norm, zeros.grad_norm, "the sum of norms"),
-        .nonfinite = fitting(from.sums.nonfinite, zeros.nonfinite, "the skipped steps"),
+        .loss = copy_fitting(from.sums.loss, zeros.loss, "the sum of losses"),
+        .grad_norm = copy_fitting(from.sums.grad_norm, zeros.grad_norm, "the sum of norms"),
+        .nonfinite = copy_fitting(from.sums.nonfinite, zeros.nonfinite, "the skipped steps"),
         .tokens = from.sums.tokens,
         .steps = from.sums.steps,
         .seconds = from.sums.seconds};
     const auto skipped = progress.sums.nonfinite.item<int64_t>();
     if (skipped < 0 || skipped > progress.sums.steps) {
-      throw Error(
-          formatted("{} of {} steps cannot have been skipped", skipped, progress.sums.steps));
+      throw Error(formatted("the training state does not fit: {} of {} steps skipped", skipped,
+                            progress.sums.steps));
     }
     if (carries) {
       const auto begin = net_.begin_state(train_iter_.options().batch_size);
@@ -337,7 +249,7 @@ void Training::load_state(const TrainState& state) {
             formatted("the model carries {} states, got {}", begin.size(), from.carry.size()));
       }
       for (std::size_t i = 0; i < begin.size(); ++i) {
-        progress.carry.push_back(fitting(from.carry[i], begin[i], "a carried state"));
+        progress.carry.push_back(copy_fitting(from.carry[i], begin[i], "a carried state"));
       }
     }
   }

@@ -1,8 +1,4 @@
-#include "unroll/checkpoint.h"
-
 #include <algorithm>
-#include <iterator>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -13,6 +9,7 @@
 #include "checkpoint/options_json.h"
 #include "checkpoint/train_record.h"
 #include "text/token_cutter.h"
+#include "unroll/checkpoint.h"
 #include "unroll/error.h"
 #include "unroll/tensors.h"
 
@@ -71,6 +68,28 @@ std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKin
   return result;
 }
 
+// Reads a model's description, and who computed it in a file from before a description left that
+// open: then the model `fused` stood for the default parameters and our kernels.
+Backend read_model(const nlohmann::json& json, ModelConfig& config) {
+  for (const char* key : {"model", "cell", "hidden", "layers"}) {
+    json.at(key);
+  }
+  nlohmann::json description;
+  ModelConfig::fields(config, [&](const auto&, const Field& field) {
+    if (const auto key = json_key(field.name); json.contains(key)) {
+      description[key] = json.at(key);
+    }
+  });
+  const bool was_fused = description.at("model") == "fused";
+  if (was_fused) {
+    description.erase("model");
+  }
+  read_json(description, config);
+  check(config);
+  config = resolved(config);
+  return was_fused ? Backend::kAuto : Backend::kPlain;
+}
+
 // What walks through JSON calls itself for each level, so that a file could have it use up the
 // stack: text of more levels than a checkpoint has is refused as it is read.
 nlohmann::json parse_config(const std::string& text) {
@@ -89,21 +108,17 @@ std::string flag_of(std::string key) {
   return key;
 }
 
-std::string value_of(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-// Whether an option is left empty.
-bool is_empty(const Json& value) {
-  return value.is_string() && value.get_ref<const std::string&>().empty();
-}
-
 // Throws UsageError, naming the first option whose value differs.
 void require_equal(const Json& saved, const Json& asked) {
   auto all = saved;
   all.update(asked);
   const auto value_in = [](const Json& json, const std::string& key) {
-    return json.contains(key) && !is_empty(json[key]) ? value_of(json[key]) : "none";
+    const auto found = json.find(key);
+    if (found == json.end()) {
+      return std::string("none");
+    }
+    const auto text = found->is_string() ? found->get<std::string>() : found->dump();
+    return text.empty() ? std::string("none") : text;
   };
   for (const auto& [key, value] : all.items()) {
     const auto before = value_in(saved, key);
@@ -119,10 +134,8 @@ void require_equal(const Json& saved, const Json& asked) {
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  Json config = to_json(checkpoint.config);
-  config["tokens"] = to_string(checkpoint.text.tokens);
-  config["normalize"] = to_string(checkpoint.text.normalize);
-  config["invalid_utf8"] = to_string(checkpoint.text.invalid_utf8);
+  Json config = to_json(resolved(checkpoint.config));
+  config.update(to_json(checkpoint.text));
   config["epochs"] = checkpoint.epochs;
   config["perplexity"] = checkpoint.perplexity;
   if (checkpoint.training) {
@@ -170,19 +183,20 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   Checkpoint checkpoint;
   try {
     const auto config = parse_config(metadata("config"));
-    const auto text = [&](const char* key) { return config.at(key).get<std::string>(); };
-    checkpoint.config = model_config_from(config);
-    checkpoint.text = {.normalize = parse_normalize(text("normalize")),
-                       .tokens = parse_token_kind(text("tokens")),
-                       .invalid_utf8 = config.contains("invalid_utf8")
-                                           ? parse_invalid_utf8(text("invalid_utf8"))
-                                           : InvalidUtf8::kRefuse};
+    const auto backend = read_model(config, checkpoint.config);
+    config.at("tokens");
+    config.at("normalize");
+    read_json(config, checkpoint.text);
     checkpoint.vocab = Vocab::from_tokens(
         tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
-    checkpoint.epochs = integer_at(config, "epochs", 0, std::numeric_limits<int64_t>::max());
+    checkpoint.epochs = integer_at<int64_t>(config, "epochs", 0);
     checkpoint.perplexity = config.at("perplexity").get<double>();
     if (config.contains("training")) {
-      checkpoint.training = train_record_from(config.at("training"), content.tensors);
+      const auto& training = config.at("training");
+      checkpoint.training = train_record_from(training, content.tensors);
+      if (!training.contains("compute")) {
+        checkpoint.training->compute.backend = backend;
+      }
     }
   } catch (const Json::exception& error) {
     fail(formatted("its config cannot be read ({})", error.what()));
@@ -208,8 +222,9 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   return checkpoint;
 }
 
-std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::Device device) {
-  auto model = make_model(checkpoint.config, checkpoint.vocab.size(), device);
+std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::Device device,
+                                          const Compute& compute) {
+  auto model = make_model(checkpoint.config, checkpoint.vocab.size(), device, compute);
   try {
     load_weights(*model, checkpoint.weights);
   } catch (const Error& error) {
@@ -234,54 +249,15 @@ void check(const TrainRecord& record) {
   }
 }
 
-std::map<std::string, std::vector<std::string>> option_values(const Checkpoint& checkpoint) {
-  std::map<std::string, std::vector<std::string>> values;
-  if (!checkpoint.training) {
-    return values;
-  }
-  const auto& record = *checkpoint.training;
-  const auto add = [&](const std::string& key, const Json& value) {
-    auto& texts = values[flag_of(key)];
-    texts.clear();
-    if (value.is_array()) {
-      std::transform(value.begin(), value.end(), std::back_inserter(texts), value_of);
-    } else if (!is_empty(value)) {
-      texts.push_back(value_of(value));
-    }
-  };
-  add("text", record.texts);
-  add("valid", record.valid_share > 0 ? Json(record.valid_share) : Json(record.valid_text));
-  add("precision", to_string(record.precision));
-  for (const auto& options : {to_json(checkpoint.config), to_json(record.corpus),
-                              to_json(record.data), to_json(record.options)}) {
-    for (const auto& [key, value] : options.items()) {
-      add(key, value);
-    }
-  }
-  for (const auto& [key, value] : record.settings) {
-    add(key, value);
-  }
-  std::erase_if(values, [](const auto& option) { return option.second.empty(); });
-  return values;
-}
-
 void check_resumable(const Checkpoint& saved, const ModelConfig& config, const TrainRecord& asked) {
   if (!saved.training) {
-    throw Error("the checkpoint holds a model alone, no training to go on from");
+    throw Error("the checkpoint holds only a model, no training to resume");
   }
-  const auto parameters = [](const ModelConfig& of) {
-    auto json = to_json(parameter_model(of));
-    json["dropout"] = of.dropout;
-    // Last, as it follows from the others where the model is fused.
-    const auto model = json["model"];
-    json.erase("model");
-    json["model"] = model;
-    return json;
-  };
   const auto updater = [](const TrainOptions& options) {
-    return Json{{"optimizer", to_string(options.optimizer)}, {"momentum", options.momentum}};
+    return Json{{"optimizer", to_string(options.updater.optimizer)},
+                {"momentum", options.updater.momentum}};
   };
-  require_equal(parameters(saved.config), parameters(config));
+  require_equal(to_json(resolved(saved.config)), to_json(resolved(config)));
   require_equal(to_json(saved.training->corpus), to_json(asked.corpus));
   require_equal(to_json(saved.training->data), to_json(asked.data));
   require_equal(updater(saved.training->options), updater(asked.options));

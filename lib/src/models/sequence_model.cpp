@@ -1,8 +1,7 @@
-#include "unroll/model.h"
-
 #include "base/formatted.h"
 #include "models/forward_decoder.h"
 #include "unroll/error.h"
+#include "unroll/model.h"
 
 namespace unroll {
 
@@ -21,6 +20,10 @@ void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {
   if (tokens.size() != batch_size) {
     throw Error(formatted("a step takes {} tokens, got {}", batch_size, tokens.size()));
   }
+}
+
+Compute SequenceModel::effective_compute(int64_t /*batch_size*/) const {
+  return {.backend = Backend::kPlain, .precision = Precision::kFp32, .graph = GraphMode::kOff};
 }
 
 std::unique_ptr<Decoder> SequenceModel::make_decoder(int64_t batch_size) {

@@ -1,66 +1,27 @@
-#include "unroll/optim.h"
-
-#include <torch/csrc/autograd/variable.h>
-#include <torch/nn/module.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/adamw.h>
 #include <torch/optim/optimizer.h>
 #include <torch/optim/sgd.h>
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <string>
 #include <utility>
 
+#include "base/fields.h"
 #include "base/formatted.h"
-#include "base/parse_enum.h"
-#include "kernels/cpu/vector_ops.h"
-#include "train/clip_on_device.h"
 #include "train/device_updater.h"
+#include "train/gradients.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
+#include "unroll/optim.h"
 
 namespace unroll {
 namespace {
 
-// One array of floats that the CPU's kernels can take as it lies in memory.
-bool is_plain(const torch::Tensor& tensor) {
-  return tensor.is_cpu() && tensor.scalar_type() == torch::kFloat32 && tensor.is_contiguous();
-}
-
-// p -= lr * its gradient: on CPUs with AVX2 to the bit what p.sub_() does, in less time.
-void descend(const torch::Tensor& p, double lr) {
-  const auto& grad = p.grad();
-  if (!is_plain(p) || !is_plain(grad)) {
-    p.sub_(grad, lr);
-    return;
-  }
-  cpu::subtract_scaled(grad.const_data_ptr<float>(), static_cast<float>(lr),
-                       p.mutable_data_ptr<float>(), p.numel());
-  torch::autograd::impl::bump_version(p);
-}
-
-// Scales the gradients so that their norm is at most theta, if that is > 0; gives the norm before.
-float clip_plain(const std::vector<torch::Tensor>& grads, double theta) {
-  double squares = 0;
-  for (const auto& grad : grads) {
-    squares += cpu::sum_of_squares(grad.const_data_ptr<float>(), grad.numel());
-  }
-  const auto norm = static_cast<float>(std::sqrt(squares));
-  const float factor = static_cast<float>(theta) / norm;
-  if (theta > 0 && !(factor >= 1)) {
-    for (const auto& grad : grads) {
-      cpu::scale(factor, grad.mutable_data_ptr<float>(), grad.numel());
-    }
-  }
-  return norm;
-}
-
-// The notebook's sgd over a scratch model's tensors, which remembers nothing between steps.
-class ScratchSgd : public Updater {
+// The notebook's sgd, which remembers nothing between steps. torch::optim::SGD gives the same bits.
+class PlainSgd : public Updater {
  public:
-  ScratchSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
+  PlainSgd(std::vector<torch::Tensor> params, double lr) : params_(std::move(params)), lr_(lr) {}
 
   // As none: the next gradient is then taken as it is instead of added to zeros.
   void zero_grad() override {
@@ -96,7 +57,7 @@ NamedTensors to_tensors(const std::string& weight, const torch::optim::SGDParamS
 
 void from_tensors(const NamedTensors& tensors, const NamedTensor& weight,
                   torch::optim::SGDParamState& state) {
-  state.momentum_buffer(fitting(tensor_named(tensors, weight.name + ".momentum_buffer"), weight));
+  state.momentum_buffer(stored_for(weight, tensors, ".momentum_buffer"));
 }
 
 template <typename AdamState>
@@ -109,8 +70,8 @@ NamedTensors to_tensors(const std::string& weight, const AdamState& state) {
 template <typename AdamState>
 void from_tensors(const NamedTensors& tensors, const NamedTensor& weight, AdamState& state) {
   state.step(steps_of(tensors, weight));
-  state.exp_avg(fitting(tensor_named(tensors, weight.name + ".exp_avg"), weight));
-  state.exp_avg_sq(fitting(tensor_named(tensors, weight.name + ".exp_avg_sq"), weight));
+  state.exp_avg(stored_for(weight, tensors, ".exp_avg"));
+  state.exp_avg_sq(stored_for(weight, tensors, ".exp_avg_sq"));
 }
 
 // Any optimiser of torch::optim, whose state of a weight is a ParamState.
@@ -179,89 +140,21 @@ std::unique_ptr<Updater> make_torch_updater(SequenceModel& net, OptimOptions opt
 
 }  // namespace
 
-std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
-  std::vector<torch::Tensor> grads;
-  for (const auto& p : params) {
-    if (p.grad().defined()) {
-      grads.push_back(p.grad());
-    }
-  }
-  return grads;
-}
-
-torch::Tensor clip_on_device(const std::vector<torch::Tensor>& grads, double theta) {
-  auto norm = torch::stack(torch::_foreach_norm(grads)).norm();
-  if (theta > 0) {
-    torch::_foreach_mul_(grads, (theta / norm).clamp_max(1.0));
-  }
-  return norm;
-}
-
 void Updater::step_unless(const torch::Tensor& skip) {
   if (skip.item<float>() == 0) {
     step();
   }
 }
 
-void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& p : params) {
-    if (p.grad().defined()) {
-      descend(p, lr / static_cast<double>(batch_size));
-      p.grad().zero_();
-    }
-  }
-}
-
-torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta) {
-  const torch::NoGradGuard no_grad;
-  const auto grads = gradients(params);
-  if (grads.empty()) {
-    return torch::zeros({});
-  }
-  if (std::all_of(grads.begin(), grads.end(), is_plain)) {
-    return torch::scalar_tensor(clip_plain(grads, theta), torch::kFloat32);
-  }
-  return clip_on_device(grads, theta);
-}
-
-torch::Tensor grad_clipping(const SequenceModel& net, double theta) {
-  return grad_clipping(values(net.weights()), theta);
-}
-
-std::string_view to_string(Optimizer optimizer) {
-  switch (optimizer) {
-    case Optimizer::kAdam:
-      return "adam";
-    case Optimizer::kAdamW:
-      return "adamw";
-    case Optimizer::kSgd:
-      break;
-  }
-  return "sgd";
-}
-
-Optimizer parse_optimizer(std::string_view name) {
-  return parse_enum("optimizer", name,
-                    std::array{Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW});
-}
-
 void check(const UpdaterOptions& options) {
-  // float32 ends at 3.4e38; Adam's first steps are 10 lr, AdamW's decay is lr times the option.
-  constexpr double kMost = 3e37;
-  if (!(options.lr > 0 && options.lr <= kMost)) {
-    throw UsageError(formatted("lr must be > 0 and at most {}, got {}", kMost, options.lr));
-  }
-  if (!(options.momentum >= 0 && options.momentum < 1)) {
-    throw UsageError(formatted("momentum must be from 0 to below 1, got {}", options.momentum));
-  }
+  check_ranges(options);
   if (options.momentum > 0 && options.optimizer != Optimizer::kSgd) {
-    throw UsageError(formatted("momentum is the optimizer sgd's, got momentum {} with {}",
+    throw UsageError(formatted("momentum belongs to the optimizer sgd, got momentum {} with {}",
                                options.momentum, to_string(options.optimizer)));
   }
-  const double most_decay = kMost / std::max(options.lr, 1.0);
-  if (options.weight_decay &&
-      !(*options.weight_decay >= 0 && *options.weight_decay <= most_decay)) {
+  // AdamW's decay is lr times the option, which float32 must hold.
+  const double most_decay = 3e37 / std::max(options.lr, 1.0);
+  if (options.weight_decay && *options.weight_decay > most_decay) {
     throw UsageError(formatted("weight-decay must be from 0 to {} at lr {}, got {}", most_decay,
                                options.lr, *options.weight_decay));
   }
@@ -285,16 +178,11 @@ std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& 
     case Optimizer::kSgd:
       break;
   }
-  const bool plain = options.momentum == 0 && options.weight_decay.value_or(0) == 0;
-  if (plain && dynamic_cast<torch::nn::Module*>(&net) == nullptr) {
-    return std::make_unique<ScratchSgd>(values(net.weights()), options.lr);
+  if (options.momentum == 0 && options.weight_decay.value_or(0) == 0) {
+    return std::make_unique<PlainSgd>(values(net.weights()), options.lr);
   }
   return make_torch_updater<SGD, torch::optim::SGDParamState>(
       net, torch::optim::SGDOptions(options.lr).momentum(options.momentum), options);
-}
-
-std::unique_ptr<Updater> make_updater(SequenceModel& net, Optimizer optimizer, double lr) {
-  return make_updater(net, UpdaterOptions{.optimizer = optimizer, .lr = lr});
 }
 
 }  // namespace unroll

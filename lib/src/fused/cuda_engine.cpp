@@ -1,0 +1,87 @@
+#include <algorithm>
+#include <map>
+
+#include "cuda_part/cuda_part.h"
+#include "fused/cuda_decoder.h"
+#include "fused/cuda_layers.h"
+#include "fused/engine.h"
+#include "fused/layout.h"
+
+namespace unroll {
+namespace {
+
+class CudaEngine : public Engine {
+ public:
+  CudaEngine(const CudaKernels& kernels, SequenceModel& model, const ModelConfig& config,
+             Precision precision)
+      : kernels_(kernels),
+        model_(model),
+        layout_(layout_of(config)),
+        hidden_(config.hidden),
+        dropout_(config.dropout),
+        precision_(precision) {}
+
+  std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const override {
+    const auto found = operands(batch_size, tensors);
+    if (!found) {
+      return std::nullopt;
+    }
+    return *found == cuda::Operands::kBf16 ? Precision::kBf16 : Precision::kFp32;
+  }
+
+  std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
+                                      const State& state) override {
+    const at::TensorList weights(tensors.data(), weight_count(layout_));
+    auto [logits, after] =
+        run_on_cuda(kernels_, layout_, weights, batch.X, state, model_.is_training() ? dropout_ : 0,
+                    operands(batch.X.size(0), tensors).value());
+    return {
+        batch.Y.defined() ? torch::cross_entropy_loss(logits, batch.Y.t().reshape({-1})) : logits,
+        std::move(after)};
+  }
+
+  std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {
+    const auto weights = values(model_.weights());
+    if (can_decode(kernels_, layout_, weights, batch_size)) {
+      return std::make_unique<CudaDecoder>(kernels_, layout_, model_, batch_size);
+    }
+    return model_.make_decoder(batch_size);
+  }
+
+ private:
+  // What the kernels multiply; nothing where there are none, as for tensors that are not float32.
+  std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
+    const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
+      return t.scalar_type() == torch::kFloat32;
+    });
+    if (!all_float) {
+      return std::nullopt;
+    }
+    const auto [found, is_new] = operands_.try_emplace(batch_size);
+    if (is_new) {
+      found->second = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
+                                  tensors.front().device());
+    }
+    return found->second;
+  }
+
+  const CudaKernels& kernels_;
+  SequenceModel& model_;
+  Layout layout_;
+  int64_t hidden_;
+  double dropout_;
+  Precision precision_;
+  mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
+                                         Precision precision) {
+  const auto& cuda = cuda_part();
+  return cuda.part == nullptr
+             ? nullptr
+             : std::make_unique<CudaEngine>(cuda.part->kernels(), model, config, precision);
+}
+
+}  // namespace unroll

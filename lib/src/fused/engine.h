@@ -1,0 +1,43 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "unroll/model.h"
+
+namespace unroll {
+
+/// One way of computing a model: by its own formulas, by the CPU's kernels, or by CUDA's.
+///
+/// `tensors` are the model's weights and then its states.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  /// The precision in which it computes batches of so many sequences; nothing where it cannot.
+  virtual std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const = 0;
+
+  /// Logits (T*B,V), or the mean cross-entropy where the batch has labels, and the states.
+  virtual std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors,
+                                              const Batch& batch, const State& state) = 0;
+
+  virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;
+};
+
+/// The model's own formulas. The model must outlive the engine, here and below.
+std::unique_ptr<Engine> make_plain_engine(SequenceModel& model);
+
+/// The CPU's kernels. `config` has its defaults filled in and is the model's.
+std::unique_ptr<Engine> make_cpu_engine(SequenceModel& model, const ModelConfig& config,
+                                        Precision precision);
+
+/// Those of the CUDA part, or null where there is none.
+std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
+                                         Precision precision);
+
+}  // namespace unroll

@@ -1,0 +1,26 @@
+#include "fused/language_model_node.h"
+#include "models/plain_model.h"
+#include "unroll/fused.h"
+
+namespace unroll {
+
+ForwardFn fused_forward(const ModelConfig& config) {
+  const auto cell = cell_kind(config);
+  return [cell](const torch::Tensor& inputs, const State& state, const NamedTensors& params) {
+    auto tensors = values(params);
+    tensors.insert(tensors.end(), state.begin(), state.end());
+    tensors.push_back(inputs);
+    const Layout layout{.cell = cell, .concise = false, .layers = 1};
+    const bool complete =
+        params.size() == weight_count(layout) && state.size() == state_count(layout);
+    if (!complete || !all_float_on_cpu(tensors)) {
+      return scratch_forward(cell)(inputs, state, params);
+    }
+    const auto call = c10::make_intrusive<LanguageModelCall>();
+    call->layout = layout;
+    call->pass = std::make_shared<cpu::LanguageModelPass>(cell, 1, state.at(0).size(-1));
+    return run(call, tensors);
+  };
+}
+
+}  // namespace unroll

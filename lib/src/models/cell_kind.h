@@ -1,0 +1,12 @@
+#pragma once
+
+#include "kernels/cell_table.h"
+#include "unroll/compute.h"
+
+namespace unroll {
+
+/// The recurrence that a description stands for.
+/// Throws UsageError for the mlp cell, which has none.
+CellKind cell_kind(const ModelConfig& config);
+
+}  // namespace unroll
