@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <csignal>
 
-#include "support/model_configs.h"
+#include "base/formatted.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
 #include "unroll/checkpoint.h"
@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 
 Checkpoint after(int64_t epochs) {
   const auto corpus = make_corpus("some text");
-  const auto config = config_of(ModelKind::kScratch, Cell::kRnn, 2);
+  const ModelConfig config{.hidden = 2};
   const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
   Checkpoint checkpoint{.config = config, .vocab = corpus.vocab, .text = corpus.text};
   checkpoint.weights = net->weights();
@@ -36,25 +36,6 @@ std::vector<std::string> names_in(const TempFolder& folder) {
   }
   std::sort(names.begin(), names.end());
   return names;
-}
-
-TEST(SaveInterval, IsInEpochsOrMinutes) {
-  for (const char* text : {"10", "10 epochs", "10epochs", "10 epoch"}) {
-    EXPECT_EQ(parse_save_interval(text).epochs, 10) << text;
-    EXPECT_EQ(parse_save_interval(text).minutes, 0) << text;
-  }
-  for (const char* text : {"2.5m", "2.5 minutes", "2.5 minute"}) {
-    EXPECT_EQ(parse_save_interval(text).minutes, 2.5) << text;
-    EXPECT_EQ(parse_save_interval(text).epochs, 0) << text;
-  }
-}
-
-TEST(SaveInterval, AnythingElseIsWrongUsage) {
-  for (const char* text : {"", "0", "-1", "1.5", "m", "0m", "-2m", "5 hours", "5 m 2", "nan",
-                           "infm", "1e300", "often"}) {
-    EXPECT_THAT(thrown<UsageError>([&] { parse_save_interval(text); }),
-                HasSubstr(formatted("got '{}'", text)));
-  }
 }
 
 TEST(CheckpointFiles, KeepsTheNewestAndTheBest) {

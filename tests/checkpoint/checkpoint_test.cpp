@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/formatted.h"
+#include "checkpoint/train_record.h"
 #include "support/model_configs.h"
 #include "support/periodic_corpus.h"
 #include "support/temp_folder.h"
@@ -20,7 +22,11 @@ namespace unroll {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+const ModelConfig kSmall{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 3};
 
 Checkpoint checkpoint_of(const ModelConfig& config, const Corpus& corpus) {
   at::manual_seed(0);
@@ -36,7 +42,7 @@ Checkpoint checkpoint_of(const ModelConfig& config, const Corpus& corpus) {
           .perplexity = 1.0 / 3};
 }
 
-class CheckpointOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class CheckpointOfEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(CheckpointOfEachModel, PredictsAsBefore) {
   const TempFolder folder;
@@ -44,8 +50,7 @@ TEST_P(CheckpointOfEachModel, PredictsAsBefore) {
   save_checkpoint(folder / "model.safetensors", saved);
   const auto loaded = load_checkpoint(folder / "model.safetensors");
 
-  EXPECT_EQ(name_of(loaded.config), name_of(saved.config));
-  EXPECT_EQ(loaded.config.hidden, saved.config.hidden);
+  EXPECT_EQ(loaded.config, resolved(saved.config));
   EXPECT_EQ(loaded.vocab.tokens(), saved.vocab.tokens());
   EXPECT_EQ(loaded.epochs, 7);
   EXPECT_EQ(loaded.perplexity, 1.0 / 3);
@@ -53,8 +58,8 @@ TEST_P(CheckpointOfEachModel, PredictsAsBefore) {
   for (const auto& [name, weight] : saved.weights) {
     EXPECT_TRUE(torch::equal(tensor_named(loaded.weights, name), weight)) << name;
   }
-  const auto before = make_model(saved, torch::kCPU);
-  const auto after = make_model(loaded, torch::kCPU);
+  const auto before = make_model(saved, torch::kCPU, GetParam().compute);
+  const auto after = make_model(loaded, torch::kCPU, GetParam().compute);
   EXPECT_EQ(predict_ch8("time", 30, *after, loaded.vocab),
             predict_ch8("time", 30, *before, saved.vocab));
 }
@@ -68,8 +73,7 @@ TEST(Checkpoint, KeepsHowTheTextWasRead) {
     CorpusOptions options;
     options.text = {Normalize::kNone, kind};
     const auto corpus = make_corpus("\"caf\xc3\xa9\"\n\x01 end", options);
-    save_checkpoint(folder / "model",
-                    checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), corpus));
+    save_checkpoint(folder / "model", checkpoint_of(kSmall, corpus));
     const auto loaded = load_checkpoint(folder / "model");
     EXPECT_EQ(loaded.vocab.tokens(), corpus.vocab.tokens());
     EXPECT_EQ(loaded.vocab.kind(), kind);
@@ -80,8 +84,7 @@ TEST(Checkpoint, KeepsHowTheTextWasRead) {
 
 TEST(Checkpoint, ContradictionsAreRefusedByName) {
   const TempFolder folder;
-  const auto saved =
-      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  const auto saved = checkpoint_of(kSmall, make_corpus("some text"));
   const auto refused = [&](const std::string& from, const std::string& to) {
     save_checkpoint(folder / "whole", saved);
     auto content = load_safetensors(folder / "whole");
@@ -113,8 +116,7 @@ TEST(Checkpoint, BytesAreRefusedOutsideTheirRange) {
   const TempFolder folder;
   CorpusOptions options;
   options.text = {Normalize::kNone, TokenKind::kByte};
-  save_checkpoint(folder / "whole", checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3),
-                                                  make_corpus("\xff", options)));
+  save_checkpoint(folder / "whole", checkpoint_of(kSmall, make_corpus("\xff", options)));
   auto content = load_safetensors(folder / "whole");
   auto& config = content.metadata.at("config");
   config.replace(config.find("255"), 3, "256");
@@ -172,8 +174,7 @@ TEST(Checkpoint, OtherFilesAreRefused) {
 
 TEST(Checkpoint, WeightsThatAreNoFractionsAreRefused) {
   const TempFolder folder;
-  auto checkpoint =
-      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  auto checkpoint = checkpoint_of(kSmall, make_corpus("some text"));
   auto& weight = checkpoint.weights.front().tensor;
   weight = weight.to(torch::kBool);
   save_checkpoint(folder / "bool", checkpoint);
@@ -182,8 +183,7 @@ TEST(Checkpoint, WeightsThatAreNoFractionsAreRefused) {
 }
 
 TEST(Checkpoint, WeightsThatDoNotFitTheDescriptionAreRefused) {
-  auto checkpoint =
-      checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("some text"));
+  auto checkpoint = checkpoint_of(kSmall, make_corpus("some text"));
   checkpoint.config.hidden = 4;
   EXPECT_THAT(thrown<Error>([&] { make_model(checkpoint, torch::kCPU); }),
               AllOf(HasSubstr("W_xh"), HasSubstr("3")));
@@ -196,7 +196,7 @@ TEST(Checkpoint, WeightsThatDoNotFitTheDescriptionAreRefused) {
 }
 
 // A training that is stopped, saved, and gone on with from the file by others.
-class ResumedTrainingOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+class ResumedTrainingOfEachModel : public ::testing::TestWithParam<TestModel> {
  protected:
   struct Outcome {
     NamedTensors weights;
@@ -229,6 +229,7 @@ class ResumedTrainingOfEachModel : public ::testing::TestWithParam<ModelConfig> 
       TrainRecord record;
       record.data = data;
       record.options = options;
+      record.compute = GetParam().compute;
       record.state = training->state();
       checkpoint.weights = net->weights();
       checkpoint.epochs = record.state.progress.epoch;
@@ -239,7 +240,7 @@ class ResumedTrainingOfEachModel : public ::testing::TestWithParam<ModelConfig> 
       training.reset();
       at::manual_seed(static_cast<uint64_t>(batches) + 1000);
       const auto loaded = load_checkpoint(folder_ / "model");
-      net = make_model(loaded, torch::kCPU);
+      net = make_model(loaded, torch::kCPU, loaded.training->compute);
       training.emplace(*net, train_iter, corpus_.vocab, loaded.training->options, valid_);
       training->load_state(loaded.training->state);
     }
@@ -275,12 +276,13 @@ TEST_P(ResumedTrainingOfEachModel, IsBitForBitTheOneThatWasNotStopped) {
        {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
     for (const auto optimizer : {Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW}) {
       const DataOptions data{.batch_size = 3, .num_steps = 7, .sampling = sampling, .seed = 2};
-      TrainOptions options{.epochs = 5,
-                           .lr = optimizer == Optimizer::kSgd ? 0.5 : 0.02,
-                           .optimizer = optimizer,
-                           .predict = 20,
-                           .prompts = {"aab"}};
-      options.momentum = optimizer == Optimizer::kSgd && sampling == Sampling::kRandom ? 0.9 : 0;
+      TrainOptions options{
+          .epochs = 5,
+          .updater = {.optimizer = optimizer, .lr = optimizer == Optimizer::kSgd ? 0.5 : 0.02},
+          .predict = 20,
+          .prompts = {"aab"}};
+      options.updater.momentum =
+          optimizer == Optimizer::kSgd && sampling == Sampling::kRandom ? 0.9 : 0;
       options.schedule = {
           .schedule = static_cast<Schedule>(random() % 3), .warmup = 0.5, .patience = 1};
       const int64_t batches = SeqDataLoader(train_, data).epoch(0).size();
@@ -299,10 +301,11 @@ TEST_P(ResumedTrainingOfEachModel, IsBitForBitTheOneThatWasNotStopped) {
 }
 
 // Those that draw while they train too.
-std::vector<ModelConfig> resumed_models() {
+std::vector<TestModel> resumed_models() {
   auto models = all_models(5);
-  for (const auto kind : {ModelKind::kConcise, ModelKind::kFused}) {
-    models.push_back(config_of(kind, Cell::kGru, 5));
+  for (const auto& model :
+       {plain(ModelKind::kConcise, Cell::kGru, 5), fused(ModelKind::kConcise, Cell::kGru, 5)}) {
+    models.push_back(model);
     models.back().layers = 2;
     models.back().dropout = 0.4;
   }
@@ -314,8 +317,7 @@ INSTANTIATE_TEST_SUITE_P(Models, ResumedTrainingOfEachModel, ::testing::ValuesIn
 
 // A whole record, with something in each place.
 Checkpoint resumable() {
-  auto checkpoint = checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3),
-                                  make_corpus("some text to learn from"));
+  auto checkpoint = checkpoint_of(kSmall, make_corpus("some text to learn from"));
   TrainRecord record;
   record.texts = {"/texts/one.txt", "/texts/two.txt"};
   record.fingerprint = {.bytes = 23, .hash = "0123"};
@@ -323,41 +325,114 @@ Checkpoint resumable() {
   record.corpus.max_tokens = 0;
   record.data.seed = ~uint64_t{0};
   record.data.offset = 3;
-  record.options = {.epochs = 9,
-                    .lr = 1.0 / 3,
-                    .optimizer = Optimizer::kAdamW,
-                    .weight_decay = 0.25,
-                    .prompts = {"time ", "a"}};
+  record.options = {
+      .epochs = 9,
+      .updater = {.optimizer = Optimizer::kAdamW, .lr = 1.0 / 3, .weight_decay = 0.25},
+      .prompts = {"time ", "a"}};
   record.settings = {{"threads", "2"}, {"save-every", "5 minutes"}};
+  record.compute = {.backend = Backend::kFused, .precision = Precision::kBf16};
+  record.build = "LibTorch 2";
   record.state.cpu_generator = torch::zeros({4}, torch::kUInt8);
   checkpoint.training = record;
   return checkpoint;
 }
 
-TEST(Checkpoint, NamesEveryOptionOfItsTraining) {
+TEST(Checkpoint, KeepsEveryOptionOfItsTraining) {
   const TempFolder folder;
-  save_checkpoint(folder / "model", resumable());
-  const auto values = option_values(load_checkpoint(folder / "model"));
-  const auto expect = [&](const char* name, const std::vector<std::string>& expected) {
-    EXPECT_EQ(values.at(name), expected) << name;
-  };
-  expect("text", {"/texts/one.txt", "/texts/two.txt"});
-  expect("valid", {"0.1"});
-  expect("max-tokens", {"0"});
-  expect("hidden", {"3"});
-  expect("seed", {"18446744073709551615"});
-  expect("offset", {"3"});
-  expect("epochs", {"9"});
-  EXPECT_EQ(std::stod(values.at("lr").front()), 1.0 / 3);
-  expect("optimizer", {"adamw"});
-  expect("weight-decay", {"0.25"});
-  expect("prompt", {"time ", "a"});
-  expect("threads", {"2"});
-  expect("save-every", {"5 minutes"});
-  EXPECT_FALSE(values.contains("gru-reset"));
-  EXPECT_TRUE(
-      option_values(checkpoint_of(config_of(ModelKind::kScratch, Cell::kRnn, 3), make_corpus("x")))
-          .empty());
+  const auto saved = resumable();
+  save_checkpoint(folder / "model", saved);
+  const auto loaded = load_checkpoint(folder / "model");
+  EXPECT_EQ(loaded.config, kSmall);
+  ASSERT_TRUE(loaded.training);
+  const auto& record = *loaded.training;
+  EXPECT_EQ(record.texts, saved.training->texts);
+  EXPECT_EQ(record.fingerprint, saved.training->fingerprint);
+  EXPECT_EQ(record.valid_share, 0.1);
+  EXPECT_EQ(record.corpus.max_tokens, 0);
+  EXPECT_EQ(record.data.seed, ~uint64_t{0});
+  EXPECT_EQ(record.data.offset, 3);
+  EXPECT_EQ(record.options.epochs, 9);
+  EXPECT_EQ(record.options.updater.lr, 1.0 / 3);
+  EXPECT_EQ(record.options.updater.optimizer, Optimizer::kAdamW);
+  EXPECT_EQ(record.options.updater.weight_decay, 0.25);
+  EXPECT_THAT(record.options.prompts, ElementsAre("time ", "a"));
+  EXPECT_EQ(record.compute, saved.training->compute);
+  EXPECT_EQ(record.settings, saved.training->settings);
+  EXPECT_EQ(record.build, "LibTorch 2");
+  // And every other, as it is written.
+  EXPECT_EQ(to_json(record), to_json(*saved.training));
+
+  save_checkpoint(folder / "model", checkpoint_of(kSmall, make_corpus("x")));
+  EXPECT_FALSE(load_checkpoint(folder / "model").training);
+}
+
+// The names of an object's members.
+std::vector<std::string> keys_of(const nlohmann::json& json) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : json.items()) {
+    keys.push_back(key);
+  }
+  return keys;
+}
+
+// What other programs, and later builds, look for in a file.
+TEST(Checkpoint, ItsKeysStayAsTheyAre) {
+  const TempFolder folder;
+  auto checkpoint = resumable();
+  checkpoint.config.cell = Cell::kGru;
+  const auto net = make_model(checkpoint.config, checkpoint.vocab.size(), torch::kCPU);
+  checkpoint.weights = net->weights();
+  auto& state = checkpoint.training->state;
+  state.best.perplexity = 2;
+  state.progress = {.epoch = 1, .batch = 1, .sums = {}, .carry = {torch::zeros({1, 3})}};
+  state.progress.sums.loss = torch::zeros({}, torch::kFloat64);
+  state.progress.sums.grad_norm = torch::zeros({}, torch::kFloat64);
+  state.progress.sums.nonfinite = torch::zeros({}, torch::kInt64);
+  state.updater = {{"b_q.step", torch::zeros({}, torch::kInt64)}};
+  save_checkpoint(folder / "model", checkpoint);
+  const auto content = load_safetensors(folder / "model");
+
+  std::vector<std::string> metadata;
+  for (const auto& [key, value] : content.metadata) {
+    metadata.push_back(key);
+  }
+  EXPECT_THAT(metadata, UnorderedElementsAre("format", "version", "config"));
+  EXPECT_EQ(content.metadata.at("format"), "unroll");
+  EXPECT_EQ(content.metadata.at("version"), "1");
+  std::vector<std::string> tensors;
+  for (const auto& [name, tensor] : content.tensors) {
+    if (!name.starts_with("model.")) {
+      tensors.push_back(name);
+    }
+  }
+  EXPECT_THAT(tensors, UnorderedElementsAre("updater.b_q.step", "sums.loss", "sums.grad_norm",
+                                            "sums.nonfinite", "carry.0", "rng.cpu", "history"));
+
+  const auto config = nlohmann::json::parse(content.metadata.at("config"));
+  EXPECT_THAT(keys_of(config),
+              UnorderedElementsAre("model", "cell", "hidden", "layers", "dropout", "gru_reset",
+                                   "tokens", "normalize", "invalid_utf8", "epochs", "perplexity",
+                                   "training", "vocab"));
+  const auto& training = config.at("training");
+  EXPECT_THAT(
+      keys_of(training),
+      UnorderedElementsAre("text", "text_bytes", "text_hash", "valid_share", "valid_text",
+                           "valid_bytes", "valid_hash", "corpus", "data", "options", "progress",
+                           "best", "settings", "build", "compute", "precision", "graph"));
+  EXPECT_THAT(keys_of(training.at("corpus")),
+              UnorderedElementsAre("tokens", "normalize", "invalid_utf8", "max_tokens", "min_freq",
+                                   "vocab_size"));
+  EXPECT_THAT(keys_of(training.at("data")),
+              UnorderedElementsAre("batch_size", "num_steps", "sampling", "seed", "offset"));
+  EXPECT_THAT(
+      keys_of(training.at("options")),
+      UnorderedElementsAre("epochs", "lr", "optimizer", "momentum", "weight_decay", "clip",
+                           "on_nonfinite", "schedule", "warmup", "min_lr", "lr_decay",
+                           "lr_patience", "valid_every", "patience", "every", "predict", "prompt"));
+  EXPECT_THAT(keys_of(training.at("progress")),
+              UnorderedElementsAre("epoch", "batch", "tokens", "steps", "seconds"));
+  EXPECT_THAT(keys_of(training.at("best")),
+              UnorderedElementsAre("epoch", "waiting", "stale", "decays", "perplexity"));
 }
 
 TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
@@ -376,7 +451,9 @@ TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
   refused("max-tokens 5", [](auto&, auto& record) { record.corpus.max_tokens = 5; });
   refused("offset none", [](auto&, auto& record) { record.data.offset.reset(); });
   refused("sampling random", [](auto&, auto& record) { record.data.sampling = Sampling::kRandom; });
-  refused("optimizer sgd", [](auto&, auto& record) { record.options.optimizer = Optimizer::kSgd; });
+  refused("optimizer sgd",
+          [](auto&, auto& record) { record.options.updater.optimizer = Optimizer::kSgd; });
+  refused("momentum 0.5", [](auto&, auto& record) { record.options.updater.momentum = 0.5; });
   refused("valid none", [](auto&, auto& record) { record.valid_share = 0; });
   refused("valid text", [](auto&, auto& record) {
     record.valid_share = 0;
@@ -384,10 +461,11 @@ TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
   });
 
   auto config = saved.config;
-  config.model = ModelKind::kFused;  // over the same parameters
+  config.model.reset();  // the default of one layer
   auto record = *saved.training;
+  record.compute = {.backend = Backend::kPlain, .graph = GraphMode::kOff};
   record.options.epochs = 100;
-  record.options.lr = 0.1;
+  record.options.updater.lr = 0.1;
   record.texts = {"/elsewhere/one.txt"};
   check_resumable(saved, config, record);
 }

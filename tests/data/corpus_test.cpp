@@ -12,6 +12,7 @@
 #include "base/formatted.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
+#include "text/fingerprint.h"
 #include "unroll/error.h"
 
 namespace unroll {

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "base/formatted.h"
-#include "support/temp_folder.h"
 #include "support/thrown.h"
 #include "unroll/error.h"
 
@@ -311,22 +310,10 @@ TEST(SeqData, HugeOptionsDoNotOverflow) {
 TEST(SeqData, SamplingNamesAreParsedBack) {
   for (const auto sampling :
        {Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset}) {
-    EXPECT_EQ(parse_sampling(to_string(sampling)), sampling);
+    EXPECT_EQ(parse_enum<Sampling>(to_string(sampling)), sampling);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_sampling("shuffled"); }), HasSubstr("'shuffled'"));
-}
-
-TEST(SeqData, LoadDataTimeMachineIsTheNotebooks) {
-  const TempFolder folder;
-  const auto file = folder.write("text.txt", "The Time\nMachine, by H. G. Wells");
-  const auto [sequential, vocab] = load_data_time_machine(file, 2, 3);
-  EXPECT_EQ(sequential.num_tokens(), 28);
-  EXPECT_TRUE(sequential.epoch(0).carries_state());
-  EXPECT_EQ(vocab.to_token(1), " ");
-  const auto [random, same_vocab] = load_data_time_machine(file, 2, 3, true, 10);
-  EXPECT_EQ(random.num_tokens(), 10);
-  EXPECT_EQ(random.options().sampling, Sampling::kRandom);
-  EXPECT_EQ(same_vocab.tokens(), vocab.tokens());
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<Sampling>("shuffled"); }),
+              HasSubstr("'shuffled'"));
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace {
 using namespace cuda;
 
 template <typename Arguments>
-void run_way(CellKind cell, Operands operands, Arguments a, const DeviceLimits& limits) {
+void run_way(CellKind cell, Operands operands, Arguments a, const GpuLimits& limits) {
   constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
   const auto plan = make_plan(cell, kIsBackward ? Way::kBackward : Way::kForward, a.batch_size,
                               a.hidden, limits, operands);

@@ -5,16 +5,16 @@
 
 namespace unroll {
 
-/// Small GPUs with and without clusters, on which a group has several tiles soon.
-constexpr cuda::DeviceLimits kWithClusters{
+/// Small GPUs with and without clusters, on which a small batch gives a group several tiles.
+constexpr cuda::GpuLimits kWithClusters{
     .multiprocessors = 6, .shared_bytes = 227 * 1024, .has_kernels = true, .has_clusters = true};
-constexpr cuda::DeviceLimits kWithoutClusters{
+constexpr cuda::GpuLimits kWithoutClusters{
     .multiprocessors = 6, .shared_bytes = 227 * 1024, .has_kernels = true, .has_clusters = false};
 
-/// The CUDA kernels on tensors of the CPU, by simt_on_cpu, as on a GPU of these limits.
+/// Runs the CUDA kernels on tensors of the CPU (simt_on_cpu.h), with the plans of such a GPU.
 class EmulatedKernels : public CudaKernels {
  public:
-  explicit EmulatedKernels(const cuda::DeviceLimits& limits) : limits_(limits) {}
+  explicit EmulatedKernels(const cuda::GpuLimits& limits) : limits_(limits) {}
 
   bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
              torch::Device device) const override;
@@ -28,7 +28,7 @@ class EmulatedKernels : public CudaKernels {
            torch::Device device) const override;
 
  private:
-  cuda::DeviceLimits limits_;
+  cuda::GpuLimits limits_;
 };
 
 }  // namespace unroll

@@ -31,7 +31,7 @@ struct Fiber {
   int block = 0;
 };
 
-// Where so many fibers wait for each other.
+// So many fibers wait for each other here.
 struct Barrier {
   std::size_t expected = 0;
   std::vector<Fiber*> waiting;
@@ -39,12 +39,12 @@ struct Barrier {
 
 constexpr int kLanes = 32;
 
-// What the lanes of a warp bring to a product of tiles.
+// The operands of a product of tiles, by lanes of a warp.
 struct WarpTiles {
   std::array<std::array<uint32_t, 4>, kLanes> a{};
   std::array<std::array<uint32_t, 2>, kLanes> b{};
 
-  // Row and column of the tiles, as the lanes have them by PTX's mma.m16n8k16.
+  // A row and column of the tiles; the lanes hold them as PTX's mma.m16n8k16 says.
   float a_at(int row, int k) const {
     return half(a[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2], k % 2);
   }
@@ -170,7 +170,7 @@ class Scheduler {
     switch_to_scheduler(false);
   }
 
-  // Lets others go on, for want of what is waited for.
+  // Lets other fibers run while this one waits.
   void yield() {
     ++idle_turns_;
     ready_.push_back(current_);

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <functional>
 
-// What kernels/cuda/simt.h gives the kernels, on the CPU: each thread of a grid is a fiber, and all
-// of them run in turns on one thread of the machine. Which goes on is drawn, and so is when a store
-// into another block's memory comes there, so that what depends on an order that nothing makes
-// comes out differently; shared memory begins with NaNs; threads that wait for ever are an error.
+// kernels/cuda/simt.h on the CPU. Each thread of a grid is a fiber; all of them run in turns on one
+// thread of the machine. The next fiber is drawn at random, and so is the delay of a store into
+// another block's memory: a kernel that lacks a barrier gives other results. Shared memory begins
+// as NaN. Threads that wait for ever are an error.
 
 #define UNROLL_DEVICE inline
 

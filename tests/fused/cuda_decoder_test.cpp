@@ -30,12 +30,12 @@ using ::testing::HasSubstr;
 
 // Of normally distributed weights, biases too: hardly two tokens are nearly as likely. They are no
 // larger than that a difference in the last place stays small for many steps.
-std::unique_ptr<SequenceModel> random_model(const ModelConfig& config, int64_t vocab_size) {
+std::unique_ptr<SequenceModel> random_model(const TestModel& model, int64_t vocab_size) {
   at::manual_seed(0);
-  auto net = make_model(config, vocab_size, torch::kCPU);
+  auto net = make_model(model, vocab_size, torch::kCPU);
   const torch::NoGradGuard no_grad;
   for (const auto& [name, weight] : net->weights()) {
-    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config.hidden)));
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(model.hidden)));
   }
   return net;
 }
@@ -65,19 +65,7 @@ std::vector<int64_t> by_steps(Decoder& decoder, std::span<const int64_t> fed, st
   return taken;
 }
 
-std::vector<ModelConfig> models() {
-  std::vector<ModelConfig> result;
-  for (const auto model : {ModelKind::kScratch, ModelKind::kConcise}) {
-    for (const auto& config : recurrent_models(40)) {
-      if (config.model == model) {
-        result.push_back(config);
-      }
-    }
-  }
-  return result;
-}
-
-class DeviceDecoderOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class DeviceDecoderOfEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(DeviceDecoderOfEachModel, TakesTheTokensThatStepsTake) {
   // More sequences than a group takes at once, so that it has a second, smaller tile.
@@ -116,16 +104,17 @@ TEST_P(DeviceDecoderOfEachModel, TakesTheTokensThatStepsTake) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, DeviceDecoderOfEachModel, ::testing::ValuesIn(models()),
+INSTANTIATE_TEST_SUITE_P(Models, DeviceDecoderOfEachModel,
+                         ::testing::ValuesIn(plain_recurrent_models(40)),
                          [](const auto& info) { return name_of(info.param); });
 
-const ModelConfig kRnn{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 40};
+const TestModel kRnn = plain(ModelKind::kScratch, Cell::kRnn, 40);
 
 TEST(CudaDecoder, ServesEachSizeOfAGroup) {
   for (const int64_t hidden : {7, 33, 250, 400}) {
-    auto config = kRnn;
-    config.hidden = hidden;
-    const auto net = random_model(config, 12);
+    auto model = kRnn;
+    model.hidden = hidden;
+    const auto net = random_model(model, 12);
     for (const auto& limits : {kWithClusters, kWithoutClusters}) {
       auto eight = limits;
       eight.multiprocessors = 8;
@@ -136,7 +125,7 @@ TEST(CudaDecoder, ServesEachSizeOfAGroup) {
         for (int64_t b = 0; b < B; ++b) {
           fed[static_cast<std::size_t>(b)] = b;
         }
-        CudaDecoder at_once(kernels, layout_of(config), *net, B);
+        CudaDecoder at_once(kernels, layout_of(model), *net, B);
         const auto steps = net->make_decoder(B);
         EXPECT_THAT(at_once.most_likely(fed, {}),
                     ElementsAreArray(by_steps(*steps, fed, static_cast<std::size_t>(B), {})));
@@ -153,8 +142,8 @@ class DeviceDecoderTokens : public ::testing::Test {
   std::vector<int64_t> taken_of(const torch::Tensor& b_q, std::optional<int64_t> never) {
     const auto net = random_model(kRnn, V);
     const torch::NoGradGuard no_grad;
-    at(net->weights(), "W_hq").zero_();
-    at(net->weights(), "b_q").copy_(b_q);
+    tensor_named(net->weights(), "W_hq").zero_();
+    tensor_named(net->weights(), "b_q").copy_(b_q);
     std::vector<int64_t> result;
     for (const auto& limits : {kWithClusters, kWithoutClusters}) {
       const EmulatedKernels kernels(limits);
@@ -203,15 +192,15 @@ TEST(CudaDecoder, WhatCannotBeFedIsRefused) {
 }
 
 TEST(CudaDecoder, SeveralLayersAndLargeVocabulariesAreNotServed) {
-  auto config = ModelConfig{.model = ModelKind::kConcise, .cell = Cell::kGru, .hidden = 40};
+  auto model = plain(ModelKind::kConcise, Cell::kGru, 40);
   const EmulatedKernels kernels(kWithClusters);
   const auto is_served = [&](int64_t vocab_size) {
-    const auto net = make_model(config, vocab_size, torch::kCPU);
-    return can_decode(kernels, layout_of(config), values(net->weights()), 1);
+    const auto net = make_model(model, vocab_size, torch::kCPU);
+    return can_decode(kernels, layout_of(model), values(net->weights()), 1);
   };
   EXPECT_TRUE(is_served(512));  // two blocks, which compute 32 logits at a time, eight times
   EXPECT_FALSE(is_served(513));
-  config.layers = 2;
+  model.layers = 2;
   EXPECT_FALSE(is_served(9));
 }
 

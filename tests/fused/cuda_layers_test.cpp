@@ -1,4 +1,4 @@
-// The fused model of a device, its kernels on the CPU, against the model whose weights it has.
+// A model computed by a device's kernels, here on the CPU, against the same model computed plain.
 #include "fused/cuda_layers.h"
 
 #include <gmock/gmock.h>
@@ -20,29 +20,27 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::vector<ModelConfig> fused_models() {
-  auto models = recurrent_models(40);
-  std::erase_if(models, [](const auto& config) { return config.model != ModelKind::kFused; });
-  // The fused model's parameters are the scratch model's, or the concise one's where it has layers.
-  for (const auto cell : {Cell::kRnn, Cell::kLstm, Cell::kGru}) {
-    models.push_back(config_of(ModelKind::kFused, cell, 12));
+std::vector<TestModel> models_on_kernels() {
+  auto models = plain_recurrent_models(40);
+  for (const auto cell : {Cell::kRnn, Cell::kRnnRelu, Cell::kLstm, Cell::kGru}) {
+    models.push_back(plain(ModelKind::kConcise, cell, 12));
     models.back().layers = 2;
   }
   return models;
 }
 
-class DeviceLayersOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+class DeviceLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
  protected:
   static constexpr int64_t V = 9, B = 5, T = 3;
 
   void SetUp() override {
     at::manual_seed(0);
-    net = make_model(parameter_model(GetParam()), V, torch::kCPU);
+    net = make_model(GetParam(), V, torch::kCPU);
     for (const auto& [name, weight] : net->weights()) {
       const torch::NoGradGuard no_grad;
       weight.copy_(torch::randn_like(weight) * 0.4);  // biases too
     }
-    layout = layout_of(parameter_model(GetParam()));
+    layout = layout_of(GetParam());
     for (auto& s : net->begin_state(B)) {
       state.push_back(torch::randn_like(s).mul_(0.5).requires_grad_());
     }
@@ -118,7 +116,7 @@ TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
 TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
   const EmulatedKernels kernels(kWithClusters);
   const auto weights = values(net->weights());
-  const auto other = make_model(parameter_model(GetParam()), V, torch::kCPU)->begin_state(B + 1);
+  const auto other = make_model(GetParam(), V, torch::kCPU)->begin_state(B + 1);
   EXPECT_THAT(thrown<Error>([&] {
                 run_on_cuda(kernels, layout, weights, X, other, 0, cuda::Operands::kFloat32);
               }),
@@ -134,22 +132,22 @@ TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
               HasSubstr("at least 1"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, DeviceLayersOfEachModel, ::testing::ValuesIn(fused_models()),
+INSTANTIATE_TEST_SUITE_P(Models, DeviceLayersOfEachModel, ::testing::ValuesIn(models_on_kernels()),
                          [](const auto& info) { return name_of(info.param); });
 
 TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
   at::manual_seed(0);
-  const ModelConfig config{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 8};
+  const auto model = plain(ModelKind::kScratch, Cell::kRnn, 8);
   constexpr int64_t V = 2000;  // more than products are taken for
-  const auto net = make_model(config, V, torch::kCPU);
+  const auto net = make_model(model, V, torch::kCPU);
   const auto weights = values(net->weights());
   const auto X = torch::randint(V, {2, 3}, torch::kInt64);
   const auto state = net->begin_state(2);
   const EmulatedKernels kernels(kWithClusters);
   const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
-  const auto actual = torch::autograd::grad({sum(run_on_cuda(kernels, layout_of(config), weights, X,
-                                                             state, 0, cuda::Operands::kFloat32))},
-                                            weights);
+  const auto actual = torch::autograd::grad(
+      {sum(run_on_cuda(kernels, layout_of(model), weights, X, state, 0, cuda::Operands::kFloat32))},
+      weights);
   const auto expected = torch::autograd::grad({sum(net->forward(X, state))}, weights);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     EXPECT_TRUE(all_close(actual[i], expected[i], 1e-5)) << i;
@@ -158,14 +156,14 @@ TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
 
 TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   at::manual_seed(0);
-  const ModelConfig config{.model = ModelKind::kScratch, .cell = Cell::kRnn, .hidden = 40};
-  const auto net = make_model(config, 9, torch::kCPU);
+  const auto model = plain(ModelKind::kScratch, Cell::kRnn, 40);
+  const auto net = make_model(model, 9, torch::kCPU);
   const auto tokens = torch::randint(9, {4, 3}, torch::kInt64);
   const EmulatedKernels kernels(kWithClusters);
   for (const int64_t T : {1, 2}) {
     const auto X = tokens.narrow(1, 0, T);
     const auto state = net->begin_state(4);
-    const auto actual = run_on_cuda(kernels, layout_of(config), values(net->weights()), X, state, 0,
+    const auto actual = run_on_cuda(kernels, layout_of(model), values(net->weights()), X, state, 0,
                                     cuda::Operands::kFloat32);
     EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5)) << T;
   }
@@ -173,15 +171,16 @@ TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
 
 TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
   at::manual_seed(0);
-  const ModelConfig config{
-      .model = ModelKind::kConcise, .cell = Cell::kLstm, .hidden = 8, .layers = 2, .dropout = 0.5};
-  const auto net = make_model(config, 9, torch::kCPU);
+  auto model = plain(ModelKind::kConcise, Cell::kLstm, 8);
+  model.layers = 2;
+  model.dropout = 0.5;
+  const auto net = make_model(model, 9, torch::kCPU);
   const auto X = torch::randint(9, {2, 4}, torch::kInt64);
   const auto state = net->begin_state(2);
   const EmulatedKernels kernels(kWithClusters);
   const auto logits = [&](double dropout) {
     at::manual_seed(1);
-    return run_on_cuda(kernels, layout_of(config), values(net->weights()), X, state, dropout,
+    return run_on_cuda(kernels, layout_of(model), values(net->weights()), X, state, dropout,
                        cuda::Operands::kFloat32)
         .first;
   };

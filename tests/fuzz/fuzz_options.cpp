@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/train_record.h"
 #include "cli/options.h"
 #include "cli/train_request.h"
 #include "require.h"
@@ -16,12 +18,12 @@
 namespace unroll::app {
 namespace {
 
-Checkpoint checkpoint_of(const Options& options) {
-  const auto request = read_train_request(options);
-  check_output_options(options);
-  Checkpoint checkpoint{.config = request.config, .vocab = {}, .text = request.text.text};
-  checkpoint.training = make_record(options, request);
-  check(*checkpoint.training);
+// A training with these options, which may go on from another.
+Checkpoint checkpoint_of(const Options& options, const std::optional<Checkpoint>& resumed) {
+  const auto request = read_train_request(options, resumed);
+  check(request.record);
+  Checkpoint checkpoint{.config = request.config, .vocab = {}, .text = request.record.corpus.text};
+  checkpoint.training = request.record;
   return checkpoint;
 }
 
@@ -53,15 +55,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
     if (!options.parse(static_cast<int>(pointers.size()), pointers.data())) {
       return 0;
     }
-    first = checkpoint_of(options);
+    first = checkpoint_of(options, std::nullopt);
   } catch (const Error&) {
     return 0;
   }
   ++taken;
   auto options = declare_train_options();
   options.parse(1, pointers.data());
-  options.restore(option_values(first));
-  require(option_values(checkpoint_of(options)) == option_values(first),
+  restore_settings(options, *first.training);
+  const auto resumed = checkpoint_of(options, first);
+  require(resumed.config == first.config, "a resumed training has the model of the first");
+  require(to_json(*resumed.training) == to_json(*first.training),
           "a resumed training has the options of the first");
   return 0;
 }

@@ -25,7 +25,7 @@ EPOCHS = 14
 TIGHT_CLIP = 0.1  # at 1 nothing is clipped in these epochs: the largest norm of the RNN's gradients is 0.43
 
 # The scratch gates in the order of torch.nn's rows: weight_ih_l0 is (gates*H,V), one block of H rows a gate.
-GATES = {"rnn": "h", "gru_after": "rzh", "lstm": "ifco"}
+GATES = {"rnn": "h", "rnn_relu": "h", "gru_after": "rzh", "lstm": "ifco"}
 
 
 def dump(tensor: Tensor) -> dict[str, list]:
@@ -38,7 +38,8 @@ def dump_all(tensors: dict[str, Tensor]) -> dict[str, dict]:
 
 def random_layers(cell: str) -> nn.ModuleDict:
     """A torch.nn reference in float64 with random weights and no bias at zero."""
-    layer = notebook.LAYERS[cell.split("_")[0]](V, H)
+    options = {"nonlinearity": "relu"} if cell == "rnn_relu" else {}
+    layer = notebook.LAYERS[cell.split("_")[0]](V, H, **options)
     layers = nn.ModuleDict({"rnn": layer, "linear": nn.Linear(H, V)}).double()
     with torch.no_grad():
         for param in layers.parameters():
@@ -157,7 +158,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(0)
-    cells = {cell: cell_values(cell) for cell in ("rnn", "gru", "gru_after", "lstm")}
+    cells = {cell: cell_values(cell) for cell in ("rnn", "gru", "gru_after", "lstm", "rnn_relu")}
     write("cells.json", {"V": V, "H": H, "B": B, "T": T, "torch": torch.__version__, "cells": cells})
     write("vocab.json", vocab_values(args.text))
     write("perplexity.json", perplexity_values(args.text, args.threads))

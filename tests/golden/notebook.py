@@ -97,6 +97,17 @@ def rnn(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     return torch.cat(outputs), (H,)
 
 
+def rnn_relu(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
+    """h_t = max(0, x_t W_xh + h_{t-1} W_hh + b_h)."""
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,) = state
+    outputs = []
+    for X in inputs:
+        H = torch.relu(X @ W_xh + H @ W_hh + b_h)
+        outputs.append(H @ W_hq + b_q)
+    return torch.cat(outputs), (H,)
+
+
 def gru(inputs: Tensor, state: State, params: Params) -> tuple[Tensor, State]:
     """A GRU whose reset gate meets h before the matrix product."""
     W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q = params
@@ -157,6 +168,7 @@ class Cell:
 
 CELLS = {
     "rnn": Cell(rnn, ("W_xh", "W_hh", "b_h", "W_hq", "b_q")),
+    "rnn_relu": Cell(rnn_relu, ("W_xh", "W_hh", "b_h", "W_hq", "b_q")),
     "gru": Cell(gru, tuple("W_xz W_hz b_z W_xr W_hr b_r W_xh W_hh b_h W_hq b_q".split())),
     "gru_after": Cell(gru_after, tuple("W_xz W_hz b_z W_xr W_hr b_r W_xh W_hh b_h b_hh W_hq b_q".split())),
     "lstm": Cell(

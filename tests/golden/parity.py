@@ -31,7 +31,7 @@ def unroll_perplexities(args: argparse.Namespace, cell: str, clip: float) -> lis
     """The perplexity after each epoch, from the command's log."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
-        command = [args.unroll, "train", "--text", args.text, "--model", args.model, "--cell", cell]
+        command = [args.unroll, "train", "--text", args.text, "--model", args.model, "--cell", cell, "--compute", args.compute]
         command += ["--hidden", args.hidden, "--epochs", args.epochs, "--offset", 0, "--seed", args.seed]
         command += ["--clip", clip, "--threads", args.threads, "--device", "cpu", "--json", "--log", log, "--quiet"]
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--cells", nargs="+", choices=notebook.LAYERS, default=list(notebook.LAYERS))
     parser.add_argument("--model", choices=("scratch", "concise"), default="scratch")
+    parser.add_argument("--compute", choices=("plain", "fused"), default="plain")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--seed", type=int, default=0)

@@ -71,8 +71,7 @@ def rebuild(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[n
     vocab = notebook.Vocab([], reserved=config["vocab"][1:])
     fail_unless(vocab.idx_to_token == config["vocab"], "the vocabulary repeats a token or lacks <unk>")
     cell, hidden, V = config["cell"], config["hidden"], len(vocab)
-    # A fused model has the concise one's tensors if it has several layers, else the scratch one's.
-    concise = config["model"] == "concise" or config["layers"] > 1
+    concise = config["model"] == "concise"
     if concise:
         layer = notebook.LAYERS[cell](V, hidden, num_layers=config["layers"])
         net = notebook.RNNModel(layer, V)
@@ -125,10 +124,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         for model, cell, options in TRAINED:
+            # By that name: the concise model's tensors if it has several layers, else the scratch one's.
+            kind = model if model != "fused" else "concise" if "--layers" in options else "scratch"
             command = [args.unroll, "train", "--text", args.text, "--model", model, "--cell", cell, *options]
             command += ["--lr", LEARNING_RATE[model], *TRAINING]
             run(*command, "--device", "cpu", "--quiet", "--save", path)
-            check(args, path, {"model": model, "cell": cell, "hidden": 32, "vocab_size": len(vocab)})
+            check(args, path, {"model": kind, "cell": cell, "hidden": 32, "vocab_size": len(vocab)})
 
 
 if __name__ == "__main__":

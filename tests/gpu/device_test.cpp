@@ -22,7 +22,6 @@
 #include "unroll/compute.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
-#include "unroll/fused.h"
 #include "unroll/generate.h"
 #include "unroll/train.h"
 #include "unroll/vocab.h"
@@ -62,9 +61,16 @@ TEST(Device, AnAbsentGpuIsAnError) {
 // A short training of ten epochs.
 class SmallTraining {
  public:
-  explicit SmallTraining(const ModelConfig& config) : config_(config) {
+  explicit SmallTraining(const TestModel& model) : model_(model) {
+    // The steps are captured where a test asks for it.
+    model_.compute.graph = GraphMode::kOff;
+    if (model.cell == Cell::kRnnRelu) {
+      // A ReLU bounds no state: one that is carried on grows, and the training diverges.
+      data_.sampling = Sampling::kRandom;
+      options_.updater.lr = 0.001;
+    }
     at::manual_seed(0);
-    weights_ = make_model(config_, corpus_.vocab.size(), torch::kCPU)->weights();
+    weights_ = make_model(model_, corpus_.vocab.size(), torch::kCPU)->weights();
   }
 
   // The perplexity of each epoch, from the first to the last on one device.
@@ -77,25 +83,25 @@ class SmallTraining {
   // The same, by steps that are captured in a CUDA graph.
   std::vector<double> run_captured_on(torch::Device device,
                                       const FallbackCallback& on_fallback) const {
-    const auto net = begin_on(device);
+    const auto net = begin_on(device, GraphMode::kOn);
     const SeqDataLoader train_iter(corpus_.indices, data_, device);
-    auto options = options_;
-    options.graph = GraphMode::kOn;
     TrainCallbacks callbacks;
     callbacks.on_graph_fallback = on_fallback;
-    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options, callbacks));
+    return perplexities(train_ch8(*net, train_iter, corpus_.vocab, options_, callbacks));
   }
 
   // The steps of an epoch, without its end.
   void run_steps_on(torch::Device device, OnNonfinite on_nonfinite) const {
     const auto net = begin_on(device);
     const SeqDataLoader train_iter(corpus_.indices, data_, device);
-    const auto updater = make_updater(*net, options_);
+    const auto updater = make_updater(*net, options_.updater);
     TrainProgress progress;
-    EagerStep step(*net, *updater, options_.clip, progress, on_nonfinite);
+    auto options = options_.step;
+    options.on_nonfinite = on_nonfinite;
+    const auto step = make_train_step(*net, *updater, progress, options);
     const auto epoch = train_iter.epoch(0);
     for (int64_t k = 0; k < epoch.size(); ++k) {
-      step.run_batch(epoch, k);
+      step->run_batch(epoch, k);
     }
   }
 
@@ -104,7 +110,7 @@ class SmallTraining {
     const TempFolder folder;
     stop_on(first, folder / "model");
     const auto saved = load_checkpoint(folder / "model");
-    const auto net = make_model(saved, then);
+    const auto net = make_model(saved, then, model_.compute);
     const SeqDataLoader train_iter(corpus_.indices, data_, then);
     Training training(*net, train_iter, corpus_.vocab, saved.training->options);
     training.load_state(saved.training->state);
@@ -128,8 +134,11 @@ class SmallTraining {
     return make_corpus(text);
   }
 
-  std::unique_ptr<SequenceModel> begin_on(torch::Device device) const {
-    auto net = make_model(config_, corpus_.vocab.size(), device);
+  std::unique_ptr<SequenceModel> begin_on(torch::Device device,
+                                          GraphMode graph = GraphMode::kOff) const {
+    auto model = model_;
+    model.compute.graph = graph;
+    auto net = make_model(model, corpus_.vocab.size(), device);
     load_weights(*net, weights_);
     return net;
   }
@@ -148,8 +157,9 @@ class SmallTraining {
     TrainRecord record;
     record.data = data_;
     record.options = options_;
+    record.compute = model_.compute;
     record.state = training.state();
-    save_checkpoint(path, {.config = config_,
+    save_checkpoint(path, {.config = model_,
                            .vocab = corpus_.vocab,
                            .text = corpus_.text,
                            .weights = net->weights(),
@@ -157,23 +167,24 @@ class SmallTraining {
                            .training = record});
   }
 
-  ModelConfig config_;
+  TestModel model_;
   Corpus corpus_ = corpus();
   DataOptions data_{.batch_size = 4, .num_steps = 8};
-  TrainOptions options_{.epochs = 10, .lr = 0.01, .optimizer = Optimizer::kAdam, .prompts = {}};
+  TrainOptions options_{
+      .epochs = 10, .updater = {.optimizer = Optimizer::kAdam, .lr = 0.01}, .prompts = {}};
   NamedTensors weights_;
 };
 
 TEST(Device, ATrainingGoesOnFromItsFile) {
-  for (const auto& config : all_models(8)) {
-    const SmallTraining training(config);
-    EXPECT_EQ(training.run_on(torch::kCPU, torch::kCPU), training.run_on(torch::kCPU))
-        << name_of(config);
+  for (const auto& model : all_models(8)) {
+    SCOPED_TRACE(name_of(model));
+    const SmallTraining training(model);
+    EXPECT_EQ(training.run_on(torch::kCPU, torch::kCPU), training.run_on(torch::kCPU));
   }
 }
 
 // Everything again on the first GPU.
-class Cuda : public ::testing::TestWithParam<ModelConfig> {
+class Cuda : public ::testing::TestWithParam<TestModel> {
  protected:
   void SetUp() override {
     if (!cuda_is_available()) {
@@ -183,19 +194,12 @@ class Cuda : public ::testing::TestWithParam<ModelConfig> {
     // cuDNN's recurrent layers use TF32, with 10 bits of mantissa, unless told not to.
     at::globalContext().setAllowTF32CuDNN(false);
   }
-
-  // With the fused models' own kernels, where they are built.
-  static ModelConfig config() {
-    auto config = GetParam();
-    config.cuda_kernels = config.model == ModelKind::kFused && cuda_part_problem().empty();
-    return config;
-  }
 };
 
 TEST_P(Cuda, LogitsStatesAndGradientsEqualTheCpus) {
   constexpr int64_t V = 28, B = 4, T = 5;
-  const auto on_cpu = make_model(config(), V, torch::kCPU);
-  const auto on_gpu = make_model(config(), V, try_gpu());
+  const auto on_cpu = make_model(GetParam(), V, torch::kCPU);
+  const auto on_gpu = make_model(GetParam(), V, try_gpu());
   load_weights(*on_gpu, on_cpu->weights());
   const auto X = torch::randint(V, {B, T}, torch::kInt64);
   const auto Y = torch::randint(V, {B, T}, torch::kInt64);
@@ -222,11 +226,15 @@ TEST_P(Cuda, TrainingLearnsASmallText) {
     text += "abc ";
   }
   const auto corpus = make_corpus(text);
-  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 8}, try_gpu());
-  const auto net = make_model(config(), corpus.vocab.size(), try_gpu());
-  const auto result =
-      train_ch8(*net, train_iter, corpus.vocab,
-                {.epochs = 10, .lr = 0.03, .optimizer = Optimizer::kAdam, .prompts = {"ab"}});
+  DataOptions data{.batch_size = 4, .num_steps = 8};
+  if (GetParam().cell == Cell::kRnnRelu) {
+    data.sampling = Sampling::kRandom;
+  }
+  const SeqDataLoader train_iter(corpus.indices, data, try_gpu());
+  const auto net = make_model(GetParam(), corpus.vocab.size(), try_gpu());
+  const auto result = train_ch8(
+      *net, train_iter, corpus.vocab,
+      {.epochs = 10, .updater = {.optimizer = Optimizer::kAdam, .lr = 0.03}, .prompts = {"ab"}});
   EXPECT_LT(result.perplexity(), 1.1);
   EXPECT_EQ(result.predictions.at(0).substr(0, 8), "abc abc ");
 }
@@ -250,7 +258,7 @@ int64_t waits_during(const std::function<void()>& work) {
 }
 
 TEST_P(Cuda, NothingInAnEpochWaitsForTheDevice) {
-  const SmallTraining training(config());
+  const SmallTraining training(GetParam());
   for (const auto on_nonfinite : {OnNonfinite::kStop, OnNonfinite::kSkip}) {
     EXPECT_EQ(waits_during([&] { training.run_steps_on(try_gpu(), on_nonfinite); }), 0);
   }
@@ -261,7 +269,7 @@ TEST_P(Cuda, CapturedStepsTrainAsEagerOnes) {
   if (!cuda_part_problem().empty()) {
     GTEST_SKIP() << cuda_part_problem();
   }
-  const SmallTraining training(config());
+  const SmallTraining training(GetParam());
   const auto expected = training.run_on(try_gpu());
   std::vector<std::string> reasons;
   const auto captured = training.run_captured_on(
@@ -274,7 +282,7 @@ TEST_P(Cuda, CapturedStepsTrainAsEagerOnes) {
 }
 
 TEST_P(Cuda, TenEpochsAreTheCpus) {
-  const SmallTraining training(config());
+  const SmallTraining training(GetParam());
   const auto expected = training.run_on(torch::kCPU);
   const auto actual = training.run_on(try_gpu());
   ASSERT_EQ(actual.size(), expected.size());
@@ -284,22 +292,22 @@ TEST_P(Cuda, TenEpochsAreTheCpus) {
 }
 
 TEST_P(Cuda, InBf16LogitsAndGradientsAreNearlyThose) {
-  auto config = Cuda::config();
-  if (!config.cuda_kernels) {
-    GTEST_SKIP() << "no kernels of its own";
+  auto model = GetParam();
+  if (!model.is_fused() || !cuda_part_problem().empty()) {
+    GTEST_SKIP() << "no kernels of our own";
   }
   constexpr int64_t V = 28, B = 9, T = 5;
   const auto device = try_gpu();
-  const auto precise = make_model(config, V, device);
+  const auto precise = make_model(model, V, device);
   for (const auto& [name, weight] : precise->weights()) {
     const torch::NoGradGuard no_grad;  // large enough that the product with W_h counts
-    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config.hidden)));
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(model.hidden)));
   }
-  config.precision = Precision::kBf16;
-  const auto rounded = make_model(config, V, device);
+  model.compute.precision = Precision::kBf16;
+  const auto rounded = make_model(model, V, device);
   load_weights(*rounded, precise->weights());
-  if (dynamic_cast<const FusedModel&>(*rounded).precision(B) != Precision::kBf16) {
-    ASSERT_GT(config.hidden, 512) << "what is smaller always finds room";
+  if (rounded->effective_compute(B).precision != Precision::kBf16) {
+    ASSERT_GT(model.hidden, 512) << "what is smaller always finds room";
     GTEST_SKIP() << "no room in bf16";
   }
   const auto X = torch::randint(V, {B, T}, torch::kInt64).to(device);
@@ -320,7 +328,7 @@ TEST_P(Cuda, InBf16LogitsAndGradientsAreNearlyThose) {
 }
 
 TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
-  const SmallTraining training(config());
+  const SmallTraining training(GetParam());
   const auto expected = training.run_on(torch::kCPU);
   for (const auto& perplexities :
        {training.run_on(torch::kCPU, try_gpu()), training.run_on(try_gpu(), torch::kCPU),
@@ -335,30 +343,31 @@ TEST_P(Cuda, ATrainingGoesOnThereAndBack) {
 TEST_P(Cuda, TextsAreTheCpus) {
   at::manual_seed(0);
   const Vocab vocab({{" ", "a", "b", "c", "d", "e", "f", "g"}});
-  const auto net = make_model(config(), vocab.size(), torch::kCPU);
+  const auto net = make_model(GetParam(), vocab.size(), torch::kCPU);
   for (const auto& [name, weight] : net->weights()) {
     const torch::NoGradGuard no_grad;
-    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(config().hidden)));
+    weight.copy_(torch::randn_like(weight) / std::sqrt(static_cast<double>(GetParam().hidden)));
   }
-  const auto there = make_model(config(), vocab.size(), try_gpu());
+  const auto there = make_model(GetParam(), vocab.size(), try_gpu());
   load_weights(*there, net->weights());
   const std::vector<std::string> prefixes{"a", "bad cab", "ee"};
   EXPECT_EQ(predict_ch8(prefixes, 100, *there, vocab), predict_ch8(prefixes, 100, *net, vocab));
 }
 
-TEST_P(Cuda, FusedModelsHaveKernelsWhereTheyAreBuilt) {
-  const auto net = make_model(config(), 28, try_gpu());
-  if (const auto* fused = dynamic_cast<const FusedModel*>(net.get())) {
-    EXPECT_EQ(fused->has_kernels(32), cuda_part_problem().empty());
-  }
+TEST_P(Cuda, KernelsAndGraphsAreInForceWhereTheyAreBuilt) {
+  const bool are_built = cuda_part_problem().empty();
+  const auto effective = make_model(GetParam(), 28, try_gpu())->effective_compute(32);
+  EXPECT_EQ(effective, (Compute{.backend = GetParam().is_fused() && are_built ? Backend::kFused
+                                                                              : Backend::kPlain,
+                                .graph = are_built ? GraphMode::kOn : GraphMode::kOff}));
 }
 
 // All that there are, and fused ones whose kernels take clusters of several sizes, and the grid.
-std::vector<ModelConfig> models_on_cuda() {
+std::vector<TestModel> models_on_cuda() {
   auto models = all_models(32);
-  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+  for (const auto cell : {Cell::kRnn, Cell::kRnnRelu, Cell::kGru, Cell::kLstm}) {
     for (const int64_t hidden : {40, 300, 600}) {
-      models.push_back(config_of(ModelKind::kFused, cell, hidden));
+      models.push_back(fused(ModelKind::kScratch, cell, hidden));
     }
   }
   return models;

@@ -23,9 +23,9 @@ torch::Tensor random_corpus(int64_t tokens, uint64_t seed) {
   return torch::randint(kVocabSize, {tokens}, torch::kUInt8);
 }
 
-std::unique_ptr<SequenceModel> random_model(const ModelConfig& config) {
+std::unique_ptr<SequenceModel> random_model(const TestModel& model) {
   at::manual_seed(1);
-  auto net = make_model(config, kVocabSize, torch::kCPU);
+  auto net = make_model(model, kVocabSize, torch::kCPU);
   for (const auto& weight : values(net->weights())) {
     weight.data().normal_(0, 0.5);
   }
@@ -88,7 +88,7 @@ TEST(Evaluate, EveryTokenButTheFirstIsPredictedOnceWhateverTheShape) {
   }
 }
 
-class EvaluateEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class EvaluateEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(EvaluateEachModel, EqualsOneForwardOverTheTextAndADirectComputation) {
   const auto net = random_model(GetParam());
@@ -135,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(Models, EvaluateEachModel, ::testing::ValuesIn(all_mode
                          [](const auto& info) { return name_of(info.param); });
 
 TEST(Evaluate, TakesEveryIntegerDtype) {
-  const auto net = random_model({.hidden = 8});
+  const auto net = random_model(plain(ModelKind::kScratch, Cell::kRnn, 8));
   const auto corpus = random_corpus(30, 5);
   const double nats = evaluate(*net, corpus).nats;
   for (const auto dtype : {torch::kInt32, torch::kInt64}) {
@@ -144,14 +144,14 @@ TEST(Evaluate, TakesEveryIntegerDtype) {
 }
 
 TEST(Evaluate, OneTokenIsTooShort) {
-  const auto net = random_model({.hidden = 8});
+  const auto net = random_model(plain(ModelKind::kScratch, Cell::kRnn, 8));
   EXPECT_THAT(thrown<Error>([&] { evaluate(*net, random_corpus(1, 0)); }),
               AllOf(HasSubstr("got 1"), HasSubstr("at least 2 tokens")));
   thrown<Error>([&] { evaluate(*net, random_corpus(0, 0)); });
 }
 
 TEST(Evaluate, OptionsHaveBounds) {
-  const auto net = random_model({.hidden = 8});
+  const auto net = random_model(plain(ModelKind::kScratch, Cell::kRnn, 8));
   const auto corpus = random_corpus(30, 5);
   EXPECT_THAT(thrown<UsageError>([&] { evaluate(*net, corpus, {.batch_size = 0}); }),
               AllOf(HasSubstr("batch-size"), HasSubstr("got 0")));

@@ -268,7 +268,7 @@ TEST(Generate, OptionsHaveBounds) {
   };
   EXPECT_THAT(refused({.top_k = -1}), AllOf(HasSubstr("top-k"), HasSubstr("got -1")));
   for (const double top_p : {0.0, -0.5, 1.5, double{NAN}}) {
-    EXPECT_THAT(refused({.top_p = top_p}), HasSubstr("top-p must be in (0, 1]"));
+    EXPECT_THAT(refused({.top_p = top_p}), HasSubstr("top-p must be > 0 and at most 1, got"));
   }
   EXPECT_THAT(refused({.no_repeat_ngram = -2}),
               AllOf(HasSubstr("no-repeat-ngram"), HasSubstr("got -2")));

@@ -64,7 +64,7 @@ TEST(Predict, AnEmptyPrefixOrANegativeLengthIsWrongUsage) {
   EXPECT_THAT(thrown<UsageError>([&] { predict_ch8("a", -1, net, kLetters); }), HasSubstr("-1"));
 }
 
-class PredictOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class PredictOfEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(PredictOfEachModel, IsDeterministicAndRecordsNothing) {
   at::manual_seed(0);

@@ -66,9 +66,9 @@ TEST(Prompt, UnknownTokensStayInTheTextThatIsReadAsUnk) {
 
 TEST(Prompt, WhatBecomesOfUnknownTokensIsReadByName) {
   for (const auto unknown : {UnknownTokens::kError, UnknownTokens::kSkip, UnknownTokens::kUnk}) {
-    EXPECT_EQ(parse_unknown_tokens(to_string(unknown)), unknown);
+    EXPECT_EQ(parse_enum<UnknownTokens>(to_string(unknown)), unknown);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_unknown_tokens("drop"); }),
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<UnknownTokens>("drop"); }),
               AllOf(HasSubstr("error, skip or unk"), HasSubstr("'drop'")));
 }
 

@@ -33,7 +33,7 @@ TEST(Model, DetachKeepsValuesAndDropsHistory) {
   EXPECT_TRUE(torch::equal(cut[1], state[1]));
 }
 
-class SequenceModelOfEachKind : public ::testing::TestWithParam<ModelConfig> {
+class SequenceModelOfEachKind : public ::testing::TestWithParam<TestModel> {
  protected:
   void SetUp() override {
     at::manual_seed(0);
@@ -65,7 +65,7 @@ TEST_P(SequenceModelOfEachKind, WeightsHaveStableNamesAndAreTheLiveTensors) {
   const auto weights = net->weights();
   for (const auto& [name, tensor] : weights) {
     EXPECT_TRUE(tensor.requires_grad() && tensor.is_leaf()) << name;
-    EXPECT_TRUE(tensor.is_alias_of(at(net->weights(), name))) << name;
+    EXPECT_TRUE(tensor.is_alias_of(tensor_named(net->weights(), name))) << name;
   }
   const auto before = net->forward(batch.X, net->begin_state(2)).first;
   weights.back().tensor.data().add_(1);

@@ -32,10 +32,34 @@ TEST(RnnScratch, OneStepIsTheFormula) {
       outputs, expected.mm(tensor_named(params, "W_hq")) + tensor_named(params, "b_q"), 1e-6));
 }
 
+TEST(RnnScratch, OneStepWithReluIsTheFormula) {
+  at::manual_seed(0);
+  auto params = get_params(3, 2, torch::kCPU);
+  for (auto& [name, tensor] : params) {
+    tensor = torch::randn(tensor.sizes());
+  }
+  const auto X = torch::rand({1, 4, 3});
+  const auto H = torch::rand({4, 2});
+  const auto [outputs, state] = rnn_relu(X, {H}, params);
+  const auto sum = X[0].mm(tensor_named(params, "W_xh")) + H.mm(tensor_named(params, "W_hh")) +
+                   tensor_named(params, "b_h");
+  const auto expected = torch::where(sum > 0, sum, torch::zeros_like(sum));
+  ASSERT_TRUE((sum > 0).any().item<bool>() && (sum < 0).any().item<bool>());
+  EXPECT_TRUE(all_close(state[0], expected, 1e-6));
+  EXPECT_TRUE(all_close(
+      outputs, expected.mm(tensor_named(params, "W_hq")) + tensor_named(params, "b_q"), 1e-6));
+}
+
 TEST(RnnScratch, EqualsPyTorch) { expect_golden_values("rnn", get_params, rnn); }
 
 TEST(RnnScratch, GradientsMatchFiniteDifferences) {
   expect_gradients_match_finite_differences(get_params, init_rnn_state, rnn);
+}
+
+TEST(RnnScratch, WithReluEqualsPyTorch) { expect_golden_values("rnn_relu", get_params, rnn_relu); }
+
+TEST(RnnScratch, WithReluGradientsMatchFiniteDifferences) {
+  expect_gradients_match_finite_differences(get_params, init_rnn_state, rnn_relu);
 }
 
 }  // namespace

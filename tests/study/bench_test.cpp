@@ -2,6 +2,9 @@
 #include <torch/utils.h>
 
 #include <nlohmann/json.hpp>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "study/report.h"
 #include "support/model_configs.h"
@@ -10,6 +13,8 @@
 
 namespace unroll {
 namespace {
+
+ModelSetup setup_of(const TestModel& model) { return {model, model.compute}; }
 
 SeqDataLoader loader() {
   DataOptions options;
@@ -20,15 +25,19 @@ SeqDataLoader loader() {
 
 TEST(Bench, MeasuresEveryModelWithEveryNumberOfThreads) {
   BenchOptions options;
-  options.models = {config_of(ModelKind::kScratch, Cell::kRnn, 8),
-                    config_of(ModelKind::kFused, Cell::kLstm, 8)};
+  options.models = {setup_of(plain(ModelKind::kScratch, Cell::kRnn, 8)),
+                    setup_of(fused(ModelKind::kScratch, Cell::kLstm, 8)),
+                    setup_of(plain(ModelKind::kConcise, Cell::kGru, 8))};
   options.threads = {1, 2};
   options.repeat = 3;
   const auto rows = bench(loader(), 9, options);
-  ASSERT_EQ(rows.size(), 4);
-  EXPECT_EQ(rows[1].config.cell, Cell::kRnn);
-  EXPECT_EQ(rows[1].threads, 2);
-  EXPECT_EQ(rows[2].config.cell, Cell::kLstm);
+  ASSERT_EQ(rows.size(), 6);
+  for (std::size_t k = 0; k < rows.size(); ++k) {
+    EXPECT_EQ(rows[k].setup, options.models[k / 2]);
+    EXPECT_EQ(rows[k].threads, k % 2 + 1);
+    EXPECT_EQ(rows[k].effective.backend, rows[k].setup.compute.backend);
+    EXPECT_FALSE(rows[k].is_captured);
+  }
   for (const auto& row : rows) {
     EXPECT_EQ(row.tokens_per_second.size(), 3);
     EXPECT_GT(row.median(), 0);
@@ -36,17 +45,37 @@ TEST(Bench, MeasuresEveryModelWithEveryNumberOfThreads) {
     EXPECT_GT(row.phases.forward, 0);
     EXPECT_GT(row.phases.backward, 0);
     EXPECT_GT(row.phases.update, 0);
-    EXPECT_DOUBLE_EQ(row.flops, row.median() * training_flops_per_token(row.config, 9));
+    EXPECT_DOUBLE_EQ(row.flops, row.median() * training_flops_per_token(row.setup.config, 9));
   }
   const auto json = nlohmann::json::parse(to_json(rows)).at("rows");
-  EXPECT_EQ(json.at(2).at("model"), "fused");
+  const std::vector<std::tuple<int, std::string, std::string>> names{
+      {0, "scratch", "plain"}, {2, "fused", "fused"}, {4, "concise", "plain"}};
+  for (const auto& [k, model, compute] : names) {
+    EXPECT_EQ(json.at(k).at("model"), model);
+    EXPECT_EQ(json.at(k).at("compute"), compute);
+    EXPECT_EQ(json.at(k).at("precision"), "fp32");
+  }
   EXPECT_DOUBLE_EQ(json.at(3).at("ratio").get<double>(), rows[3].median() / rows[0].median());
   EXPECT_NE(table(rows).find("fused"), std::string::npos);
 }
 
+TEST(Bench, ARowSaysWhoComputedIt) {
+  BenchOptions options;
+  options.models = {{.config = {.hidden = 8}, .compute = {}},
+                    {.config = {.cell = Cell::kMlp, .hidden = 8}, .compute = {}}};
+  options.repeat = 1;
+  const auto rows = bench(loader(), 9, options);
+  EXPECT_EQ(rows.at(0).effective.backend, Backend::kFused);
+  EXPECT_EQ(rows.at(1).effective.backend, Backend::kPlain);
+  for (const auto& row : rows) {
+    EXPECT_EQ(row.setup.compute.backend, Backend::kAuto);
+    EXPECT_EQ(row.effective.graph, GraphMode::kOff);
+  }
+}
+
 TEST(Bench, TheNumberOfThreadsIsRestoredWhenItIsInterrupted) {
   BenchOptions options;
-  options.models = {config_of(ModelKind::kFused, Cell::kRnn, 8)};
+  options.models = {setup_of(fused(ModelKind::kScratch, Cell::kRnn, 8))};
   const int before = torch::get_num_threads();
   options.threads = {before + 1};
   TrainCallbacks callbacks;
@@ -69,6 +98,10 @@ TEST(Bench, RefusesWhatIsOutOfRange) {
   EXPECT_THROW(check(options), UsageError);
   options.repeat = 1;
   options.threads = {0};
+  EXPECT_THROW(check(options), UsageError);
+  options.threads = {1};
+  check(options);
+  options.models.push_back({.config = {.hidden = 0}, .compute = {}});
   EXPECT_THROW(check(options), UsageError);
 }
 

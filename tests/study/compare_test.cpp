@@ -1,6 +1,12 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/model_configs.h"
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "support/thrown.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
@@ -26,21 +32,30 @@ class CompareOfEachCell : public ::testing::TestWithParam<Cell> {};
 
 TEST_P(CompareOfEachCell, AllModelsComputeAndLearnTheSame) {
   at::manual_seed(0);
-  std::vector<std::pair<ModelKind, int64_t>> calls;
-  const auto record = [&](const ModelConfig& model) {
+  std::vector<std::pair<std::string, int64_t>> calls;
+  const auto record = [&](const ModelSetup& setup) {
     TrainCallbacks callbacks;
-    callbacks.on_epoch = [&calls, kind = model.model](const EpochStats& stats) {
-      calls.emplace_back(kind, stats.epoch);
+    callbacks.on_epoch = [&calls, name = setup.name()](const EpochStats& stats) {
+      calls.emplace_back(name, stats.epoch);
     };
     return callbacks;
   };
-  const auto comparison = compare(kTrainIter, kCorpus.vocab, small(GetParam()), record);
-  ASSERT_EQ(comparison.models.size(), kComparedModels.size());
-  for (std::size_t m = 0; m < kComparedModels.size(); ++m) {
-    const auto& [config, differences, training] = comparison.models[m];
-    SCOPED_TRACE(to_string(config.model));
-    EXPECT_EQ(config.model, kComparedModels.at(m));
-    EXPECT_EQ(gru_reset(config), GetParam() == Cell::kGru ? GruReset::kAfter : GruReset::kBefore);
+  const auto options = small(GetParam());
+  const auto comparison = compare(kTrainIter, kCorpus.vocab, options, record);
+  const auto setups = compared_models(options);
+  const std::vector<std::string> names{"scratch", "concise", "fused"};
+  ASSERT_EQ(setups.size(), names.size());
+  ASSERT_EQ(comparison.models.size(), names.size());
+  for (std::size_t m = 0; m < names.size(); ++m) {
+    const auto& [setup, effective, differences, training] = comparison.models[m];
+    SCOPED_TRACE(names[m]);
+    EXPECT_EQ(setup, setups[m]);
+    EXPECT_EQ(setup.name(), names[m]);
+    EXPECT_EQ(effective.backend, setup.compute.backend);
+    EXPECT_EQ(setup.config.cell, GetParam());
+    EXPECT_EQ(setup.config.hidden, 16);
+    EXPECT_EQ(setup.config.gru_reset,
+              GetParam() == Cell::kGru ? std::optional(GruReset::kAfter) : std::nullopt);
     EXPECT_LT(differences.logits, 1e-5);
     EXPECT_LT(differences.states, 1e-5);
     EXPECT_LT(differences.gradients, 1e-5);
@@ -59,13 +74,28 @@ TEST_P(CompareOfEachCell, AllModelsComputeAndLearnTheSame) {
                 1e-4);
   }
   EXPECT_EQ(calls.size(), 9U);
-  EXPECT_EQ(calls.front(), std::pair(ModelKind::kScratch, int64_t{1}));
-  EXPECT_EQ(calls.back(), std::pair(ModelKind::kFused, int64_t{3}));
+  EXPECT_EQ(calls.front(), std::pair(std::string("scratch"), int64_t{1}));
+  EXPECT_EQ(calls.back(), std::pair(std::string("fused"), int64_t{3}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Cells, CompareOfEachCell,
-                         ::testing::Values(Cell::kRnn, Cell::kGru, Cell::kLstm),
-                         [](const auto& info) { return std::string(to_string(info.param)); });
+                         ::testing::Values(Cell::kRnn, Cell::kRnnRelu, Cell::kGru, Cell::kLstm),
+                         [](const auto& info) {
+                           std::string name(to_string(info.param));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(Compare, StepsAreCapturedAsAsked) {
+  auto options = small(Cell::kRnn);
+  options.graph = GraphMode::kOff;
+  for (const auto& setup : compared_models(options)) {
+    EXPECT_EQ(setup.compute.graph, GraphMode::kOff);
+  }
+  options.graph = GraphMode::kOn;
+  EXPECT_THAT(thrown<Error>([&] { compare(kTrainIter, kCorpus.vocab, options); }),
+              ::testing::HasSubstr("graph on needs a CUDA device"));
+}
 
 TEST(Compare, RefusesWhatCannotBeCompared) {
   thrown<UsageError>([] { compare(kTrainIter, kCorpus.vocab, small(Cell::kMlp)); });
@@ -73,7 +103,7 @@ TEST(Compare, RefusesWhatCannotBeCompared) {
   options.hidden = 0;
   thrown<UsageError>([&] { compare(kTrainIter, kCorpus.vocab, options); });
   options = small(Cell::kRnn);
-  options.train.lr = -1;
+  options.train.updater.lr = -1;
   thrown<UsageError>([&] { compare(kTrainIter, kCorpus.vocab, options); });
 }
 

@@ -31,7 +31,8 @@ TrainResult result_of(const std::vector<double>& perplexities) {
 
 TrainReport report_of(const TrainResult& result) {
   return {.result = result,
-          .config = {.cell = Cell::kGru, .hidden = 8, .gru_reset = {}},
+          .config = {.cell = Cell::kGru, .hidden = 8},
+          .effective = {.backend = Backend::kFused, .precision = Precision::kBf16},
           .device = "cpu",
           .vocab_size = 28,
           .tokens = 10000,
@@ -63,11 +64,12 @@ TEST(Report, JsonHasEveryKeyInFullPrecision) {
                         {"tokens", 10000},
                         {"seconds", 2.5},
                         {"threads", 2},
-                        {"model", "fused"},
+                        {"model", "scratch"},
+                        {"compute", "fused"},
                         {"cell", "gru"},
                         {"hidden", 8},
                         {"layers", 1},
-                        {"precision", "fp32"}}));
+                        {"precision", "bf16"}}));
 }
 
 TEST(Report, JsonIsValidWhereAPredictionIsNot) {
@@ -104,12 +106,11 @@ TEST(Report, LogLineHasEveryKey) {
 
 Comparison comparison_of(const std::vector<double>& perplexities) {
   Comparison comparison;
+  const auto setups = compared_models({.cell = Cell::kLstm, .hidden = 8});
   comparison.models = {
-      {{.model = ModelKind::kScratch, .gru_reset = {}}, {}, result_of(perplexities)},
-      {{.model = ModelKind::kConcise, .gru_reset = {}},
-       {1e-7, 2e-7, 3e-8},
-       result_of(perplexities)},
-      {{.model = ModelKind::kFused, .gru_reset = {}}, {4e-7, 5e-7, 6e-8}, result_of(perplexities)}};
+      {setups.at(0), setups.at(0).compute, {}, result_of(perplexities)},
+      {setups.at(1), setups.at(1).compute, {1e-7, 2e-7, 3e-8}, result_of(perplexities)},
+      {setups.at(2), setups.at(2).compute, {4e-7, 5e-7, 6e-8}, result_of(perplexities)}};
   return comparison;
 }
 
@@ -144,11 +145,14 @@ TEST(Report, ComparisonAsJsonHasAllModels) {
   EXPECT_EQ(json["models"][0].at("model"), "scratch");
   EXPECT_EQ(json["models"][1].at("model"), "concise");
   EXPECT_EQ(json["models"][2].at("model"), "fused");
+  EXPECT_EQ(json["models"][0].at("compute"), "plain");
+  EXPECT_EQ(json["models"][1].at("compute"), "plain");
+  EXPECT_EQ(json["models"][2].at("compute"), "fused");
   for (const auto& model : json["models"]) {
     EXPECT_EQ(model.at("perplexity_by_epoch"), Json({3.0, 2.0}));
     EXPECT_EQ(model.at("perplexity"), 2.0);
     for (const char* key :
-         {"cell", "hidden", "layers", "tokens_per_second", "seconds", "predictions"}) {
+         {"cell", "hidden", "layers", "precision", "tokens_per_second", "seconds", "predictions"}) {
       EXPECT_TRUE(model.contains(key)) << key;
     }
   }

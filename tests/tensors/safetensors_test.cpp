@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
@@ -218,18 +219,6 @@ TEST(Safetensors, SavingReplacesAFile) {
   save_safetensors(path, {{{"W", torch::ones({2})}}, {}});
   EXPECT_EQ(load_safetensors(path).tensors.size(), 1U);
   EXPECT_EQ(folder.size(), 1);
-}
-
-TEST(Safetensors, CheckingThatAPathIsWritableLeavesNothing) {
-  const TempFolder folder;
-  check_writable(folder / "model.safetensors");
-  EXPECT_EQ(folder.size(), 0);
-  const auto old = folder.write("old.safetensors", "old");
-  check_writable(old);
-  EXPECT_EQ(content_of(old), "old");
-  EXPECT_EQ(folder.size(), 1);
-  EXPECT_THAT(thrown<Error>([&] { check_writable(folder / "no/file"); }), HasSubstr("no/file"));
-  thrown<Error>([&] { check_writable(folder.path()); });
 }
 
 }  // namespace

@@ -62,17 +62,17 @@ std::string nfc(const std::string& text) {
 
 TEST(Text, NamesAreParsedBack) {
   for (const auto kind : {TokenKind::kChar, TokenKind::kWord, TokenKind::kByte}) {
-    EXPECT_EQ(parse_token_kind(to_string(kind)), kind);
+    EXPECT_EQ(parse_enum<TokenKind>(to_string(kind)), kind);
   }
   for (const auto normalize : {Normalize::kLetters, Normalize::kNone}) {
-    EXPECT_EQ(parse_normalize(to_string(normalize)), normalize);
+    EXPECT_EQ(parse_enum<Normalize>(to_string(normalize)), normalize);
   }
   for (const auto invalid : {InvalidUtf8::kRefuse, InvalidUtf8::kReplace}) {
-    EXPECT_EQ(parse_invalid_utf8(to_string(invalid)), invalid);
+    EXPECT_EQ(parse_enum<InvalidUtf8>(to_string(invalid)), invalid);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_invalid_utf8("skip"); }), HasSubstr("'skip'"));
-  EXPECT_THAT(thrown<UsageError>([] { parse_token_kind("chars"); }), HasSubstr("'chars'"));
-  EXPECT_THAT(thrown<UsageError>([] { parse_normalize(""); }), HasSubstr("''"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<InvalidUtf8>("skip"); }), HasSubstr("'skip'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<TokenKind>("chars"); }), HasSubstr("'chars'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<Normalize>(""); }), HasSubstr("''"));
 }
 
 TEST(Text, LettersKeepsLettersAndSingleSpaces) {

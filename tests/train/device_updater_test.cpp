@@ -22,9 +22,9 @@ class DeviceUpdaterOfEachOptimizer : public ::testing::TestWithParam<UpdaterOpti
  protected:
   void SetUp() override {
     at::manual_seed(0);
-    const auto config = config_of(ModelKind::kConcise, Cell::kRnn, 5);
-    one = make_model(config, 7, torch::kCPU);
-    other = make_model(config, 7, torch::kCPU);
+    const auto model = plain(ModelKind::kConcise, Cell::kRnn, 5);
+    one = make_model(model, 7, torch::kCPU);
+    other = make_model(model, 7, torch::kCPU);
     load_weights(*other, one->weights());
   }
 
@@ -126,7 +126,7 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, DeviceUpdaterOfEachOptimizer,
                          });
 
 TEST(DeviceUpdaterState, ThatDoesNotFitIsRefusedAndChangesNothing) {
-  const auto net = make_model(config_of(ModelKind::kConcise, Cell::kRnn, 5), 7, torch::kCPU);
+  const auto net = make_model(plain(ModelKind::kConcise, Cell::kRnn, 5), 7, torch::kCPU);
   DeviceUpdater updater(net->weights(), {.optimizer = Optimizer::kAdam, .lr = 0.1});
   auto state = updater.state();
   for (auto& entry : state) {

@@ -17,6 +17,7 @@
 #include "support/periodic_corpus.h"
 #include "support/thrown.h"
 #include "train/device_updater.h"
+#include "train/host_step.h"
 #include "unroll/error.h"
 #include "unroll/train.h"
 
@@ -27,14 +28,14 @@ using ::testing::ElementsAre;
 
 // A net under training by captured steps.
 struct Captured {
-  Captured(const ModelConfig& config, int64_t V, const UpdaterOptions& options,
+  Captured(const TestModel& model, int64_t V, const UpdaterOptions& options,
            OnNonfinite on_nonfinite = OnNonfinite::kStop)
-      : net(make_model(config, V, torch::kCPU)), updater(net->weights(), options) {
+      : net(make_model(model, V, torch::kCPU)), updater(net->weights(), options) {
     auto own_graph = std::make_unique<OpGraph>();
     graph = own_graph.get();
     step = std::make_unique<GraphStep>(
-        std::make_unique<DeviceStep>(*net, updater, 1, on_nonfinite), progress,
-        std::move(own_graph), [this](const std::string& reason) { reasons.push_back(reason); });
+        *net, updater, progress, StepOptions{.on_nonfinite = on_nonfinite}, std::move(own_graph),
+        [this](const std::string& reason) { reasons.push_back(reason); });
   }
 
   EpochStats train(const Epoch& epoch) { return train_epoch_ch8(epoch, *step, progress); }
@@ -48,13 +49,13 @@ struct Captured {
 };
 
 // The models that compute by LibTorch's operations, which a graph of them can capture.
-std::vector<ModelConfig> plain_models() {
+std::vector<TestModel> plain_models() {
   auto models = all_models(6);
-  std::erase_if(models, [](const auto& config) { return config.model == ModelKind::kFused; });
+  std::erase_if(models, [](const auto& model) { return model.is_fused(); });
   return models;
 }
 
-class GraphStepOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+class GraphStepOfEachModel : public ::testing::TestWithParam<TestModel> {
  protected:
   // oneDNN's LSTM, which LibTorch has on a CPU alone, keeps memory that an OpGraph does not see.
   void SetUp() override { at::globalContext().setUserEnabledMkldnn(false); }
@@ -79,13 +80,13 @@ TEST_P(GraphStepOfEachModel, TrainsAsOneOperationAfterTheOther) {
       load_weights(*net, captured.net->weights());
       const auto updater = make_updater(*net, options);
       TrainProgress progress;
-      EagerStep eager(*net, *updater, 1, progress);
+      HostStep host(*net, *updater, progress, {});
 
       for (int64_t e = 0; e < 4; ++e) {
         captured.updater.set_lr(0.1 / static_cast<double>(e + 1));
         updater->set_lr(0.1 / static_cast<double>(e + 1));
         const auto actual = captured.train(train_iter.epoch(e));
-        const auto expected = train_epoch_ch8(train_iter.epoch(e), eager, progress);
+        const auto expected = train_epoch_ch8(train_iter.epoch(e), host, progress);
         EXPECT_NEAR(actual.perplexity, expected.perplexity, 2e-4 * expected.perplexity);
         EXPECT_NEAR(actual.grad_norm, expected.grad_norm, 2e-3 * expected.grad_norm);
         ASSERT_EQ(captured.progress.carry.size(), progress.carry.size());
@@ -109,14 +110,14 @@ class GraphSteps : public ::testing::Test {
   void SetUp() override { at::manual_seed(0); }
 
   const Corpus corpus = periodic_corpus(40);
-  const ModelConfig config = config_of(ModelKind::kScratch, Cell::kRnn, 6);
+  const TestModel model = plain(ModelKind::kScratch, Cell::kRnn, 6);
   const SeqDataLoader train_iter{corpus.indices, {.batch_size = 2, .num_steps = 7}};
   const UpdaterOptions sgd{.lr = 0.1};
 };
 
 TEST_F(GraphSteps, AStepThatIsNotFiniteChangesNothingAndIsCounted) {
   for (const auto on_nonfinite : {OnNonfinite::kSkip, OnNonfinite::kStop}) {
-    Captured captured(config, corpus.vocab.size(), {.optimizer = Optimizer::kAdam, .lr = 0.1},
+    Captured captured(model, corpus.vocab.size(), {.optimizer = Optimizer::kAdam, .lr = 0.1},
                       on_nonfinite);
     const auto epoch = train_iter.epoch(0);
     captured.train(epoch);
@@ -150,9 +151,9 @@ TEST_F(GraphSteps, AStepThatIsNotFiniteChangesNothingAndIsCounted) {
 
 TEST_F(GraphSteps, AnEpochGoesOnFromWhereItStands) {
   // One trains through; the other stops within an epoch, and a third goes on from there.
-  Captured through(config, corpus.vocab.size(), sgd);
-  Captured first(config, corpus.vocab.size(), sgd);
-  Captured then(config, corpus.vocab.size(), sgd);
+  Captured through(model, corpus.vocab.size(), sgd);
+  Captured first(model, corpus.vocab.size(), sgd);
+  Captured then(model, corpus.vocab.size(), sgd);
   load_weights(*first.net, through.net->weights());
   const auto epoch = train_iter.epoch(0);
   const auto expected = through.train(epoch);
@@ -178,7 +179,7 @@ TEST_F(GraphSteps, AnEpochGoesOnFromWhereItStands) {
 }
 
 TEST_F(GraphSteps, ABatchOutsideTheEpochIsAnError) {
-  Captured captured(config, corpus.vocab.size(), sgd);
+  Captured captured(model, corpus.vocab.size(), sgd);
   const auto epoch = train_iter.epoch(0);
   captured.train(epoch);
   for (const int64_t k : {int64_t{-1}, epoch.size(), epoch.size() + 1}) {
@@ -187,7 +188,7 @@ TEST_F(GraphSteps, ABatchOutsideTheEpochIsAnError) {
 }
 
 TEST_F(GraphSteps, EpochsOfAnotherShapeAreCapturedAnew) {
-  Captured captured(config, corpus.vocab.size(), sgd);
+  Captured captured(model, corpus.vocab.size(), sgd);
   captured.train(train_iter.epoch(0));
   EXPECT_EQ(captured.graph->captures(), 1);
   captured.train(train_iter.epoch(1));
@@ -218,15 +219,14 @@ class AskingModel : public SequenceModel {
 };
 
 TEST_F(GraphSteps, WhatCannotBeCapturedGoesOnWithoutAndSaysWhy) {
-  Captured captured(config, corpus.vocab.size(), sgd);
-  Captured plain(config, corpus.vocab.size(), sgd);
+  Captured captured(model, corpus.vocab.size(), sgd);
+  Captured plain(model, corpus.vocab.size(), sgd);
   load_weights(*plain.net, captured.net->weights());
   AskingModel asking(std::move(captured.net));
   auto own_graph = std::make_unique<OpGraph>();
   auto& graph = *own_graph;
   std::vector<std::string> reasons;
-  GraphStep step(std::make_unique<DeviceStep>(asking, captured.updater, 1, OnNonfinite::kStop),
-                 captured.progress, std::move(own_graph),
+  GraphStep step(asking, captured.updater, captured.progress, {}, std::move(own_graph),
                  [&](const std::string& reason) { reasons.push_back(reason); });
   for (int64_t e = 0; e < 2; ++e) {
     const auto actual = train_epoch_ch8(train_iter.epoch(e), step, captured.progress);
@@ -239,8 +239,8 @@ TEST_F(GraphSteps, WhatCannotBeCapturedGoesOnWithoutAndSaysWhy) {
 }
 
 TEST_F(GraphSteps, ABatchOfNoEpochIsTrainedOnToo) {
-  Captured captured(config, corpus.vocab.size(), sgd);
-  Captured plain(config, corpus.vocab.size(), sgd);
+  Captured captured(model, corpus.vocab.size(), sgd);
+  Captured plain(model, corpus.vocab.size(), sgd);
   load_weights(*plain.net, captured.net->weights());
   const auto epoch = train_iter.epoch(0);
   for (int64_t k = 0; k < epoch.size(); ++k) {

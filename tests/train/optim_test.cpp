@@ -113,9 +113,9 @@ TEST(GradClipping, ZeroGradientsStayZero) {
 // The loss and so the gradients of a small model on one batch that never changes.
 class TinyTask {
  public:
-  explicit TinyTask(ModelKind kind) {
+  explicit TinyTask(const TestModel& model) {
     at::manual_seed(0);
-    net = make_model(config_of(kind, Cell::kRnn, 4), 5, torch::kCPU);
+    net = make_model(model, 5, torch::kCPU);
     batch = {torch::randint(5, {2, 3}, torch::kInt64), torch::randint(5, {2, 3}, torch::kInt64)};
   }
 
@@ -147,6 +147,10 @@ class TinyTask {
   Batch batch;
 };
 
+const auto kScratch = plain(ModelKind::kScratch, Cell::kRnn, 4);
+const auto kConcise = plain(ModelKind::kConcise, Cell::kRnn, 4);
+const auto kFused = fused(ModelKind::kScratch, Cell::kRnn, 4);
+
 struct NamedOptions {
   std::string name;
   UpdaterOptions options;
@@ -154,9 +158,9 @@ struct NamedOptions {
 
 void PrintTo(const NamedOptions& named, std::ostream* out) { *out << named.name; }
 
-class UpdaterOfEachKind : public ::testing::TestWithParam<std::tuple<ModelKind, NamedOptions>> {
+class UpdaterOfEachKind : public ::testing::TestWithParam<std::tuple<TestModel, NamedOptions>> {
  protected:
-  ModelKind kind() const { return std::get<0>(GetParam()); }
+  TestModel model() const { return std::get<0>(GetParam()); }
   std::unique_ptr<Updater> make(SequenceModel& net, double lr = 0.05) const {
     auto options = std::get<1>(GetParam()).options;
     options.lr = lr;
@@ -166,7 +170,7 @@ class UpdaterOfEachKind : public ::testing::TestWithParam<std::tuple<ModelKind, 
     const auto& options = std::get<1>(GetParam()).options;
     return options.optimizer != Optimizer::kSgd || options.momentum > 0;
   }
-  TinyTask task{kind()};
+  TinyTask task{model()};
 };
 
 TEST_P(UpdaterOfEachKind, LowersTheLoss) {
@@ -187,7 +191,7 @@ TEST_P(UpdaterOfEachKind, GoesOnFromItsStateAsIfItHadNotStopped) {
   EXPECT_EQ(state.empty(), !remembers());
   task.step(*updater, 3);
 
-  TinyTask resumed(kind());
+  TinyTask resumed(model());
   load_weights(*resumed.net, weights);
   const auto next = make(*resumed.net, 0.05);
   next->load_state(state);
@@ -219,7 +223,7 @@ TEST_P(UpdaterOfEachKind, RefusesAStateThatDoesNotFit) {
 
 TEST_P(UpdaterOfEachKind, ZeroGradForgetsEarlierGradients) {
   const auto updater = make(*task.net, 0.05);
-  TinyTask fresh(kind());
+  TinyTask fresh(model());
   const auto fresh_updater = make(*fresh.net, 0.05);
   fresh.step(*fresh_updater);
   // A gradient from elsewhere, before the first step.
@@ -235,20 +239,18 @@ const auto kNamedOptions =
                       NamedOptions{"adamw", {.optimizer = Optimizer::kAdamW, .weight_decay = 0.1}});
 
 INSTANTIATE_TEST_SUITE_P(Updaters, UpdaterOfEachKind,
-                         ::testing::Combine(::testing::Values(ModelKind::kScratch,
-                                                              ModelKind::kConcise,
-                                                              ModelKind::kFused),
+                         ::testing::Combine(::testing::Values(kScratch, kConcise, kFused),
                                             kNamedOptions),
                          [](const auto& info) {
-                           return formatted("{}_{}", to_string(std::get<0>(info.param)),
+                           return formatted("{}_{}", name_of(std::get<0>(info.param)),
                                             std::get<1>(info.param).name);
                          });
 
 // Holds the first weight after each of three steps to `next(before, gradient, velocity)`.
 template <typename Next>
 void expect_steps(const UpdaterOptions& options, const Next& next) {
-  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise, ModelKind::kFused}) {
-    TinyTask task(kind);
+  for (const auto& model : {kScratch, kConcise, kFused}) {
+    TinyTask task(model);
     const auto updater = make_updater(*task.net, options);
     const auto weight = values(task.net->weights()).front();
     torch::Tensor velocity;
@@ -256,7 +258,7 @@ void expect_steps(const UpdaterOptions& options, const Next& next) {
       const auto before = weight.detach().clone();
       task.step(*updater);
       const auto expected = next(before, weight.grad().clone(), velocity);
-      EXPECT_TRUE(all_close(weight, expected, 1e-6)) << to_string(kind) << " step " << step;
+      EXPECT_TRUE(all_close(weight, expected, 1e-6)) << name_of(model) << " step " << step;
     }
   }
 }
@@ -278,7 +280,7 @@ TEST(Updater, WeightDecayPullsToZero) {
 }
 
 TEST(Updater, OptionsOutOfRangeAreWrongUsage) {
-  TinyTask task(ModelKind::kScratch);
+  TinyTask task(kScratch);
   const auto refused = [&](const std::string& expected, const UpdaterOptions& options) {
     EXPECT_THAT(thrown<UsageError>([&] { make_updater(*task.net, options); }), HasSubstr(expected));
   };
@@ -291,9 +293,9 @@ TEST(Updater, OptionsOutOfRangeAreWrongUsage) {
 }
 
 TEST(Updater, SgdIsTheSameForRawTensorsAndModules) {
-  for (const auto kind : {ModelKind::kScratch, ModelKind::kConcise}) {
-    TinyTask task(kind);
-    const auto updater = make_updater(*task.net, Optimizer::kSgd, 0.3);
+  for (const auto& model : {kScratch, kConcise}) {
+    TinyTask task(model);
+    const auto updater = make_updater(*task.net, {.lr = 0.3});
     task.net->loss(task.batch, task.net->begin_state(2)).first.backward();
     std::vector<torch::Tensor> expected;
     for (const auto& weight : values(task.net->weights())) {
@@ -308,8 +310,8 @@ TEST(Updater, SgdIsTheSameForRawTensorsAndModules) {
 }
 
 TEST(Updater, AdamsFirstStepIsTheLearningRateAgainstTheGradientsSign) {
-  TinyTask task(ModelKind::kScratch);
-  const auto updater = make_updater(*task.net, Optimizer::kAdam, 0.01);
+  TinyTask task(kScratch);
+  const auto updater = make_updater(*task.net, {.optimizer = Optimizer::kAdam, .lr = 0.01});
   const auto before = TinyTask::copy(task.net->weights());
   task.step(*updater);
   const auto bias = tensor_named(task.net->weights(), "b_q");
@@ -318,9 +320,9 @@ TEST(Updater, AdamsFirstStepIsTheLearningRateAgainstTheGradientsSign) {
 
 TEST(Updater, NamesAreParsedBack) {
   for (const auto optimizer : {Optimizer::kSgd, Optimizer::kAdam, Optimizer::kAdamW}) {
-    EXPECT_EQ(parse_optimizer(to_string(optimizer)), optimizer);
+    EXPECT_EQ(parse_enum<Optimizer>(to_string(optimizer)), optimizer);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_optimizer("lion"); }), HasSubstr("'lion'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<Optimizer>("lion"); }), HasSubstr("'lion'"));
 }
 
 }  // namespace

@@ -20,9 +20,9 @@ double rate(const ScheduleOptions& options, double done, const Best& best = {}) 
 
 TEST(Schedule, NamesAreParsedBack) {
   for (const auto schedule : {Schedule::kConstant, Schedule::kCosine, Schedule::kPlateau}) {
-    EXPECT_EQ(parse_schedule(to_string(schedule)), schedule);
+    EXPECT_EQ(parse_enum<Schedule>(to_string(schedule)), schedule);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_schedule("linear"); }), HasSubstr("'linear'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<Schedule>("linear"); }), HasSubstr("'linear'"));
 }
 
 TEST(Schedule, ConstantIsTheLearningRateItself) {

@@ -8,6 +8,7 @@
 #include "support/model_configs.h"
 #include "support/periodic_corpus.h"
 #include "support/thrown.h"
+#include "train/host_step.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -22,7 +23,7 @@ torch::Tensor poison(SequenceModel& net) {
   return net.weights().back().tensor.detach().clone();
 }
 
-class EagerStepOfEachModel : public ::testing::TestWithParam<ModelConfig> {
+class HostStepOfEachModel : public ::testing::TestWithParam<TestModel> {
  protected:
   void SetUp() override {
     at::manual_seed(0);
@@ -34,10 +35,10 @@ class EagerStepOfEachModel : public ::testing::TestWithParam<ModelConfig> {
   std::unique_ptr<SequenceModel> net;
 };
 
-TEST_P(EagerStepOfEachModel, CarriesTheStateWithoutItsHistory) {
-  const auto updater = make_updater(*net, Optimizer::kSgd, 1e-30);
+TEST_P(HostStepOfEachModel, CarriesTheStateWithoutItsHistory) {
+  const auto updater = make_updater(*net, {.lr = 1e-30});
   TrainProgress progress;
-  EagerStep step(*net, *updater, 1, progress);
+  HostStep step(*net, *updater, progress, {});
   const auto stats = train_epoch_ch8(train_iter.epoch(0), step, progress);
 
   // At such a learning rate the weights stay, and one pass by hand gives the same numbers.
@@ -57,7 +58,7 @@ TEST_P(EagerStepOfEachModel, CarriesTheStateWithoutItsHistory) {
   }
 }
 
-TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
+TEST_P(HostStepOfEachModel, StepsByTheClippedGradient) {
   const auto batch = train_iter.epoch(0)[0];
   constexpr double kLr = 0.5, kClip = 1e-3;
   net->loss(batch, net->begin_state(2)).first.backward();
@@ -68,9 +69,9 @@ TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
     expected.push_back((weight - kLr * kClip / norm * weight.grad()).detach());
     weight.grad().zero_();
   }
-  const auto updater = make_updater(*net, Optimizer::kSgd, kLr);
+  const auto updater = make_updater(*net, {.lr = kLr});
   TrainProgress progress;
-  EagerStep step(*net, *updater, kClip, progress);
+  HostStep step(*net, *updater, progress, {.clip = kClip});
   step.run(batch, true);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     EXPECT_TRUE(all_close(values(net->weights())[i], expected[i], 1e-7));
@@ -79,20 +80,20 @@ TEST_P(EagerStepOfEachModel, StepsByTheClippedGradient) {
   EXPECT_EQ(progress.sums.tokens, 14);
 }
 
-TEST_P(EagerStepOfEachModel, AStepThatIsNotFiniteEndsTheTrainingBeforeItDoesHarm) {
-  const auto updater = make_updater(*net, Optimizer::kAdam, 1);
+TEST_P(HostStepOfEachModel, AStepThatIsNotFiniteEndsTheTrainingBeforeItDoesHarm) {
+  const auto updater = make_updater(*net, {.optimizer = Optimizer::kAdam, .lr = 1});
   TrainProgress progress{.epoch = 2, .batch = 4, .sums = {}, .carry = {}};
-  EagerStep step(*net, *updater, 1, progress);
+  HostStep step(*net, *updater, progress, {});
   const auto bias = poison(*net);
   EXPECT_THAT(thrown<Diverged>([&] { step.run(train_iter.epoch(0)[0], true); }),
               AllOf(HasSubstr("epoch 3"), HasSubstr("batch 5"), HasSubstr("norm nan")));
   EXPECT_TRUE(torch::equal(net->weights().back().tensor, bias));
 }
 
-TEST_P(EagerStepOfEachModel, AStepThatIsNotFiniteCanBeLeftOut) {
-  const auto updater = make_updater(*net, Optimizer::kAdam, 0.01);
+TEST_P(HostStepOfEachModel, AStepThatIsNotFiniteCanBeLeftOut) {
+  const auto updater = make_updater(*net, {.optimizer = Optimizer::kAdam, .lr = 0.01});
   TrainProgress progress;
-  EagerStep step(*net, *updater, 1, progress, OnNonfinite::kSkip);
+  HostStep step(*net, *updater, progress, {.on_nonfinite = OnNonfinite::kSkip});
   const auto epoch = train_iter.epoch(0);
   step.run(epoch[0], true);
   const auto loss = progress.sums.loss.item<double>();
@@ -114,39 +115,47 @@ TEST_P(EagerStepOfEachModel, AStepThatIsNotFiniteCanBeLeftOut) {
   EXPECT_GT(progress.sums.loss.item<double>(), loss);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EagerStepOfEachModel, ::testing::ValuesIn(all_models(6)),
+INSTANTIATE_TEST_SUITE_P(Models, HostStepOfEachModel, ::testing::ValuesIn(all_models(6)),
                          [](const auto& info) { return name_of(info.param); });
 
 TEST(OnNonfinite, NamesAreParsedBack) {
   for (const auto on_nonfinite : {OnNonfinite::kStop, OnNonfinite::kSkip}) {
-    EXPECT_EQ(parse_on_nonfinite(to_string(on_nonfinite)), on_nonfinite);
+    EXPECT_EQ(parse_enum<OnNonfinite>(to_string(on_nonfinite)), on_nonfinite);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_on_nonfinite("go"); }), HasSubstr("'go'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<OnNonfinite>("go"); }), HasSubstr("'go'"));
 }
 
 TEST(GraphModes, NamesAreParsedBack) {
   for (const auto mode : {GraphMode::kAuto, GraphMode::kOn, GraphMode::kOff}) {
-    EXPECT_EQ(parse_graph_mode(to_string(mode)), mode);
+    EXPECT_EQ(parse_enum<GraphMode>(to_string(mode)), mode);
   }
-  EXPECT_THAT(thrown<UsageError>([] { parse_graph_mode("yes"); }), HasSubstr("'yes'"));
+  EXPECT_THAT(thrown<UsageError>([] { parse_enum<GraphMode>("yes"); }), HasSubstr("'yes'"));
 }
 
 TEST(GraphModes, OneThatIsAskedForNeedsACudaDevice) {
-  EXPECT_THAT(thrown<Error>([] { require_graph(GraphMode::kOn, torch::kCPU); }),
-              AllOf(HasSubstr("CUDA"), HasSubstr("got device cpu")));
-  EXPECT_NO_THROW(require_graph(GraphMode::kOn, torch::Device(torch::kCUDA, 0)));
-  for (const auto mode : {GraphMode::kAuto, GraphMode::kOff}) {
-    EXPECT_NO_THROW(require_graph(mode, torch::kCPU));
-  }
+  const auto needs_cuda = AllOf(HasSubstr("CUDA"), HasSubstr("got device cpu"));
+  EXPECT_THAT(thrown<Error>([] { require_supported({.graph = GraphMode::kOn}, torch::kCPU); }),
+              needs_cuda);
+  EXPECT_NO_THROW(require_supported({.graph = GraphMode::kOn}, torch::Device(torch::kCUDA, 0)));
+  EXPECT_THAT(
+      thrown<Error>([] { make_model({.hidden = 4}, 5, torch::kCPU, {.graph = GraphMode::kOn}); }),
+      needs_cuda);
   const auto net = make_model({.hidden = 4}, 5, torch::kCPU);
-  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
+  const auto updater = make_updater(*net, {.lr = 1});
   TrainProgress progress;
-  thrown<Error>([&] { make_train_step(*net, *updater, progress, {.graph = GraphMode::kOn}); });
+  const auto make = [&](GraphMode graph) {
+    return make_train_step(*net, *updater, progress, {}, graph);
+  };
+  EXPECT_THAT(thrown<Error>([&] { make(GraphMode::kOn); }), needs_cuda);
+  for (const auto graph : {GraphMode::kAuto, GraphMode::kOff}) {
+    EXPECT_NO_THROW(require_supported({.graph = graph}, torch::kCPU));
+    EXPECT_FALSE(make(graph)->is_captured());
+  }
 }
 
 TEST(Updaters, AStepCanDependOnATensor) {
   const auto net = make_model({.hidden = 4}, 5, torch::kCPU);
-  const auto updater = make_updater(*net, Optimizer::kSgd, 1);
+  const auto updater = make_updater(*net, {.lr = 1});
   auto weight = net->weights().front().tensor;
   weight.mutable_grad() = torch::ones_like(weight);
   const auto before = weight.detach().clone();

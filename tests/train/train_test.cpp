@@ -13,6 +13,7 @@
 #include "support/model_configs.h"
 #include "support/periodic_corpus.h"
 #include "support/thrown.h"
+#include "train/progress.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/evaluate.h"
@@ -27,36 +28,35 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 
 // Trains until the perplexity is below `goal`, for so many epochs at most; returns the best.
-double best_perplexity(const ModelConfig& config, double goal, int64_t epochs) {
+double best_perplexity(const TestModel& model, double goal, int64_t epochs) {
   at::manual_seed(0);
   const auto corpus = periodic_corpus();
   const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 10});
-  const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
-  const auto updater = make_updater(*net, Optimizer::kAdam, 0.02);
+  const auto net = make_model(model, corpus.vocab.size(), torch::kCPU);
+  const auto updater = make_updater(*net, {.optimizer = Optimizer::kAdam, .lr = 0.02});
   TrainProgress progress;
-  EagerStep step(*net, *updater, 1, progress);
+  const auto step = make_train_step(*net, *updater, progress);
   double best = std::numeric_limits<double>::infinity();
   for (int64_t e = 0; e < epochs && best >= goal; ++e) {
-    best = std::min(best, train_epoch_ch8(train_iter.epoch(e), step, progress).perplexity);
+    best = std::min(best, train_epoch_ch8(train_iter.epoch(e), *step, progress).perplexity);
   }
   return best;
 }
 
-class LearningOfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class LearningOfEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(LearningOfEachModel, ReachesAPerplexityOfOneOnAPeriodicText) {
   EXPECT_LT(best_perplexity(GetParam(), 1.05, 60), 1.05);
 }
 
 // Those that this CPU can train, in each precision.
-std::vector<ModelConfig> trainable_models(int64_t hidden) {
+std::vector<TestModel> trainable_models(int64_t hidden) {
   auto models = recurrent_models(hidden);
-  const auto in_float32 = models;
   for (const auto precision : {Precision::kBf16x3, Precision::kBf16}) {
-    for (auto config : in_float32) {
-      if (config.model == ModelKind::kFused && is_supported(precision)) {
-        config.precision = precision;
-        models.push_back(config);
+    for (auto model : fused_recurrent_models(hidden)) {
+      if (is_supported(precision)) {
+        model.compute.precision = precision;
+        models.push_back(model);
       }
     }
   }
@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Models, LearningOfEachModel, ::testing::ValuesIn(traina
 
 TEST(Learning, WithoutMemoryThePeriodicTextStaysUncertain) {
   // After an a comes a b in two of three cases, after a b an a or a space: exp(0.549) = 1.73.
-  EXPECT_GT(best_perplexity(config_of(ModelKind::kScratch, Cell::kMlp, 16), 0, 60), 1.7);
+  EXPECT_GT(best_perplexity(plain(ModelKind::kScratch, Cell::kMlp, 16), 0, 60), 1.7);
 }
 
 TEST(Learning, TheNotebooksSgdLearnsTheTextByHeart) {
@@ -76,16 +76,16 @@ TEST(Learning, TheNotebooksSgdLearnsTheTextByHeart) {
   const auto corpus = periodic_corpus();
   const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 10});
   const auto net =
-      make_model(config_of(ModelKind::kScratch, Cell::kRnn, 32), corpus.vocab.size(), torch::kCPU);
+      make_model(plain(ModelKind::kScratch, Cell::kRnn, 32), corpus.vocab.size(), torch::kCPU);
   const auto result =
       train_ch8(*net, train_iter, corpus.vocab,
-                {.epochs = 40, .lr = 1, .predict = 12, .prompts = {"aabab ", "ab "}});
+                {.epochs = 40, .updater = {.lr = 1}, .predict = 12, .prompts = {"aabab ", "ab "}});
   EXPECT_LT(result.perplexity(), 1.05);
   EXPECT_THAT(result.predictions, ElementsAre("aabab aabab aabab ", "ab aabab aabab "));
 }
 
 // The same seeds as Python's notebook give its perplexities, those of golden/perplexity.json.
-void expect_perplexities(const ModelConfig& config, double clip, int64_t epochs,
+void expect_perplexities(const TestModel& model, double clip, int64_t epochs,
                          const nlohmann::ordered_json& expected) {
   const std::string text = std::string(UNROLL_DATA_DIR) + "/timemachine.txt";
   if (!std::filesystem::exists(text)) {
@@ -94,9 +94,10 @@ void expect_perplexities(const ModelConfig& config, double clip, int64_t epochs,
   const auto corpus = load_corpus_time_machine(text, 10000);
   const SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 35, .offset = 0});
   at::manual_seed(0);
-  const auto net = make_model(config, corpus.vocab.size(), torch::kCPU);
-  const auto result = train_ch8(*net, train_iter, corpus.vocab,
-                                {.epochs = epochs, .lr = 1, .clip = clip, .prompts = {}});
+  const auto net = make_model(model, corpus.vocab.size(), torch::kCPU);
+  const auto result =
+      train_ch8(*net, train_iter, corpus.vocab,
+                {.epochs = epochs, .updater = {.lr = 1}, .step = {.clip = clip}, .prompts = {}});
   ASSERT_GE(expected.size(), result.epochs.size());
   for (std::size_t e = 0; e < result.epochs.size(); ++e) {
     const auto value = expected[e].get<double>();
@@ -105,23 +106,22 @@ void expect_perplexities(const ModelConfig& config, double clip, int64_t epochs,
 }
 
 struct NotebookRun {
-  ModelConfig config;
+  TestModel model;
   int64_t epochs;
 };
 
-void PrintTo(const NotebookRun& run, std::ostream* out) { *out << name_of(run.config); }
+void PrintTo(const NotebookRun& run, std::ostream* out) { *out << name_of(run.model); }
 
 // bf16 alone is not meant to give the same numbers.
 std::vector<NotebookRun> notebook_runs() {
-  std::vector<NotebookRun> runs{{config_of(ModelKind::kScratch, Cell::kRnn, 512), 14},
-                                {config_of(ModelKind::kScratch, Cell::kGru, 512), 3},
-                                {config_of(ModelKind::kScratch, Cell::kLstm, 512), 3}};
+  std::vector<NotebookRun> runs{{plain(ModelKind::kScratch, Cell::kRnn, 512), 14},
+                                {plain(ModelKind::kScratch, Cell::kGru, 512), 3},
+                                {plain(ModelKind::kScratch, Cell::kLstm, 512), 3}};
   for (const auto precision : {Precision::kFp32, Precision::kBf16x3}) {
     for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
       if (is_supported(precision)) {
-        auto config = config_of(ModelKind::kFused, cell, 512);
-        config.precision = precision;
-        runs.push_back({config, cell == Cell::kRnn && precision == Precision::kFp32 ? 14 : 10});
+        runs.push_back({fused(ModelKind::kScratch, cell, 512, precision),
+                        cell == Cell::kRnn && precision == Precision::kFp32 ? 14 : 10});
       }
     }
   }
@@ -131,20 +131,20 @@ std::vector<NotebookRun> notebook_runs() {
 class NotebookPerplexity : public ::testing::TestWithParam<NotebookRun> {};
 
 TEST_P(NotebookPerplexity, EqualsPythonsEpochByEpoch) {
-  const auto& [config, epochs] = GetParam();
+  const auto& [model, epochs] = GetParam();
   expect_perplexities(
-      config, 1, epochs,
-      golden("perplexity.json").at("perplexity").at(std::string(to_string(config.cell))));
+      model, 1, epochs,
+      golden("perplexity.json").at("perplexity").at(std::string(to_string(model.cell))));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, NotebookPerplexity, ::testing::ValuesIn(notebook_runs()),
-                         [](const auto& info) { return name_of(info.param.config); });
+                         [](const auto& info) { return name_of(info.param.model); });
 
 TEST(ClippedPerplexity, EqualsPythonsEpochByEpoch) {
   const auto clipped = golden("perplexity.json").at("clipped");
-  for (const auto model : {ModelKind::kScratch, ModelKind::kFused}) {
-    expect_perplexities(config_of(model, Cell::kRnn, 512), clipped.at("clip").get<double>(), 5,
-                        clipped.at("rnn"));
+  for (const auto& model :
+       {plain(ModelKind::kScratch, Cell::kRnn, 512), fused(ModelKind::kScratch, Cell::kRnn, 512)}) {
+    expect_perplexities(model, clipped.at("clip").get<double>(), 5, clipped.at("rnn"));
   }
 }
 
@@ -206,7 +206,7 @@ TEST(TrainEpoch, GoesOnInsideAnEpoch) {
   EXPECT_EQ(stats.epoch, 7);
 }
 
-class TrainCh8OfEachModel : public ::testing::TestWithParam<ModelConfig> {};
+class TrainCh8OfEachModel : public ::testing::TestWithParam<TestModel> {};
 
 TEST_P(TrainCh8OfEachModel, SameSeedSameNumbers) {
   const auto corpus = periodic_corpus(30);
@@ -235,7 +235,7 @@ class TrainCh8 : public ::testing::Test {
   const Corpus corpus = periodic_corpus(20);
   const SeqDataLoader train_iter{corpus.indices, {.batch_size = 2, .num_steps = 10, .offset = 0}};
   const std::unique_ptr<SequenceModel> net =
-      make_model(config_of(ModelKind::kScratch, Cell::kRnn, 4), corpus.vocab.size(), torch::kCPU);
+      make_model(plain(ModelKind::kScratch, Cell::kRnn, 4), corpus.vocab.size(), torch::kCPU);
 };
 
 TEST_F(TrainCh8, CallsBackAfterBatchesEpochsAndPredictionsInThisOrder) {
@@ -288,13 +288,14 @@ TEST_F(TrainCh8, ReportsEveryEpoch) {
 
 TEST_F(TrainCh8, DivergenceIsAnErrorThatNamesTheEpoch) {
   EXPECT_THAT(
-      thrown<Diverged>([&] { train({.epochs = 9, .lr = 1e30, .clip = 0}); }),
+      thrown<Diverged>([&] { train({.epochs = 9, .updater = {.lr = 1e30}, .step = {.clip = 0}}); }),
       MatchesRegex("training diverged in epoch 1: loss .*, gradient norm .* on average; .*"));
 }
 
 TEST_F(TrainCh8, AnEpochOfWhichEveryStepIsSkippedIsAnError) {
   net->weights().front().tensor.data().fill_(std::nan(""));
-  EXPECT_THAT(thrown<Diverged>([&] { train({.on_nonfinite = OnNonfinite::kSkip, .prompts = {}}); }),
+  EXPECT_THAT(thrown<Diverged>(
+                  [&] { train({.step = {.on_nonfinite = OnNonfinite::kSkip}, .prompts = {}}); }),
               HasSubstr("5 of 5 steps"));
 }
 
@@ -362,14 +363,15 @@ TEST_F(TrainingTest, TheLearningRateFollowsItsSchedule) {
     }
     return result;
   };
-  EXPECT_THAT(rates({.epochs = 3, .lr = 0.5}), ElementsAre(0.5, 0.5, 0.5));
+  EXPECT_THAT(rates({.epochs = 3, .updater = {.lr = 0.5}}), ElementsAre(0.5, 0.5, 0.5));
   // Five steps an epoch: the last of the first is 4/15 of the way, one short of the end is 14/15.
-  const auto cosine = rates({.epochs = 3, .lr = 0.5, .schedule = {.schedule = Schedule::kCosine}});
+  const auto cosine =
+      rates({.epochs = 3, .updater = {.lr = 0.5}, .schedule = {.schedule = Schedule::kCosine}});
   const auto at = [](double part) { return 0.25 * (1 + std::cos(std::acos(-1.0) * part)); };
   EXPECT_THAT(cosine, ElementsAre(::testing::DoubleNear(at(4.0 / 15), 1e-12),
                                   ::testing::DoubleNear(at(9.0 / 15), 1e-12),
                                   ::testing::DoubleNear(at(14.0 / 15), 1e-12)));
-  const auto warm = rates({.epochs = 3, .lr = 0.5, .schedule = {.warmup = 2}});
+  const auto warm = rates({.epochs = 3, .updater = {.lr = 0.5}, .schedule = {.warmup = 2}});
   EXPECT_THAT(warm, ElementsAre(0.25, 0.5, 0.5));
 }
 
@@ -400,10 +402,10 @@ TEST_F(TrainCh8, OptionsOutOfRangeAreWrongUsage) {
   const double infinity = std::numeric_limits<double>::infinity();
   EXPECT_THAT(thrown<UsageError>([&] { train({.epochs = 0}); }), HasSubstr("epochs"));
   for (const double lr : {0.0, -1.0, infinity, std::nan("")}) {
-    EXPECT_THAT(thrown<UsageError>([&] { train({.lr = lr}); }), HasSubstr("lr"));
+    EXPECT_THAT(thrown<UsageError>([&] { train({.updater = {.lr = lr}}); }), HasSubstr("lr"));
   }
   for (const double clip : {-1.0, infinity, std::nan("")}) {
-    EXPECT_THAT(thrown<UsageError>([&] { train({.clip = clip}); }), HasSubstr("clip"));
+    EXPECT_THAT(thrown<UsageError>([&] { train({.step = {.clip = clip}}); }), HasSubstr("clip"));
   }
   EXPECT_THAT(thrown<UsageError>([&] { train({.every = -1}); }), HasSubstr("every"));
   EXPECT_THAT(thrown<UsageError>([&] { train({.predict = -1}); }), HasSubstr("predict"));

@@ -4,14 +4,17 @@
 #include <limits>
 
 #include "kernels/cpu/each_target.h"
+#include "kernels/cpu/rows.h"
 
 namespace unroll::cpu {
 namespace {
 
 using Cells = EachTarget;
 
-// One step of as many sequences as there are values, of one unit each, whose sums are zero: the
-// cell's own functions are then applied to what the input gives.
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+// One step of as many sequences as there are values, of one unit each. The sums are zero, so the
+// cell's functions see the input.
 class OneStep {
  public:
   explicit OneStep(const std::vector<float>& x, const Gates& layout)
@@ -50,6 +53,13 @@ Activations float32(int64_t steps, int64_t batch_size, int64_t columns, int64_t 
   return result;
 }
 
+// States of one unit over one step, in tiles of so many parts, or in float32.
+Activations states(int64_t batch_size, int parts) {
+  Activations result;
+  result.resize(2, batch_size, 1, kStatePanel, {.values = parts == 0, .parts = parts});
+  return result;
+}
+
 // The values of the first unit in the rows from `begin` on.
 std::vector<float> first_unit(const Panels& from, int64_t begin) {
   std::vector<float> result;
@@ -59,12 +69,29 @@ std::vector<float> first_unit(const Panels& from, int64_t begin) {
   return result;
 }
 
-std::vector<float> tanh_of(const std::vector<float>& x) {
+// h' of a cell with one gate.
+using SimpleForward = void (*)(const CellTile&, const CellInput&, Activations&);
+std::vector<float> simple_of(SimpleForward forward, const std::vector<float>& x, int parts = 0) {
   const auto count = static_cast<int64_t>(x.size());
   const OneStep step(x, {.count = 1, .hidden = 1});
-  auto h = float32(2, count, 1, kStatePanel);
-  rnn_forward(step.tile(), step.input(), h);
-  return first_unit(h.values(), count);
+  auto h = states(count, parts);
+  forward(step.tile(), step.input(), h);
+  std::vector<float> result(x.size());
+  copy_step_out(h, 1, result.data());
+  return result;
+}
+std::vector<float> tanh_of(const std::vector<float>& x) { return simple_of(rnn_forward, x); }
+std::vector<float> relu_of(const std::vector<float>& x) { return simple_of(rnn_relu_forward, x); }
+
+// The gradient through ReLU of g by its values h.
+std::vector<float> relu_back(const std::vector<float>& g, const std::vector<float>& h) {
+  const auto count = static_cast<int64_t>(g.size());
+  const OneStep step(g, {.count = 1, .hidden = 1});
+  auto kept = states(count, 0);
+  copy_step_in(h.data(), 1, kept);
+  auto dz = float32(1, count, 1, kPanel);
+  rnn_relu_backward(step.tile(), *step.input().values, kept, dz);
+  return first_unit(dz.values(), 0);
 }
 
 // The input gate, sigmoid(x).
@@ -96,13 +123,33 @@ TEST_P(Cells, TanhAndSigmoidAreAccurateEverywhere) {
   }
 }
 
-TEST_P(Cells, WhatIsNotANumberStaysVisible) {
-  const std::vector<float> nan{std::numeric_limits<float>::quiet_NaN()};
-  EXPECT_TRUE(std::isnan(tanh_of(nan)[0]));
-  EXPECT_TRUE(std::isnan(sigmoid_of(nan)[0]));
+TEST_P(Cells, ReluAndItsGradientAreExact) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(relu_of({-kInfinity, -2, -1e-30F, 0, 1e-30F, 3.5F, 1e30F, kInfinity}),
+            (std::vector<float>{0, 0, 0, 0, 1e-30F, 3.5F, 1e30F, kInfinity}));
+  EXPECT_EQ(relu_back({2, -3, 4, 5}, {0, 1e-30F, 7, 0}), (std::vector<float>{0, -3, 4, 0}));
+}
+
+TEST_P(Cells, NanStaysVisible) {
+  EXPECT_TRUE(std::isnan(tanh_of({kNan})[0]));
+  EXPECT_TRUE(std::isnan(relu_of({kNan})[0]));
+  EXPECT_TRUE(std::isnan(sigmoid_of({kNan})[0]));
+  EXPECT_EQ(relu_back({2}, {kNan})[0], 2);
+  EXPECT_TRUE(std::isnan(relu_back({kNan}, {1})[0]));
 }
 
 UNROLL_EACH_TARGET(Cells);
+
+using CellsInTiles = EachTarget;
+
+TEST_P(CellsInTiles, NanStaysVisible) {
+  for (const int parts : {1, 2}) {
+    EXPECT_TRUE(std::isnan(simple_of(rnn_forward, {kNan}, parts)[0]));
+    EXPECT_TRUE(std::isnan(simple_of(rnn_relu_forward, {kNan}, parts)[0]));
+  }
+}
+
+UNROLL_EACH_TILE_TARGET(CellsInTiles);
 
 }  // namespace
 }  // namespace unroll::cpu

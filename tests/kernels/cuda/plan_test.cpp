@@ -10,16 +10,15 @@
 namespace unroll::cuda {
 namespace {
 
-// As these report themselves.
-constexpr DeviceLimits kH200{
+// What these GPUs report.
+constexpr GpuLimits kH200{
     .multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true};
-constexpr DeviceLimits kA100{
+constexpr GpuLimits kA100{
     .multiprocessors = 108, .shared_bytes = 166912, .has_kernels = true, .has_clusters = false};
 
 TEST(CudaPlan, FitsTheDeviceForEveryShape) {
   for (const auto& limits : {kH200, kA100}) {
-    for (const auto cell :
-         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    for (const auto cell : kAllCells) {
       for (const auto way : {Way::kForward, Way::kBackward}) {
         for (const int64_t H :
              {1, 31, 64, 65, 128, 129, 200, 256, 257, 500, 512, 513, 1024, 2048}) {
@@ -29,7 +28,7 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
                                    limits.multiprocessors));
             const auto plan = make_plan(cell, way, B, H, limits, Operands::kFloat32);
             if (!plan) {
-              EXPECT_GT(H, 500);  // what is smaller always finds room
+              EXPECT_GT(H, 500);  // smaller layers always have room
               continue;
             }
             EXPECT_GE(plan->units * plan->blocks, H);
@@ -58,12 +57,14 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
 }
 
 TEST(CudaPlan, TheNotebooksModelTakesTheWholeH200InClusters) {
-  const auto plan = make_plan(CellKind::kRnn, Way::kForward, 32, 512, kH200, Operands::kFloat32);
-  ASSERT_TRUE(plan);
-  EXPECT_TRUE(plan->in_clusters);
-  EXPECT_EQ(plan->blocks, 8);
-  EXPECT_EQ(plan->groups, 16);
-  EXPECT_EQ(plan->S, 2);
+  for (const auto cell : {CellKind::kRnn, CellKind::kRnnRelu}) {
+    const auto plan = make_plan(cell, Way::kForward, 32, 512, kH200, Operands::kFloat32);
+    ASSERT_TRUE(plan);
+    EXPECT_TRUE(plan->in_clusters);
+    EXPECT_EQ(plan->blocks, 8);
+    EXPECT_EQ(plan->groups, 16);
+    EXPECT_EQ(plan->S, 2);
+  }
 }
 
 TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
@@ -78,8 +79,7 @@ TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
 TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));
-  EXPECT_FALSE(
-      make_plan(CellKind::kRnn, Way::kForward, 32, 512, DeviceLimits{}, Operands::kFloat32));
+  EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, GpuLimits{}, Operands::kFloat32));
   auto older = kA100;
   older.has_kernels = false;
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 512, older, Operands::kFloat32));
@@ -87,15 +87,14 @@ TEST(CudaPlan, WhatFindsNoRoomHasNone) {
 }
 
 TEST(CudaPlan, LargeModelsFindRoomInFloat32Alone) {
-  // Eight sequences at a time, each with the gradients by all gates
+  // In bf16 a group has eight sequences, each with the gradients by all gates.
   EXPECT_TRUE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kFloat32));
   EXPECT_FALSE(has_plans(CellKind::kLstm, 32, 1024, kH200, Operands::kBf16));
 }
 
 TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
   for (const auto& limits : {kH200, kA100}) {
-    for (const auto cell :
-         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    for (const auto cell : kAllCells) {
       for (const auto way : {Way::kForward, Way::kBackward}) {
         for (const int64_t H : {1, 33, 128, 256, 257, 512}) {
           for (const int64_t B : {1, 32, 500}) {

@@ -3,9 +3,13 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <cmath>
+#include <iterator>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/formatted.h"
@@ -30,7 +34,7 @@ struct Case {
 
 Tensor rounded(const Tensor& t) { return t.to(torch::kBFloat16).to(torch::kFloat32); }
 
-// A product whose operands are rounded as the case says, there and back.
+// A product whose operands are rounded if the case is in bf16, forward and backward.
 Tensor product(const Case& c, const Tensor& values, const Tensor& weights) {
   if (c.operands == Operands::kFloat32) {
     return values.mm(weights);
@@ -41,7 +45,7 @@ Tensor product(const Case& c, const Tensor& values, const Tensor& weights) {
   return result;
 }
 
-// A layer's inputs, what it computes, and the gradients, as LibTorch has them.
+// A layer's inputs, what it computes, and the gradients, by LibTorch.
 class Layer {
  public:
   explicit Layer(const Case& c) : c_(c) {
@@ -62,8 +66,8 @@ class Layer {
     compute();
   }
 
-  bool has_c() const { return c_.cell == CellKind::kLstm; }
-  bool has_p() const { return c_.cell == CellKind::kGruAfter; }
+  bool has_c() const { return unroll::has_c(c_.cell); }
+  bool has_p() const { return table_of(c_.cell).has_b_hh; }
 
   Tensor x, row, W_h, b_hh, h_before, c_before, dh, dh_after, dc_after;
   Tensor h, c, dz, dp, dh_before, dc_before;  // expected
@@ -81,6 +85,9 @@ class Layer {
       switch (c_.cell) {
         case CellKind::kRnn:
           state = torch::tanh(in + sums);
+          break;
+        case CellKind::kRnnRelu:
+          state = torch::relu(in + sums);
           break;
         case CellKind::kLstm: {
           const auto all = in + sums;
@@ -177,7 +184,7 @@ class Check {
             .c_before = lstm ? read(layer_.c_before) : nullptr,
             .h = h_.data_ptr<float>(),
             .c = lstm ? c_states_.data_ptr<float>() : nullptr,
-            .gates = c_.cell == CellKind::kRnn ? nullptr : gates_.data_ptr<float>(),
+            .gates = is_simple(c_.cell) ? nullptr : gates_.data_ptr<float>(),
             .p = after ? p_.data_ptr<float>() : nullptr,
             .exchange = exchange()};
   }
@@ -192,7 +199,7 @@ class Check {
             .c_before = lstm ? read(layer_.c_before) : nullptr,
             .h = read(h_),
             .c = lstm ? read(c_states_) : nullptr,
-            .gates = c_.cell == CellKind::kRnn ? nullptr : read(gates_),
+            .gates = is_simple(c_.cell) ? nullptr : read(gates_),
             .p = after ? read(p_) : nullptr,
             .dh = read(layer_.dh),
             .dh_after = state ? read(layer_.dh_after) : nullptr,
@@ -204,7 +211,7 @@ class Check {
             .exchange = exchange()};
   }
 
-  // Between the two ways, as the host does.
+  // Between the two directions, as the host does.
   void clear_exchange() {
     exchange_.zero_();
     arrivals_.zero_();
@@ -300,8 +307,9 @@ class CudaCell : public ::testing::Test {};
 
 template <CellKind kCell>
 using Of = std::integral_constant<CellKind, kCell>;
-using Cells = ::testing::Types<Of<CellKind::kRnn>, Of<CellKind::kLstm>, Of<CellKind::kGruBefore>,
-                               Of<CellKind::kGruAfter>>;
+template <std::size_t... kIndices>
+::testing::Types<Of<kAllCells[kIndices]>...> all_of(std::index_sequence<kIndices...>);
+using Cells = decltype(all_of(std::make_index_sequence<std::size(kAllCells)>()));
 TYPED_TEST_SUITE(CudaCell, Cells);
 
 TYPED_TEST(CudaCell, OfAClusterIsLibTorchs) {
@@ -345,8 +353,9 @@ TYPED_TEST(CudaCell, OfAGridInBf16IsLibTorchs) {
 }
 
 TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
-  check_cluster<CellKind::kRnn, 512, 8, Operands::kBf16>(
-      {.steps = 2, .batch_size = 9, .hidden = 300}, 2);
+  const Case c{.steps = 2, .batch_size = 9, .hidden = 300};
+  check_cluster<CellKind::kRnn, 512, 8, Operands::kBf16>(c, 2);
+  check_cluster<CellKind::kRnnRelu, 512, 8, Operands::kBf16>(c, 2);
 }
 
 // A product of a block, by such a slab.
@@ -417,7 +426,70 @@ TEST(CudaTiles, RoundAsLibTorchDoes) {
 }
 
 TEST(CudaRnn, Of512UnitsIsLibTorchs) {
-  check_cluster<CellKind::kRnn, 512, 2>({.steps = 2, .batch_size = 4, .hidden = 300}, 2);
+  const Case c{.steps = 2, .batch_size = 4, .hidden = 300};
+  check_cluster<CellKind::kRnn, 512, 2>(c, 2);
+  check_cluster<CellKind::kRnnRelu, 512, 2>(c, 2);
+}
+
+TEST(CudaRnn, ReluPassesAGradientWhereItPassedTheSum) {
+  EXPECT_EQ(Relu::back(3, 0.5F), 3);
+  EXPECT_EQ(Relu::back(3, 0), 0);
+  EXPECT_EQ(Relu::back(3, std::numeric_limits<float>::quiet_NaN()), 3);
+}
+
+TYPED_TEST(CudaCell, GeneratesFromTheStatesOfTheLayer) {
+  constexpr auto kCell = TypeParam::value;
+  constexpr int64_t T = 3, B = 3, H = 40, V = 7;
+  const Layer layer({.cell = kCell, .steps = T, .batch_size = B, .hidden = H});
+  const auto W_hq = torch::randn({H, V});
+  const auto b_q = torch::randn({V});
+  auto h_after = torch::zeros({B, H});
+  auto c_after = torch::zeros({B, H});
+  auto taken = torch::zeros({T, B}, torch::kInt64);
+  const GenerateArguments a{.steps = T,
+                            .batch_size = B,
+                            .hidden = H,
+                            .vocab_size = V,
+                            .x = read(layer.x),
+                            .W_h = read(layer.W_h),
+                            .b_hh = read(layer.b_hh),
+                            .W_hq = read(W_hq),
+                            .b_q = read(b_q),
+                            .fed = layer.row.template const_data_ptr<int64_t>(),
+                            .never = -1,
+                            .h_before = read(layer.h_before),
+                            .c_before = read(layer.c_before),
+                            .h_after = h_after.data_ptr<float>(),
+                            .c_after = c_after.data_ptr<float>(),
+                            .taken = taken.data_ptr<int64_t>(),
+                            .exchange = {}};
+  constexpr int kBlocks = 2;
+  const Grid grid{.blocks = kBlocks,
+                  .threads = kThreads,
+                  .cluster = kBlocks,
+                  .shared_bytes = cluster_layout(kCell, false, 128, 2).end * sizeof(float)};
+  run(grid, [&] { cluster_generate<kCell, 128, 2>(a, kBlocks); });
+  const auto last = layer.h.narrow(0, (T - 1) * B, B);
+  EXPECT_TRUE(all_close(h_after, last, 2e-5));
+  if (has_c(kCell)) {
+    EXPECT_TRUE(all_close(c_after, layer.c.narrow(0, (T - 1) * B, B), 2e-5));
+  }
+  EXPECT_TRUE(taken[T - 1].equal((last.mm(W_hq) + b_q).argmax(1)));
+}
+
+TYPED_TEST(CudaCell, KeepsNan) {
+  constexpr auto kCell = TypeParam::value;
+  if constexpr (kCell != CellKind::kGruBefore) {  // which has no Cell
+    constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+    for (int gate = 0; gate < gate_count(kCell); ++gate) {
+      float x[gate_count(kCell)] = {};
+      x[gate] = kNan;
+      Cell<kCell> cell;
+      cell.h = 1;
+      cell.step({}, x);
+      EXPECT_TRUE(std::isnan(cell.h)) << "gate " << gate;
+    }
+  }
 }
 
 TEST(SimtOnCpu, ABarrierThatNotAllReachIsAnError) {

@@ -1,4 +1,4 @@
-#include "unroll/fused.h"
+#include "fused/computed_model.h"
 
 #include <ATen/Context.h>
 #include <gmock/gmock.h>
@@ -15,7 +15,9 @@
 #include "support/model_configs.h"
 #include "support/periodic_corpus.h"
 #include "support/thrown.h"
+#include "unroll/compute.h"
 #include "unroll/error.h"
+#include "unroll/fused.h"
 #include "unroll/scratch.h"
 #include "unroll/train.h"
 
@@ -57,32 +59,33 @@ double distance(const torch::Tensor& a, const torch::Tensor& b) {
   return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
 }
 
-// Those whose parameters a fused model can have.
-std::vector<ModelConfig> models(int64_t hidden) {
-  auto result = recurrent_models(hidden);
-  std::erase_if(result, [](const auto& config) { return config.model == ModelKind::kFused; });
-  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
-    result.push_back(config_of(ModelKind::kConcise, cell, hidden));
+// Those that the fused backend computes.
+std::vector<TestModel> models(int64_t hidden) {
+  auto result = plain_recurrent_models(hidden);
+  for (const auto cell : {Cell::kRnn, Cell::kRnnRelu, Cell::kGru, Cell::kLstm}) {
+    result.push_back(plain(ModelKind::kConcise, cell, hidden));
     result.back().layers = 3;
   }
   return result;
 }
 
-class Fused : public ::testing::TestWithParam<ModelConfig> {
+class Fused : public ::testing::TestWithParam<TestModel> {
  protected:
-  // The plain model and the fused one over the same weights.
+  // A model computed plain, and one with the same weights computed fused.
   std::unique_ptr<SequenceModel> plain_;
-  std::unique_ptr<FusedModel> fused_;
+  std::unique_ptr<SequenceModel> fused_;
 
   void make(const Shape& shape, Precision precision = Precision::kFp32) {
-    auto config = GetParam();
-    config.hidden = shape.H;
-    plain_ = make_model(config, shape.V, torch::kCPU);
+    auto model = GetParam();
+    model.hidden = shape.H;
+    plain_ = make_model(model, shape.V, torch::kCPU);
     draw_weights(*plain_);
-    auto other = make_model(config, shape.V, torch::kCPU);
+    auto other = make_model(model, shape.V, torch::kCPU);
     load_weights(*other, plain_->weights());
-    config.precision = precision;
-    fused_ = std::make_unique<FusedModel>(std::move(other), config);
+    const Compute compute{.backend = Backend::kFused, .precision = precision};
+    fused_ = computed_as(std::move(other), model, compute);
+    ASSERT_EQ(fused_->effective_compute(shape.B).backend, Backend::kFused);
+    ASSERT_EQ(plain_->effective_compute(shape.B).backend, Backend::kPlain);
   }
 
   // The fused model's loss, state and gradients on so many threads.
@@ -122,13 +125,13 @@ class Fused : public ::testing::TestWithParam<ModelConfig> {
     }
   }
 
-  // What `compute` returns where it draws what every other one does; also how far it drew.
-  template <typename Compute>
-  static auto drawn(const Compute& compute) {
+  // What `use` returns where it draws what every other one does; also how far it drew.
+  template <typename Use>
+  static auto drawn(const Use& use) {
     auto generator = at::globalContext().defaultGenerator(torch::kCPU);
     const auto before = generator.get_state();
     at::manual_seed(23);
-    auto result = compute();
+    auto result = use();
     const auto next = torch::rand({1}).item<float>();
     generator.set_state(before);
     return std::pair(std::move(result), next);
@@ -230,8 +233,7 @@ TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
   at::manual_seed(6);
   const Shape shape{2, 3, 5, 7};
   make(shape);
-  for (auto* net :
-       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
+  for (auto* net : {plain_.get(), fused_.get()}) {
     for (const auto& [name, weight] : net->weights()) {
       weight.set_data(weight.to(torch::kFloat64));
     }
@@ -246,7 +248,7 @@ TEST_P(Fused, DoublePrecisionIsThePlainComposition) {
 }
 
 // A model's gradients on a batch, from states of zeros.
-std::vector<torch::Tensor> gradients_of(FusedModel& net, const Batch& batch) {
+std::vector<torch::Tensor> gradients_of(SequenceModel& net, const Batch& batch) {
   std::vector<torch::Tensor> result;
   for (const auto& [name, weight] : net.weights()) {
     weight.mutable_grad().reset();
@@ -374,8 +376,7 @@ TEST_P(Fused, WhatIsMissingOrEmptyIsAnError) {
 
 TEST_P(Fused, ADecoderTakesATokenOfEachSequence) {
   make({2, 3, 5, 7});
-  for (auto* net :
-       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
+  for (auto* net : {plain_.get(), fused_.get()}) {
     const auto decoder = net->make_decoder(2);
     const std::vector<int64_t> three{0, 1, 2};
     EXPECT_EQ(thrown<Error>([&] { decoder->step(three); }), "a step takes 2 tokens, got 3");
@@ -385,15 +386,16 @@ TEST_P(Fused, ADecoderTakesATokenOfEachSequence) {
 }
 
 TEST_P(Fused, ADescriptionOfAnotherModelIsAnError) {
-  auto config = GetParam();
-  config.hidden = 8;
+  auto model = GetParam();
+  model.hidden = 8;
   const auto refused = [&](auto change) {
-    auto other = config;
+    auto other = model;
     change(other);
-    EXPECT_THROW(FusedModel(make_model(config, 5, torch::kCPU), other), Error);
+    EXPECT_THROW(
+        computed_as(make_model(model, 5, torch::kCPU), other, {.backend = Backend::kFused}), Error);
   };
   refused([](auto& other) { other.hidden = 9; });
-  if (config.model == ModelKind::kConcise) {
+  if (model.model == ModelKind::kConcise) {
     refused([](auto& other) { ++other.layers; });
   } else {
     refused([](auto& other) {
@@ -411,12 +413,11 @@ using FusedInBf16 = Fused;
 TEST_P(FusedInBf16, LossStatesAndGradientsAreNearThePlainModels) {
   at::manual_seed(11);
   for (const auto precision : {Precision::kBf16x3, Precision::kBf16}) {
-    auto config = GetParam();
-    config.hidden = 40;
-    config.precision = precision;
     auto weights = make_model(GetParam(), 28, torch::kCPU);
     if (!is_supported(precision)) {
-      EXPECT_THAT(thrown<Error>([&] { FusedModel(std::move(weights), config); }),
+      EXPECT_THAT(thrown<Error>([&] {
+                    computed_as(std::move(weights), GetParam(), {.precision = precision});
+                  }),
                   ::testing::HasSubstr("needs a CPU with AMX"));
       continue;
     }
@@ -456,11 +457,11 @@ TEST_P(FusedInBf16, ResultsAreTheSameBitsWhateverTheNumberOfThreads) {
 }
 
 // Between two layers and between three.
-std::vector<ModelConfig> models_with_dropout(int64_t hidden) {
-  std::vector<ModelConfig> result;
-  for (const auto cell : {Cell::kRnn, Cell::kGru, Cell::kLstm}) {
+std::vector<TestModel> models_with_dropout(int64_t hidden) {
+  std::vector<TestModel> result;
+  for (const auto cell : {Cell::kRnn, Cell::kRnnRelu, Cell::kGru, Cell::kLstm}) {
     for (const int64_t layers : {2, 3}) {
-      result.push_back(config_of(ModelKind::kConcise, cell, hidden));
+      result.push_back(plain(ModelKind::kConcise, cell, hidden));
       result.back().layers = layers;
       result.back().dropout = 0.3;
     }
@@ -513,8 +514,7 @@ TEST_P(FusedWithDropout, TwoGraphsLiveSideBySide) {
   make(shape);
   const auto one = random_batch(shape);
   const auto two = random_batch(shape);
-  for (auto* net :
-       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
+  for (auto* net : {plain_.get(), fused_.get()}) {
     at::manual_seed(23);
     (net->loss(one, net->begin_state(shape.B)).first +
      net->loss(two, net->begin_state(shape.B)).first)
@@ -529,8 +529,7 @@ TEST_P(FusedWithDropout, DoublePrecisionIsThePlainModelsDropout) {
   make(shape);
   const auto batch = random_batch(shape);
   std::vector<torch::Tensor> logits;
-  for (auto* net :
-       {static_cast<SequenceModel*>(plain_.get()), static_cast<SequenceModel*>(fused_.get())}) {
+  for (auto* net : {plain_.get(), fused_.get()}) {
     for (const auto& [name, weight] : net->weights()) {
       weight.set_data(weight.to(torch::kFloat64));
     }
@@ -548,10 +547,10 @@ TEST_P(FusedWithDropout, DropsInTrainingAlone) {
   at::manual_seed(14);
   const Shape shape{4, 3, 9, 21};
   make(shape);
-  auto config = GetParam();
-  config.hidden = shape.H;
-  config.dropout = 0;
-  const auto whole = make_model(config, shape.V, torch::kCPU);
+  auto model = GetParam();
+  model.hidden = shape.H;
+  model.dropout = 0;
+  const auto whole = make_model(model, shape.V, torch::kCPU);
   load_weights(*whole, plain_->weights());
   const auto batch = random_batch(shape);
   const auto logits_of = [&](SequenceModel& net) {
@@ -592,7 +591,8 @@ TEST_P(FusedWithDropout, TrainsToThePerplexitiesOfThePlainModel) {
   make({4, 10, corpus.vocab.size(), 24});
   const auto train = [&](SequenceModel& net) {
     at::manual_seed(23);
-    return train_ch8(net, train_iter, corpus.vocab, {.epochs = 6, .lr = 0.5, .prompts = {}});
+    return train_ch8(net, train_iter, corpus.vocab,
+                     {.epochs = 6, .updater = {.lr = 0.5}, .prompts = {}});
   };
   const auto expected = train(*plain_);
   const auto actual = train(*fused_);
@@ -613,28 +613,25 @@ INSTANTIATE_TEST_SUITE_P(Models, Fused, ::testing::ValuesIn(models(8)),
                          [](const auto& info) { return name_of(info.param); });
 
 TEST(FusedForwardFunctions, AreTheScratchModelsToo) {
-  for (const auto& config : recurrent_models(23)) {
-    if (config.model != ModelKind::kScratch) {
+  for (const auto& model : plain_recurrent_models(23)) {
+    if (model.model != ModelKind::kScratch) {
       continue;
     }
-    SCOPED_TRACE(name_of(config));
+    SCOPED_TRACE(name_of(model));
     at::manual_seed(2);
-    const auto plain = make_model(config, 12, torch::kCPU);
-    draw_weights(*plain);
-    const auto weights = plain->weights();
-    const ForwardFn forward = config.cell == Cell::kRnn                ? fused_rnn
-                              : config.cell == Cell::kLstm             ? fused_lstm
-                              : gru_reset(config) == GruReset::kBefore ? fused_gru
-                                                                       : fused_gru_reset_after;
+    const auto net = make_model(model, 12, torch::kCPU);
+    draw_weights(*net);
+    const auto weights = net->weights();
+    const ForwardFn forward = fused_forward(model);
     NamedTensors copies;
     for (const auto& [name, weight] : weights) {
       copies.push_back({name, weight.detach().clone().requires_grad_()});
     }
     RNNModelScratch fused(
         12, 23, torch::kCPU, [&](auto...) { return copies; },
-        [&](int64_t B, auto...) { return plain->begin_state(B); }, forward);
+        [&](int64_t B, auto...) { return net->begin_state(B); }, forward);
     const auto batch = random_batch({4, 5, 12, 23});
-    plain->loss(batch, plain->begin_state(4)).first.backward();
+    net->loss(batch, net->begin_state(4)).first.backward();
     fused.loss(batch, fused.begin_state(4)).first.backward();
     for (std::size_t i = 0; i < weights.size(); ++i) {
       EXPECT_LT(distance(copies[i].tensor.grad(), weights[i].tensor.grad()), kTolerance)
@@ -651,7 +648,7 @@ TEST(FusedForwardFunctions, GiveTheGradientByTheirInputs) {
   rnn(x, state, params).first.square().sum().backward();
   const auto expected = x.grad().clone();
   x.mutable_grad().reset();
-  fused_rnn(x, state, params).first.square().sum().backward();
+  fused_forward({})(x, state, params).first.square().sum().backward();
   EXPECT_LT(distance(x.grad(), expected), kTolerance);
 }
 
@@ -659,19 +656,22 @@ TEST(FusedForwardFunctions, RefuseWeightsOfAnotherShape) {
   auto params = get_params(6, 10, torch::kCPU);
   const auto state = init_rnn_state(2, 10, torch::kCPU);
   EXPECT_THAT(thrown<Error>([&] {
-                fused_rnn(torch::zeros({3, 2, 5}), state, params);
+                fused_forward({})(torch::zeros({3, 2, 5}), state, params);
               }),
               ::testing::HasSubstr("the inputs must have shape [3, 2, 6], got [3, 2, 5]"));
   params[1].tensor = torch::zeros({10, 9});
   EXPECT_THAT(thrown<Error>([&] {
-                fused_rnn(torch::zeros({3, 2, 6}), state, params);
+                fused_forward({})(torch::zeros({3, 2, 6}), state, params);
               }),
               ::testing::HasSubstr("a weight must have shape [10, 10], got [10, 9]"));
 }
 
-TEST(FusedModel, RefusesTheMlp) {
-  const auto config = config_of(ModelKind::kScratch, Cell::kMlp, 4);
-  EXPECT_THROW(FusedModel(make_model(config, 5, torch::kCPU), config), UsageError);
+TEST(ComputedModel, TheMlpIsComputedPlainOrNotAtAll) {
+  const auto mlp = plain(ModelKind::kScratch, Cell::kMlp, 4);
+  EXPECT_THROW(computed_as(make_model(mlp, 5, torch::kCPU), mlp, {.backend = Backend::kFused}),
+               UsageError);
+  const auto net = computed_as(make_model(mlp, 5, torch::kCPU), mlp, {});
+  EXPECT_EQ(net->effective_compute(1).backend, Backend::kPlain);
 }
 
 }  // namespace
