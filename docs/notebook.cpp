@@ -58,11 +58,11 @@ int main(int argc, char** argv) {
             << grad_clipping(net, 0).item<float>() << "\n";
 
   // [epoch]
-  const auto updater = make_updater(net, Optimizer::kSgd, 1);
+  const auto updater = make_updater(net, {.lr = 1});
   updater->zero_grad();
   TrainProgress progress;
-  EagerStep step(net, *updater, 1, progress);
-  const EpochStats first = train_epoch_ch8(train_iter.epoch(0), step, progress);
+  const auto step = make_train_step(net, *updater, progress, {.clip = 1});
+  const EpochStats first = train_epoch_ch8(train_iter.epoch(0), *step, progress);
   std::cout << "perplexity after one epoch " << first.perplexity << "\n";
 
   // [train-sequential]
