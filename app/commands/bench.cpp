@@ -69,7 +69,7 @@ std::vector<ModelSetup> vary(const std::vector<ModelSetup>& setups, const Option
     for (auto setup : setups) {
       set(setup, value);
       if (std::find(all.begin(), all.end(), setup) == all.end()) {
-        all.push_back(std::move(setup));
+        all.push_back(setup);
       }
     }
   }

@@ -7,12 +7,11 @@
 #include <optional>
 #include <string>
 
+#include "unroll/model.h"
 #include "unroll/options.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
-
-class SequenceModel;
 
 /// Whose parameters a model has: the notebook's own tensors, or those of torch::nn's layers.
 enum class ModelKind { kScratch, kConcise };

@@ -10,10 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "unroll/compute.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
+
+struct Compute;
 
 /// Runs a model token by token, without gradients, from a state of zeros. Text is generated with
 /// it.

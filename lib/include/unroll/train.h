@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "unroll/error.h"
-#include "unroll/model.h"
+#include "unroll/compute.h"
 #include "unroll/optim.h"
 #include "unroll/options.h"
 #include "unroll/seq_data.h"
@@ -41,7 +41,7 @@ struct TrainProgress {
 /// What happens after a step whose loss or gradient is not finite.
 enum class OnNonfinite {
   kStop,  ///< the training ends with an error
-  kSkip,  ///< the weights stay, the state is reset, and the training goes on
+  kSkip,  ///< the weights stay, the state is reset, and the training continues
 };
 constexpr auto enum_names(OnNonfinite) {
   return enum_table<OnNonfinite>("on-nonfinite",

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "fused/engine.h"
-#include "unroll/model.h"
+#include "unroll/compute.h"
 
 namespace unroll {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "unroll/model.h"
+#include "unroll/compute.h"
 
 namespace unroll {
 

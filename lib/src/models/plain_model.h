@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "models/cell_kind.h"
-#include "unroll/model.h"
+#include "unroll/compute.h"
 #include "unroll/scratch.h"
 
 namespace unroll {
