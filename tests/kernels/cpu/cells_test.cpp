@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/cpu/each_target.h"
 #include "kernels/cpu/rows.h"
@@ -38,6 +39,7 @@ class OneStep {
             .blocks = 1};
   }
   CellInput input() const { return {&values_, rows_.data()}; }
+  Panels take_values() { return std::move(values_); }
 
  private:
   int64_t count_;
@@ -70,28 +72,30 @@ std::vector<float> first_unit(const Panels& from, int64_t begin) {
 }
 
 // h' of a cell with one gate.
-using SimpleForward = void (*)(const CellTile&, const CellInput&, Activations&);
-std::vector<float> simple_of(SimpleForward forward, const std::vector<float>& x, int parts = 0) {
+std::vector<float> simple_of(CellKind cell, const std::vector<float>& x, int parts = 0) {
   const auto count = static_cast<int64_t>(x.size());
   const OneStep step(x, {.count = 1, .hidden = 1});
-  auto h = states(count, parts);
-  forward(step.tile(), step.input(), h);
+  CellMemory memory{.cell = cell};
+  memory.h = states(count, parts);
+  rnn_forward(step.tile(), step.input(), memory);
   std::vector<float> result(x.size());
-  copy_step_out(h, 1, result.data());
+  copy_step_out(memory.h, 1, result.data());
   return result;
 }
-std::vector<float> tanh_of(const std::vector<float>& x) { return simple_of(rnn_forward, x); }
-std::vector<float> relu_of(const std::vector<float>& x) { return simple_of(rnn_relu_forward, x); }
+std::vector<float> tanh_of(const std::vector<float>& x) { return simple_of(CellKind::kRnn, x); }
+std::vector<float> relu_of(const std::vector<float>& x) { return simple_of(CellKind::kRnnRelu, x); }
 
 // The gradient through ReLU of g by its values h.
 std::vector<float> relu_back(const std::vector<float>& g, const std::vector<float>& h) {
   const auto count = static_cast<int64_t>(g.size());
-  const OneStep step(g, {.count = 1, .hidden = 1});
-  auto kept = states(count, 0);
-  copy_step_in(h.data(), 1, kept);
-  auto dz = float32(1, count, 1, kPanel);
-  rnn_relu_backward(step.tile(), *step.input().values, kept, dz);
-  return first_unit(dz.values(), 0);
+  OneStep step(g, {.count = 1, .hidden = 1});
+  CellMemory memory{.cell = CellKind::kRnnRelu};
+  memory.h = states(count, 0);
+  copy_step_in(h.data(), 1, memory.h);
+  memory.gates = float32(1, count, 1, kPanel);
+  memory.dh = step.take_values();
+  rnn_backward(step.tile(), memory);
+  return first_unit(memory.gates.values(), 0);
 }
 
 // The input gate, sigmoid(x).
@@ -99,12 +103,12 @@ std::vector<float> sigmoid_of(const std::vector<float>& x) {
   const auto count = static_cast<int64_t>(x.size());
   const Gates layout{.count = 4, .hidden = 1};
   const OneStep step(x, layout);
-  auto gates = float32(1, count, layout.columns(), layout.width());
-  auto h = float32(2, count, 1, kStatePanel);
-  Panels c;
-  c.resize(2 * count, 1);
-  lstm_forward(step.tile(), step.input(), gates, c, h);
-  return first_unit(gates.values(), 0);
+  CellMemory memory{.cell = CellKind::kLstm};
+  memory.gates = float32(1, count, layout.columns(), layout.width());
+  memory.h = float32(2, count, 1, kStatePanel);
+  memory.c.resize(2 * count, 1);
+  lstm_forward(step.tile(), step.input(), memory);
+  return first_unit(memory.gates.values(), 0);
 }
 
 TEST_P(Cells, TanhAndSigmoidAreAccurateEverywhere) {
@@ -144,8 +148,8 @@ using CellsInTiles = EachTarget;
 
 TEST_P(CellsInTiles, NanStaysVisible) {
   for (const int parts : {1, 2}) {
-    EXPECT_TRUE(std::isnan(simple_of(rnn_forward, {kNan}, parts)[0]));
-    EXPECT_TRUE(std::isnan(simple_of(rnn_relu_forward, {kNan}, parts)[0]));
+    EXPECT_TRUE(std::isnan(simple_of(CellKind::kRnn, {kNan}, parts)[0]));
+    EXPECT_TRUE(std::isnan(simple_of(CellKind::kRnnRelu, {kNan}, parts)[0]));
   }
 }
 

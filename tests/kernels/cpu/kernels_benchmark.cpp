@@ -119,11 +119,10 @@ void LstmForward(benchmark::State& state) {
   const auto sums = filled(kBatch, kPanel);
   const auto input = filled(kVocab, layout.columns(), layout.width());
   const auto parts = static_cast<int>(state.range(0));
-  Activations gates;
-  gates.resize(1, kBatch, layout.columns(), layout.width(), {});
-  Activations h;
-  h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
-  auto c = filled(2 * kBatch, kHidden);
+  CellMemory memory{.cell = CellKind::kLstm};
+  memory.gates.resize(1, kBatch, layout.columns(), layout.width(), {});
+  memory.h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
+  memory.c = filled(2 * kBatch, kHidden);
   const std::vector<int32_t> rows(kBatch, 3);
   for (auto _ : state) {
     for (int64_t block = 0; block < layout.blocks(); ++block) {
@@ -135,7 +134,7 @@ void LstmForward(benchmark::State& state) {
                     .rows = kBatch,
                     .block = block,
                     .blocks = 1},
-                   {&input, rows.data()}, gates, c, h);
+                   {&input, rows.data()}, memory);
     }
     benchmark::ClobberMemory();
   }
@@ -148,10 +147,10 @@ void rnn_step(benchmark::State& state) {
   const auto parts = static_cast<int>(state.range(0));
   const auto sums = filled(kBatch, kPanel);
   const auto input = filled(kVocab, kHidden);
-  Activations h;
-  h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
-  Activations dz;
-  dz.resize(1, kBatch, kHidden, kPanel, {.values = parts == 0, .parts = parts, .right = true});
+  CellMemory memory{.cell = CellKind::kRnn};
+  memory.h.resize(2, kBatch, kHidden, kStatePanel, {.values = parts == 0, .parts = parts});
+  memory.gates.resize(1, kBatch, kHidden, kPanel,
+                      {.values = parts == 0, .parts = parts, .right = true});
   const std::vector<int32_t> rows(kBatch, 3);
   for (auto _ : state) {
     for (int64_t block = 0; block < kHidden / kBlock; block += 4) {
@@ -164,9 +163,9 @@ void rnn_step(benchmark::State& state) {
                           .block = block,
                           .blocks = 4};
       if (backward) {
-        rnn_backward(tile, Panels(), h, dz);
+        rnn_backward(tile, memory);
       } else {
-        rnn_forward(tile, {&input, rows.data()}, h);
+        rnn_forward(tile, {&input, rows.data()}, memory);
       }
     }
     benchmark::ClobberMemory();

@@ -1,5 +1,5 @@
 // parallel_for on std::thread. Every loop that can be split is, and every call starts new threads,
-// which know of each other only what they are told: a race shows that a pool would hide.
+// which know of each other only what they are given: a race shows that a pool would hide.
 
 #include <algorithm>
 #include <thread>

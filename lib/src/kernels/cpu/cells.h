@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cell_table.h"
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/tile_product.h"
@@ -21,6 +22,7 @@ struct CellTile {
   int64_t rows;
   int64_t block;
   int64_t blocks;
+  int phase = 0;  ///< which of a step's products the sums are, of a cell that has two
   TileWork* meanwhile = nullptr;  ///< products that go on beside the formulas, or null
 };
 
@@ -35,51 +37,42 @@ struct CellInput {
   const int32_t* row;
 };
 
-// Matrices over time hold T steps of B sequences; states T + 1 of them, the first of which is the
-// state before the first step. A state or gradient without values is kept in tiles only; the
-// formulas are then as exact as the tiles.
-//
-// Backward, `dh` (T*B, H) is the gradient by each h from outside the recurrence, or empty where it
-// is among the sums. The gradients by the gates' inputs replace the gates, or become their tiles.
+/// What the formulas of a layer's cell read and write.
+///
+/// Matrices over time hold T steps of B sequences; states T + 1 of them, the first of which is the
+/// state before the first step. A state or gradient without values is kept in tiles only; the
+/// formulas are then as exact as the tiles. What a cell does not have stays empty.
+struct CellMemory {
+  CellKind cell;
+  Activations h;      ///< the states
+  Panels c;           ///< LSTM: the cell states
+  Activations gates;  ///< the gates side by side; backward, the gradients by their inputs
+  Activations n;      ///< GRU: the candidate; with the reset after the product, what r multiplies
+  Activations rh;     ///< GRU with the reset before the product: r h
+  Panels b_hh;        ///< (1, H) GRU with the reset after the product
+  Panels dh;          ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
+  Panels
+      carry;  ///< (B, H) from the next step to this one: LSTM, by c; GRU, by h, past the products
+};
 
-/// h' = tanh(sums + x).
-void rnn_forward(const CellTile& tile, const CellInput& x, Activations& h);
-/// dz (T*B, H): the gradient by sums + x.
-void rnn_backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz);
+// The gradients by the gates' inputs replace the gates, or become their tiles.
 
-/// h' = max(0, sums + x).
-void rnn_relu_forward(const CellTile& tile, const CellInput& x, Activations& h);
-/// dz (T*B, H): the gradient by sums + x: that by h where h > 0, else 0.
-void rnn_relu_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                       Activations& dz);
+/// h' = tanh(sums + x), or max(0, sums + x).
+void rnn_forward(const CellTile& tile, const CellInput& x, CellMemory& memory);
+void rnn_backward(const CellTile& tile, CellMemory& memory);
 
-/// Gates i, f, o, g (T*B, 4H) = sigmoid or tanh(sums + x); c' = f c + i g; h' = o tanh(c').
-void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
-                  Activations& h);
-/// dc (B, H): by the cell state, from the next step to this one.
-void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
-                   Panels& dc);
+/// Gates i, f, o, g = sigmoid or tanh(sums + x); c' = f c + i g; h' = o tanh(c').
+void lstm_forward(const CellTile& tile, const CellInput& x, CellMemory& memory);
+void lstm_backward(const CellTile& tile, CellMemory& memory);
 
-/// Reset gate after the product. Gates z, r, n (T*B, 3H); p (T*B, H) = sums of n + b_hh;
-/// n = tanh(x + r p); h' = z h + (1 - z) n.
-void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
-                       Activations& gates, Activations& p, Activations& h);
-/// Leaves in `gates` the gradients by the sums and in `p` that by the input's share of n.
-/// carry (B, H): by h, past the product, from the next step to this one.
-void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                        Activations& gates, Activations& p, Panels& carry);
-
-/// Reset gate before the product, first half: z, r (T*B, 2H), rh (T*B, H) = r h.
-void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
-                              Activations& gates, Activations& rh);
-/// Second half: n (T*B, H) = tanh(sums + x), h' = z h + (1 - z) n.
-void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
-                              Activations& n, Activations& h);
-/// Backward, first half: from h to n and z.
-void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                               Activations& gates, Activations& n, Panels& carry);
-/// Second half: from rh (whose gradient is the sums) to r and h.
-void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
-                               Panels& carry);
+/// Reset gate after the product, in one phase: gates z, r, n; p, kept as n, = sums of n + b_hh;
+/// n = tanh(x + r p); h' = z h + (1 - z) n. Backward leaves in `gates` the gradients by the sums
+/// and in `n` that by the input's share of n.
+///
+/// Reset gate before the product, in two: first z, r and r h, then n = tanh(sums + x) and
+/// h' = z h + (1 - z) n. Backward first from h to n and z, then from r h, whose gradient is the
+/// sums, to r and h.
+void gru_forward(const CellTile& tile, const CellInput& x, CellMemory& memory);
+void gru_backward(const CellTile& tile, CellMemory& memory);
 
 }  // namespace unroll::cpu

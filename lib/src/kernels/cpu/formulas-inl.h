@@ -231,10 +231,10 @@ class OutsideView {
   int64_t stride_;
 };
 
-// Calls use(form) for the form that has so many parts.
+// Calls use(form) for the form that the states have.
 template <typename Use>
-void in_form(int parts, const Use& use) {
-  switch (parts) {
+void in_form(const CellMemory& memory, const Use& use) {
+  switch (memory.h.left().parts()) {
     case 1:
       return use(Tiles<1>());
     case 2:

@@ -17,17 +17,16 @@ namespace {
 HWY_INLINE Vector mix(Vector z, Vector h, Vector n) { return hn::MulAdd(z, hn::Sub(h, n), n); }
 
 template <typename Form>
-HWY_FLATTEN void gru_after_forward_in(const CellTile& tile, const CellInput& x, const Panels& b_hh,
-                                      Activations& gates, Activations& p, Activations& h) {
+HWY_FLATTEN void after_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
   constexpr Gates kGates{.count = 3};
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 3, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, t, block.column(kGates));
-    const ValuesView product(p, t, block.column());
-    const typename Form::GruState before(h, t, block.column());
-    const typename Form::GruState after(h, t + 1, block.column());
-    const float* bias = b_hh.at(0, block.column());
+    const ValuesView saved(memory.gates, t, block.column(kGates));
+    const ValuesView product(memory.n, t, block.column());
+    const typename Form::GruState before(memory.h, t, block.column());
+    const typename Form::GruState after(memory.h, t + 1, block.column());
+    const float* bias = memory.b_hh.at(0, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
@@ -49,22 +48,21 @@ HWY_FLATTEN void gru_after_forward_in(const CellTile& tile, const CellInput& x, 
 }
 
 template <typename Form>
-HWY_FLATTEN void gru_after_backward_in(const CellTile& tile, const Panels& dh, const Activations& h,
-                                       Activations& gates, Activations& p, Panels& carry) {
+HWY_FLATTEN void after_backward(const CellTile& tile, CellMemory& memory) {
   constexpr Gates kGates{.count = 3};
   using Gradient = typename Form::Gradient;
   const auto one = hn::Set(kTag, 1.0F);
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
-    const OutsideView outside(tile, dh, block.column());
-    const ValuesView saved(gates, t, block.column(kGates));
-    const ValuesView product(p, t, block.column());
-    const ValuesView past(carry, 0, block.column());
-    const typename Form::GruState state(h, t, block.column());
-    const Gradient to_z(gates, t, block.column(kGates, 0));
-    const Gradient to_r(gates, t, block.column(kGates, 1));
-    const Gradient to_p(gates, t, block.column(kGates, 2));
-    const Gradient to_n(p, t, block.column());
+    const OutsideView outside(tile, memory.dh, block.column());
+    const ValuesView saved(memory.gates, t, block.column(kGates));
+    const ValuesView product(memory.n, t, block.column());
+    const ValuesView past(memory.carry, 0, block.column());
+    const typename Form::GruState state(memory.h, t, block.column());
+    const Gradient to_z(memory.gates, t, block.column(kGates, 0));
+    const Gradient to_r(memory.gates, t, block.column(kGates, 1));
+    const Gradient to_p(memory.gates, t, block.column(kGates, 2));
+    const Gradient to_n(memory.n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto Z = load(gate);
@@ -89,16 +87,15 @@ HWY_FLATTEN void gru_after_backward_in(const CellTile& tile, const Panels& dh, c
 }
 
 template <typename Form>
-HWY_FLATTEN void gru_before_gates_forward_in(const CellTile& tile, const CellInput& x,
-                                             const Activations& h, Activations& gates,
-                                             Activations& rh) {
+HWY_FLATTEN void before_gates_forward(const CellTile& tile, const CellInput& x,
+                                      CellMemory& memory) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 2, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, t, block.column(kGates));
-    const typename Form::GruState state(h, t, block.column());
-    const typename Form::State reset(rh, t, block.column());
+    const ValuesView saved(memory.gates, t, block.column(kGates));
+    const typename Form::GruState state(memory.h, t, block.column());
+    const typename Form::State reset(memory.rh, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
@@ -115,17 +112,16 @@ HWY_FLATTEN void gru_before_gates_forward_in(const CellTile& tile, const CellInp
 }
 
 template <typename Form>
-HWY_FLATTEN void gru_before_state_forward_in(const CellTile& tile, const CellInput& x,
-                                             const Activations& gates, Activations& n,
-                                             Activations& h) {
+HWY_FLATTEN void before_state_forward(const CellTile& tile, const CellInput& x,
+                                      CellMemory& memory) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column());
-    const ValuesView z(gates, t, block.column(kGates));
-    const ValuesView candidate(n, t, block.column());
-    const typename Form::GruState before(h, t, block.column());
-    const typename Form::GruState after(h, t + 1, block.column());
+    const ValuesView z(memory.gates, t, block.column(kGates));
+    const ValuesView candidate(memory.n, t, block.column());
+    const typename Form::GruState before(memory.h, t, block.column());
+    const typename Form::GruState after(memory.h, t + 1, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       const auto N = Form::tanh_of(hn::Add(load(sums), load(input.at(b) + k)));
       candidate.store(b, k, N);
@@ -135,21 +131,19 @@ HWY_FLATTEN void gru_before_state_forward_in(const CellTile& tile, const CellInp
 }
 
 template <typename Form>
-HWY_FLATTEN void gru_before_state_backward_in(const CellTile& tile, const Panels& dh,
-                                              const Activations& h, Activations& gates,
-                                              Activations& n, Panels& carry) {
+HWY_FLATTEN void before_state_backward(const CellTile& tile, CellMemory& memory) {
   constexpr Gates kGates{.count = 2};
   using Gradient = typename Form::Gradient;
   const auto one = hn::Set(kTag, 1.0F);
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
-    const OutsideView outside(tile, dh, block.column());
-    const ValuesView z(gates, t, block.column(kGates));
-    const ValuesView candidate(n, t, block.column());
-    const ValuesView past(carry, 0, block.column());
-    const typename Form::GruState state(h, t, block.column());
-    const Gradient to_z(gates, t, block.column(kGates));
-    const Gradient to_n(n, t, block.column());
+    const OutsideView outside(tile, memory.dh, block.column());
+    const ValuesView z(memory.gates, t, block.column(kGates));
+    const ValuesView candidate(memory.n, t, block.column());
+    const ValuesView past(memory.carry, 0, block.column());
+    const typename Form::GruState state(memory.h, t, block.column());
+    const Gradient to_z(memory.gates, t, block.column(kGates));
+    const Gradient to_n(memory.n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       float* carried = past.at(b) + k;
       const auto Z = z.load(b, k);
@@ -164,15 +158,14 @@ HWY_FLATTEN void gru_before_state_backward_in(const CellTile& tile, const Panels
 }
 
 template <typename Form>
-HWY_FLATTEN void gru_before_gates_backward_in(const CellTile& tile, const Activations& h,
-                                              Activations& gates, Panels& carry) {
+HWY_FLATTEN void before_gates_backward(const CellTile& tile, CellMemory& memory) {
   constexpr Gates kGates{.count = 2};
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
-    const ValuesView r(gates, t, block.column(kGates, 1));
-    const ValuesView past(carry, 0, block.column());
-    const typename Form::GruState state(h, t, block.column());
-    const typename Form::Gradient to_r(gates, t, block.column(kGates, 1));
+    const ValuesView r(memory.gates, t, block.column(kGates, 1));
+    const ValuesView past(memory.carry, 0, block.column());
+    const typename Form::GruState state(memory.h, t, block.column());
+    const typename Form::Gradient to_r(memory.gates, t, block.column(kGates, 1));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
       float* carried = past.at(b) + k;
       const auto R = r.load(b, k);
@@ -184,41 +177,24 @@ HWY_FLATTEN void gru_before_gates_backward_in(const CellTile& tile, const Activa
   });
 }
 
-void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
-                       Activations& gates, Activations& p, Activations& h) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { gru_after_forward_in<Form>(tile, x, b_hh, gates, p, h); });
-}
-
-void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                        Activations& gates, Activations& p, Panels& carry) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { gru_after_backward_in<Form>(tile, dh, h, gates, p, carry); });
-}
-
-void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
-                              Activations& gates, Activations& rh) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { gru_before_gates_forward_in<Form>(tile, x, h, gates, rh); });
-}
-
-void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
-                              Activations& n, Activations& h) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { gru_before_state_forward_in<Form>(tile, x, gates, n, h); });
-}
-
-void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                               Activations& gates, Activations& n, Panels& carry) {
-  in_form(h.left().parts(), [&]<typename Form>(Form) {
-    gru_before_state_backward_in<Form>(tile, dh, h, gates, n, carry);
+void gru_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) {
+    if (memory.cell == CellKind::kGruAfter) {
+      after_forward<Form>(tile, x, memory);
+    } else {
+      (tile.phase == 0 ? before_gates_forward<Form> : before_state_forward<Form>)(tile, x, memory);
+    }
   });
 }
 
-void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
-                               Panels& carry) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { gru_before_gates_backward_in<Form>(tile, h, gates, carry); });
+void gru_backward(const CellTile& tile, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) {
+    if (memory.cell == CellKind::kGruAfter) {
+      after_backward<Form>(tile, memory);
+    } else {
+      (tile.phase == 0 ? before_state_backward<Form> : before_gates_backward<Form>)(tile, memory);
+    }
+  });
 }
 
 }  // namespace
@@ -228,41 +204,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace unroll::cpu {
 
-HWY_EXPORT(gru_after_forward);
-HWY_EXPORT(gru_after_backward);
-HWY_EXPORT(gru_before_gates_forward);
-HWY_EXPORT(gru_before_state_forward);
-HWY_EXPORT(gru_before_state_backward);
-HWY_EXPORT(gru_before_gates_backward);
+HWY_EXPORT(gru_forward);
+HWY_EXPORT(gru_backward);
 
-void gru_after_forward(const CellTile& tile, const CellInput& x, const Panels& b_hh,
-                       Activations& gates, Activations& p, Activations& h) {
-  HWY_DYNAMIC_DISPATCH(gru_after_forward)(tile, x, b_hh, gates, p, h);
+void gru_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(gru_forward)(tile, x, memory);
 }
 
-void gru_after_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                        Activations& gates, Activations& p, Panels& carry) {
-  HWY_DYNAMIC_DISPATCH(gru_after_backward)(tile, dh, h, gates, p, carry);
-}
-
-void gru_before_gates_forward(const CellTile& tile, const CellInput& x, const Activations& h,
-                              Activations& gates, Activations& rh) {
-  HWY_DYNAMIC_DISPATCH(gru_before_gates_forward)(tile, x, h, gates, rh);
-}
-
-void gru_before_state_forward(const CellTile& tile, const CellInput& x, const Activations& gates,
-                              Activations& n, Activations& h) {
-  HWY_DYNAMIC_DISPATCH(gru_before_state_forward)(tile, x, gates, n, h);
-}
-
-void gru_before_state_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                               Activations& gates, Activations& n, Panels& carry) {
-  HWY_DYNAMIC_DISPATCH(gru_before_state_backward)(tile, dh, h, gates, n, carry);
-}
-
-void gru_before_gates_backward(const CellTile& tile, const Activations& h, Activations& gates,
-                               Panels& carry) {
-  HWY_DYNAMIC_DISPATCH(gru_before_gates_backward)(tile, h, gates, carry);
+void gru_backward(const CellTile& tile, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(gru_backward)(tile, memory);
 }
 
 }  // namespace unroll::cpu

@@ -122,7 +122,7 @@ void LanguageModelPass::backward(const ModelParameters& gradients,
   if (output_.logits().columns() <= kFewTokens) {
     layers_.back()->set_outside_gradient(output_.logits_gradient(), output_.transposed_weights());
   } else {
-    multiply_steps(output_.logits_gradient(), 0, output_.transposed_weights(),
+    multiply_steps(output_.logits_gradient(), 0, output_.transposed_weights(), nullptr,
                    /*accumulate=*/false, layers_.back()->outside_gradient());
   }
   std::vector<GradientTerm> above{output_.weight_term(gradients.output)};

@@ -14,16 +14,15 @@ namespace unroll::cpu::HWY_NAMESPACE {
 namespace {
 
 template <typename Form>
-HWY_FLATTEN void lstm_forward_in(const CellTile& tile, const CellInput& x, Activations& gates,
-                                 Panels& c, Activations& h) {
+HWY_FLATTEN void forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
   constexpr Gates kGates{.count = 4};
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 4, [&](const BlockOf<Form>& block) HWY_ATTR {
     const InputView input(tile, x, block.column(kGates));
-    const ValuesView saved(gates, t, block.column(kGates));
-    const ValuesView cell(c, t * tile.batch_size, block.column());
-    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
-    const typename Form::State state(h, t + 1, block.column());
+    const ValuesView saved(memory.gates, t, block.column(kGates));
+    const ValuesView cell(memory.c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(memory.c, (t + 1) * tile.batch_size, block.column());
+    const typename Form::State state(memory.h, t + 1, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
       float* out = saved.at(b) + k;
@@ -47,21 +46,20 @@ HWY_FLATTEN void lstm_forward_in(const CellTile& tile, const CellInput& x, Activ
 }
 
 template <typename Form>
-HWY_FLATTEN void lstm_backward_in(const CellTile& tile, const Panels& dh, const Panels& c,
-                                  Activations& gates, Panels& dc) {
+HWY_FLATTEN void backward(const CellTile& tile, CellMemory& memory) {
   constexpr Gates kGates{.count = 4};
   using Gradient = typename Form::Gradient;
   const int64_t t = tile.time;
   for_each_block<Form>(tile, 1, [&](const BlockOf<Form>& block) HWY_ATTR {
-    const OutsideView outside(tile, dh, block.column());
-    const ValuesView saved(gates, t, block.column(kGates));
-    const ValuesView cell(c, t * tile.batch_size, block.column());
-    const ValuesView next_cell(c, (t + 1) * tile.batch_size, block.column());
-    const ValuesView carry(dc, 0, block.column());
-    const Gradient to_i(gates, t, block.column(kGates, 0));
-    const Gradient to_f(gates, t, block.column(kGates, 1));
-    const Gradient to_o(gates, t, block.column(kGates, 2));
-    const Gradient to_g(gates, t, block.column(kGates, 3));
+    const OutsideView outside(tile, memory.dh, block.column());
+    const ValuesView saved(memory.gates, t, block.column(kGates));
+    const ValuesView cell(memory.c, t * tile.batch_size, block.column());
+    const ValuesView next_cell(memory.c, (t + 1) * tile.batch_size, block.column());
+    const ValuesView carry(memory.carry, 0, block.column());
+    const Gradient to_i(memory.gates, t, block.column(kGates, 0));
+    const Gradient to_f(memory.gates, t, block.column(kGates, 1));
+    const Gradient to_o(memory.gates, t, block.column(kGates, 2));
+    const Gradient to_g(memory.gates, t, block.column(kGates, 3));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* gate = saved.at(b) + k;
       const auto I = load(gate);
@@ -85,16 +83,12 @@ HWY_FLATTEN void lstm_backward_in(const CellTile& tile, const Panels& dh, const 
   });
 }
 
-void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
-                  Activations& h) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { lstm_forward_in<Form>(tile, x, gates, c, h); });
+void lstm_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) { forward<Form>(tile, x, memory); });
 }
 
-void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
-                   Panels& dc) {
-  in_form(gates.left().parts(),
-          [&]<typename Form>(Form) { lstm_backward_in<Form>(tile, dh, c, gates, dc); });
+void lstm_backward(const CellTile& tile, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) { backward<Form>(tile, memory); });
 }
 
 }  // namespace
@@ -107,14 +101,12 @@ namespace unroll::cpu {
 HWY_EXPORT(lstm_forward);
 HWY_EXPORT(lstm_backward);
 
-void lstm_forward(const CellTile& tile, const CellInput& x, Activations& gates, Panels& c,
-                  Activations& h) {
-  HWY_DYNAMIC_DISPATCH(lstm_forward)(tile, x, gates, c, h);
+void lstm_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(lstm_forward)(tile, x, memory);
 }
 
-void lstm_backward(const CellTile& tile, const Panels& dh, const Panels& c, Activations& gates,
-                   Panels& dc) {
-  HWY_DYNAMIC_DISPATCH(lstm_backward)(tile, dh, c, gates, dc);
+void lstm_backward(const CellTile& tile, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(lstm_backward)(tile, memory);
 }
 
 }  // namespace unroll::cpu

@@ -31,7 +31,7 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
 void OutputLayer::forward(const Activations& h, bool with_backward) {
   logits_.resize(h.steps() - 1, h.batch_size(), W_.columns(), kPanel,
                  {.parts = with_backward ? parts_ : 0, .right = true});
-  affine_steps(h, 1, W_, b_, logits_.values());
+  multiply_steps(h, 1, W_, &b_, /*accumulate=*/false, logits_.values());
 }
 
 double OutputLayer::mean_cross_entropy(const int64_t* labels) {

@@ -70,10 +70,38 @@ void multiply_some_steps(const Activations& A, int64_t first_step, const Weights
   }
 }
 
-// C = A's steps times B, on all threads, or C += when `accumulate`; or added to `start` in every
-// row, if that is given.
-void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-                    const Panels* start, Panels& C) {
+}  // namespace
+
+void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
+                   int64_t c_stride, bool accumulate) {
+  if (terms.front().B->parts() > 0) {
+    for (int64_t i = 0; i < rows; i += kTwoTiles) {
+      tile_work_of_step(terms, b + i, rows - i, p, C + i * c_stride, c_stride, accumulate).finish();
+    }
+    return;
+  }
+  for (const auto& [A, t, B] : terms) {
+    multiply(A->values(), t * A->batch_size() + b, rows, B->values(), p, C, c_stride, accumulate);
+    accumulate = true;
+  }
+}
+
+TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                           float* C, int64_t c_stride, bool accumulate) {
+  const Weights& B = *terms.front().B;
+  TileTask task{.parts = B.parts(),
+                .rows = rows <= kTileRows ? 1 : 2,
+                .columns = static_cast<int>(B.panel_columns(p) / kBlock),
+                .result = {C, c_stride},
+                .accumulate = accumulate};
+  for (const auto& term : terms) {
+    task.terms[task.term_count++] = tile_term(term, b, p);
+  }
+  return TileWork(task);
+}
+
+void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels* start,
+                    bool accumulate, Panels& C) {
   const int64_t at_once = B.parts() == 0 ? 1 : kTwoTiles;
   const int64_t units_of_step = (A.batch_size() + at_once - 1) / at_once;
   const int64_t steps = C.rows() / A.batch_size();
@@ -97,47 +125,6 @@ void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, 
     parallel_for(0, B.panels(), grain(C.rows() * B.rows() * B.width()),
                  [&](int64_t first, int64_t last) { work(0, units, first, last); });
   }
-}
-
-}  // namespace
-
-void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
-                   int64_t c_stride, bool accumulate) {
-  if (terms.front().B->parts() > 0) {
-    for (int64_t i = 0; i < rows; i += kTwoTiles) {
-      tile_work_of_step(terms, b + i, rows - i, p, C + i * c_stride, c_stride, accumulate).finish();
-    }
-    return;
-  }
-  for (const auto& [A, t, B] : terms) {
-    multiply(A->values(), t * A->batch_size() + b, rows, B->values(), p, C, c_stride, accumulate);
-    accumulate = true;
-  }
-}
-
-TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
-                           float* C, int64_t c_stride, bool accumulate) {
-  const Weights& B = *terms.front().B;
-  TileTerm tiles[2];
-  for (std::size_t n = 0; n < terms.size(); ++n) {
-    tiles[n] = tile_term(terms[n], b, p);
-  }
-  return TileWork({.terms = {tiles, terms.size()},
-                   .parts = B.parts(),
-                   .rows = rows <= kTileRows ? 1 : 2,
-                   .columns = static_cast<int>(B.panel_columns(p) / kBlock),
-                   .result = {C, c_stride},
-                   .accumulate = accumulate});
-}
-
-void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-                    Panels& C) {
-  multiply_steps(A, first_step, B, accumulate, nullptr, C);
-}
-
-void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
-                  Panels& C) {
-  multiply_steps(A, first_step, B, /*accumulate=*/false, &b, C);
 }
 
 }  // namespace unroll::cpu

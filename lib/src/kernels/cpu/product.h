@@ -49,14 +49,10 @@ void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
                            float* C, int64_t c_stride, bool accumulate);
 
-/// C (steps*B, N) = A's steps from `first_step` on times B, or C += when `accumulate`; C has as
-/// many rows as those steps have. On all threads.
-void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-                    Panels& C);
-
-/// C (steps*B, N) = A's steps from `first_step` on times B, plus b (1, N) in every row. On all
-/// threads.
-void affine_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels& b,
-                  Panels& C);
+/// C (steps*B, N) = A's steps from `first_step` on times B, plus `start` (1, N) in every row unless
+/// it is null, or C += the product when `accumulate`. C has as many rows as those steps have. On
+/// all threads.
+void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels* start,
+                    bool accumulate, Panels& C);
 
 }  // namespace unroll::cpu

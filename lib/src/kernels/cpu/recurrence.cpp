@@ -75,7 +75,7 @@ class WorkInTurns {
 }  // namespace
 
 Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
-    : cell_(cell), hidden_(hidden), parts_(parts) {
+    : hidden_(hidden), parts_(parts), memory_{.cell = cell} {
   const auto layout = [&](const std::vector<int64_t>& members) {
     return Gates{.count = static_cast<int64_t>(members.size()), .hidden = hidden};
   };
@@ -89,25 +89,27 @@ Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
     case CellKind::kGruBefore:
       groups_.push_back(gates({0, 1}));
       groups_.push_back(gates({2}));
-      parts_of_input_.push_back(part({0, 1}, gates_));
-      parts_of_input_.push_back(part({2}, n_));
+      parts_of_input_.push_back(part({0, 1}, memory_.gates));
+      parts_of_input_.push_back(part({2}, memory_.n));
       break;
     case CellKind::kGruAfter:
       groups_.push_back(gates({0, 1, 2}));
-      parts_of_input_.push_back(part({0, 1, -1}, gates_));
-      parts_of_input_.push_back(part({2}, n_));
+      parts_of_input_.push_back(part({0, 1, -1}, memory_.gates));
+      parts_of_input_.push_back(part({2}, memory_.n));
       break;
     default: {  // all gates follow from one product and have one gradient
       std::vector<int64_t> all(static_cast<std::size_t>(gate_count(cell)));
       std::iota(all.begin(), all.end(), 0);
       groups_.push_back(gates(all));
-      parts_of_input_.push_back(part(all, gates_));
+      parts_of_input_.push_back(part(all, memory_.gates));
       break;
     }
   }
 }
 
-const Activations& Recurrence::dz(std::size_t phase) const { return phase == 0 ? gates_ : n_; }
+const Activations& Recurrence::dz(std::size_t phase) const {
+  return phase == 0 ? memory_.gates : memory_.n;
+}
 
 void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool with_backward) {
   inputs_ = inputs;
@@ -164,9 +166,9 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
                    });
     }
   }
-  if (table_of(cell_).has_b_hh) {
-    b_hh_.resize(1, hidden_);
-    copy_rows_in(parameters.b_hh, 1, hidden_, b_hh_);
+  if (table_of(memory_.cell).has_b_hh) {
+    memory_.b_hh.resize(1, hidden_);
+    copy_rows_in(parameters.b_hh, 1, hidden_, memory_.b_hh);
   }
 }
 
@@ -174,34 +176,35 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
   steps_ = steps;
   batch_size_ = batch_size;
   const bool tiles = parts_ > 0;
-  const bool gru = cell_ == CellKind::kGruBefore || cell_ == CellKind::kGruAfter;
-  h_.resize(steps + 1, batch_size, hidden_, kStatePanel,
-            {.values = !tiles || gru, .parts = parts_});
+  const bool gru = memory_.cell == CellKind::kGruBefore || memory_.cell == CellKind::kGruAfter;
+  memory_.h.resize(steps + 1, batch_size, hidden_, kStatePanel,
+                   {.values = !tiles || gru, .parts = parts_});
   // A gate's value is for the formulas backward, its gradient for the products. A single gate is h.
-  const ActivationForms gradients{.values = !tiles || !is_simple(cell_),
+  const ActivationForms gradients{.values = !tiles || !is_simple(memory_.cell),
                                   .parts = with_backward ? parts_ : 0,
                                   .right = true,
                                   .last_steps = inputs_ == 0};
-  gates_.resize(steps, batch_size, groups_[0].gates.columns(), groups_[0].gates.width(), gradients);
-  if (has_c(cell_)) {
-    c_.resize((steps + 1) * batch_size, hidden_);
+  memory_.gates.resize(steps, batch_size, groups_[0].gates.columns(), groups_[0].gates.width(),
+                       gradients);
+  if (has_c(memory_.cell)) {
+    memory_.c.resize((steps + 1) * batch_size, hidden_);
   }
-  if (cell_ == CellKind::kGruBefore) {
-    rh_.resize(steps, batch_size, hidden_, kStatePanel, {.values = !tiles, .parts = parts_});
+  if (memory_.cell == CellKind::kGruBefore) {
+    memory_.rh.resize(steps, batch_size, hidden_, kStatePanel, {.values = !tiles, .parts = parts_});
   }
   if (gru) {
-    n_.resize(steps, batch_size, hidden_, kPanel, gradients);
+    memory_.n.resize(steps, batch_size, hidden_, kPanel, gradients);
   }
   if (with_backward) {
     dh_last_.resize(batch_size, hidden_);
-    carry_.resize(batch_size, hidden_);
+    memory_.carry.resize(batch_size, hidden_);
   }
 }
 
 void Recurrence::set_state(const float* h, const float* c) {
-  copy_step_in(h, 0, h_);
-  if (has_c(cell_)) {
-    copy_rows_in(c, batch_size_, hidden_, c_);
+  copy_step_in(h, 0, memory_.h);
+  if (has_c(memory_.cell)) {
+    copy_rows_in(c, batch_size_, hidden_, memory_.c);
   }
 }
 
@@ -243,7 +246,7 @@ void Recurrence::set_input(const Activations& x, int64_t first_step) {
   }
   for (auto& group : groups_) {
     group.input.resize(rows, group.W_x.columns(), group.W_x.width());
-    affine_steps(x, first_step, group.W_x, group.b, group.input);
+    multiply_steps(x, first_step, group.W_x, &group.b, /*accumulate=*/false, group.input);
   }
 }
 
@@ -255,9 +258,9 @@ void Recurrence::carry_state() {
                   state.at(0, p * state.width()));
     }
   };
-  carry(h_.values());
-  if (has_c(cell_)) {
-    carry(c_);
+  carry(memory_.h.values());
+  if (has_c(memory_.cell)) {
+    carry(memory_.c);
   }
 }
 
@@ -285,38 +288,41 @@ bool Recurrence::split_by_sequences() const {
   return batch_size_ >= least * threads && (bytes <= kCachedBytes || !units_for_all);
 }
 
-template <typename Work>
-void Recurrence::for_sequences(const Work& work) const {
-  const int64_t cost = hidden_ * groups_[0].gates.columns() * steps_;
-  const int64_t at_once = sequences_at_once(parts_);
-  parallel_for(0, (batch_size_ + at_once - 1) / at_once, grain(cost * at_once),
-               [&](int64_t first, int64_t last) {
-                 const TileScope scope(parts_);
-                 work(first * at_once, std::min(last * at_once, batch_size_));
-               });
-}
-
-void Recurrence::forward() {
+template <typename Phase>
+void Recurrence::run_steps(bool backward, const Phase& run) const {
+  const auto step = [&](int64_t n) { return backward ? steps_ - 1 - n : n; };
+  const auto weights = [&](std::size_t phase) -> const Weights& {
+    return backward ? groups_[phase].W_h_t : groups_[phase].W_h;
+  };
   if (split_by_sequences()) {
-    for_sequences([&](int64_t first, int64_t last) {
-      for (int64_t t = 0; t < steps_; ++t) {
-        for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
-          forward_phase(phase, t, first, last, 0, groups_[phase].W_h.panels());
-        }
-      }
-    });
+    const int64_t at_once = sequences_at_once(parts_);
+    const int64_t cost = hidden_ * groups_[0].gates.columns() * steps_ * at_once;
+    parallel_for(0, (batch_size_ + at_once - 1) / at_once, grain(cost),
+                 [&](int64_t first, int64_t last) {
+                   const TileScope scope(parts_);
+                   const int64_t b_end = std::min(last * at_once, batch_size_);
+                   for (int64_t n = 0; n < steps_; ++n) {
+                     for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
+                       run(phase, step(n), first * at_once, b_end, 0, weights(phase).panels());
+                     }
+                   }
+                 });
     return;
   }
-  for (int64_t t = 0; t < steps_; ++t) {
+  for (int64_t n = 0; n < steps_; ++n) {
     for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
-      const auto& W = groups_[phase].W_h;
-      parallel_for(0, W.panels(), grain(batch_size_ * hidden_ * W.width()),
+      const auto& W = weights(phase);
+      parallel_for(0, W.panels(), grain(batch_size_ * W.rows() * W.width()),
                    [&](int64_t first, int64_t last) {
                      const TileScope scope(parts_);
-                     forward_phase(phase, t, 0, batch_size_, first, last);
+                     run(phase, step(n), 0, batch_size_, first, last);
                    });
     }
   }
+}
+
+void Recurrence::forward() {
+  run_steps(/*backward=*/false, [&](auto... where) { forward_phase(where...); });
 }
 
 void Recurrence::forward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
@@ -325,8 +331,8 @@ void Recurrence::forward_phase(std::size_t phase, int64_t t, int64_t b_begin, in
   const auto& group = groups_[phase];
   const bool single = group.gates.count == 1;
   const StepTerm term{&left(phase), t, &group.W_h};
-  const auto formulas = [&](const CellTile& tile) { forward_cell(phase, tile); };
-  WorkInTurns turns(cell_, parts_, sums, formulas);
+  const auto formulas = [&](const CellTile& tile) { forward_cell(tile); };
+  WorkInTurns turns(memory_.cell, parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
     for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
       const int64_t rows = std::min(turns.rows(), b_end - b);
@@ -338,85 +344,56 @@ void Recurrence::forward_phase(std::size_t phase, int64_t t, int64_t b_begin, in
                  .row = b,
                  .rows = rows,
                  .block = single ? p * (kPanel / kBlock) : p,
-                 .blocks = single ? group.W_h.panel_columns(p) / kBlock : 1});
+                 .blocks = single ? group.W_h.panel_columns(p) / kBlock : 1,
+                 .phase = static_cast<int>(phase)});
     }
   }
   turns.end();
 }
 
-void Recurrence::forward_cell(std::size_t phase, const CellTile& tile) {
-  const CellInput x{&groups_[phase].input,
+void Recurrence::forward_cell(const CellTile& tile) {
+  const CellInput x{&groups_[tile.phase].input,
                     x_ == nullptr ? tokens_->slot.data() : every_row_.data()};
-  switch (cell_) {
+  switch (memory_.cell) {
     case CellKind::kRnn:
-      rnn_forward(tile, x, h_);
-      break;
     case CellKind::kRnnRelu:
-      rnn_relu_forward(tile, x, h_);
-      break;
+      return rnn_forward(tile, x, memory_);
     case CellKind::kLstm:
-      lstm_forward(tile, x, gates_, c_, h_);
-      break;
+      return lstm_forward(tile, x, memory_);
     case CellKind::kGruAfter:
-      gru_after_forward(tile, x, b_hh_, gates_, n_, h_);
-      break;
     case CellKind::kGruBefore:
-      if (phase == 0) {
-        gru_before_gates_forward(tile, x, h_, gates_, rh_);
-      } else {
-        gru_before_state_forward(tile, x, gates_, n_, h_);
-      }
-      break;
+      return gru_forward(tile, x, memory_);
   }
 }
 
 void Recurrence::copy_state(float* h, float* c) const {
-  copy_step_out(h_, steps_, h);
-  if (has_c(cell_)) {
-    copy_rows_out(c_, steps_ * batch_size_, batch_size_, hidden_, c);
+  copy_step_out(memory_.h, steps_, h);
+  if (has_c(memory_.cell)) {
+    copy_rows_out(memory_.c, steps_ * batch_size_, batch_size_, hidden_, c);
   }
 }
 
 Panels& Recurrence::outside_gradient() {
   outside_left_ = nullptr;
-  dh_.resize(steps_ * batch_size_, hidden_);
-  return dh_;
+  memory_.dh.resize(steps_ * batch_size_, hidden_);
+  return memory_.dh;
 }
 
 void Recurrence::set_outside_gradient(const Activations& left, const Weights& right) {
-  dh_ = Panels();
+  memory_.dh = Panels();
   outside_left_ = &left;
   outside_right_ = &right;
 }
 
 void Recurrence::set_state_gradient(const float* dh, const float* dc) {
   copy_rows_in(dh, batch_size_, hidden_, dh_last_);
-  if (!is_simple(cell_)) {
-    copy_rows_in(dc, batch_size_, hidden_, carry_);
+  if (!is_simple(memory_.cell)) {
+    copy_rows_in(dc, batch_size_, hidden_, memory_.carry);
   }
 }
 
 void Recurrence::backward() {
-  const int64_t panels = dh_last_.panels();
-  if (split_by_sequences()) {
-    for_sequences([&](int64_t first, int64_t last) {
-      for (int64_t t = steps_ - 1; t >= 0; --t) {
-        for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
-          backward_phase(phase, t, first, last, 0, panels);
-        }
-      }
-    });
-  } else {
-    for (int64_t t = steps_ - 1; t >= 0; --t) {
-      for (std::size_t phase = 0; phase < groups_.size(); ++phase) {
-        parallel_for(0, panels, grain(batch_size_ * groups_[phase].gates.columns() * kPanel),
-                     [&](int64_t first, int64_t last) {
-                       const TileScope scope(parts_);
-                       backward_phase(phase, t, 0, batch_size_, first, last);
-                     });
-      }
-    }
-  }
+  run_steps(/*backward=*/true, [&](auto... where) { backward_phase(where...); });
 }
 
 void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end,
@@ -432,8 +409,8 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
   if (phase == 0 && outside_left_ != nullptr) {
     terms[count++] = {outside_left_, t, outside_right_};
   }
-  const auto formulas = [&](const CellTile& tile) { backward_cell(phase, tile); };
-  WorkInTurns turns(cell_, parts_, sums, formulas);
+  const auto formulas = [&](const CellTile& tile) { backward_cell(tile); };
+  WorkInTurns turns(memory_.cell, parts_, sums, formulas);
   for (int64_t p = p_begin; p < p_end; ++p) {
     for (int64_t b = b_begin; b < b_end; b += turns.rows()) {
       const int64_t rows = std::min(turns.rows(), b_end - b);
@@ -453,33 +430,23 @@ void Recurrence::backward_phase(std::size_t phase, int64_t t, int64_t b_begin, i
                  .row = b,
                  .rows = rows,
                  .block = p * (kPanel / kBlock),
-                 .blocks = dh_last_.panel_columns(p) / kBlock});
+                 .blocks = dh_last_.panel_columns(p) / kBlock,
+                 .phase = static_cast<int>(phase)});
     }
   }
   turns.end();
 }
 
-void Recurrence::backward_cell(std::size_t phase, const CellTile& tile) {
-  switch (cell_) {
+void Recurrence::backward_cell(const CellTile& tile) {
+  switch (memory_.cell) {
     case CellKind::kRnn:
-      rnn_backward(tile, dh_, h_, gates_);
-      break;
     case CellKind::kRnnRelu:
-      rnn_relu_backward(tile, dh_, h_, gates_);
-      break;
+      return rnn_backward(tile, memory_);
     case CellKind::kLstm:
-      lstm_backward(tile, dh_, c_, gates_, carry_);
-      break;
+      return lstm_backward(tile, memory_);
     case CellKind::kGruAfter:
-      gru_after_backward(tile, dh_, h_, gates_, n_, carry_);
-      break;
     case CellKind::kGruBefore:
-      if (phase == 0) {
-        gru_before_state_backward(tile, dh_, h_, gates_, n_, carry_);
-      } else {
-        gru_before_gates_backward(tile, h_, gates_, carry_);
-      }
-      break;
+      return gru_backward(tile, memory_);
   }
 }
 
@@ -568,20 +535,20 @@ void Recurrence::summed_gradients(const LayerParameters& gradients) {
 void Recurrence::input_gradient(Panels& dx) const {
   dx.resize(steps_ * batch_size_, inputs_);
   for (std::size_t k = 0; k < parts_of_input_.size(); ++k) {
-    multiply_steps(*parts_of_input_[k].dz, 0, parts_of_input_[k].W_x_t, k > 0, dx);
+    multiply_steps(*parts_of_input_[k].dz, 0, parts_of_input_[k].W_x_t, nullptr, k > 0, dx);
   }
 }
 
 void Recurrence::state_gradient(float* dh, float* dc) const {
   Panels result;
   result.resize(batch_size_, hidden_);
-  multiply_steps(dz(0), 0, groups_[0].W_h_t, /*accumulate=*/false, result);
+  multiply_steps(dz(0), 0, groups_[0].W_h_t, nullptr, /*accumulate=*/false, result);
   copy_rows_out(result, 0, batch_size_, hidden_, dh);
-  if (has_c(cell_)) {
-    copy_rows_out(carry_, 0, batch_size_, hidden_, dc);
-  } else if (!is_simple(cell_)) {
+  if (has_c(memory_.cell)) {
+    copy_rows_out(memory_.carry, 0, batch_size_, hidden_, dc);
+  } else if (!is_simple(memory_.cell)) {
     std::vector<float> past(static_cast<std::size_t>(batch_size_ * hidden_));
-    copy_rows_out(carry_, 0, batch_size_, hidden_, past.data());
+    copy_rows_out(memory_.carry, 0, batch_size_, hidden_, past.data());
     for (std::size_t i = 0; i < past.size(); ++i) {
       dh[i] += past[i];
     }

@@ -68,7 +68,7 @@ class Recurrence {
   void carry_state();
 
   /// The states, T + 1 steps: step t is before time step t.
-  const Activations& h() const { return h_; }
+  const Activations& h() const { return memory_.h; }
   /// The state after the last step, row-major (B, H); c is the LSTM's.
   void copy_state(float* h, float* c) const;
 
@@ -122,20 +122,20 @@ class Recurrence {
     Panels sums;    // summed over the rows of a slot
   };
 
-  const Activations& left(std::size_t phase) const { return phase == 0 ? h_ : rh_; }
+  const Activations& left(std::size_t phase) const { return phase == 0 ? memory_.h : memory_.rh; }
   const Activations& dz(std::size_t phase) const;
   bool split_by_sequences() const;
-  // Calls work(first, last) for parts of the batch, on all threads.
-  template <typename Work>
-  void for_sequences(const Work& work) const;
+  // Calls run(phase, t, b_begin, b_end, p_begin, p_end) for all phases of all steps in order, split
+  // over threads by sequences or by panels of the product.
+  template <typename Phase>
+  void run_steps(bool backward, const Phase& run) const;
   void forward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                      int64_t p_end);
-  void forward_cell(std::size_t phase, const CellTile& tile);
+  void forward_cell(const CellTile& tile);
   void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
                       int64_t p_end);
-  void backward_cell(std::size_t phase, const CellTile& tile);
+  void backward_cell(const CellTile& tile);
 
-  CellKind cell_;
   int64_t hidden_;
   int parts_;
   int64_t inputs_ = 0;
@@ -149,18 +149,11 @@ class Recurrence {
   const TokenRows* tokens_ = nullptr;  // the input, if it is tokens
   std::vector<int32_t> every_row_;     // slots of a matrix: each row its own, then all the same
   std::vector<int32_t> one_slot_;
-  Panels b_hh_;  // (1, H)
 
-  Activations h_;
-  Panels c_;
-  Activations gates_;
-  Activations n_;   // GRU: the candidate; with the reset after the product, what r multiplies
-  Activations rh_;  // GRU with the reset before the product
-  Panels dh_;       // empty where the product of the two below replaces it
-  const Activations* outside_left_ = nullptr;
+  CellMemory memory_;
+  const Activations* outside_left_ = nullptr;  // their product takes the place of memory_.dh
   const Weights* outside_right_ = nullptr;
   Panels dh_last_;  // (B, H)
-  Panels carry_;    // (B, H) LSTM: the gradient by c; GRU: by h, past the products
 };
 
 }  // namespace unroll::cpu

@@ -28,10 +28,10 @@ struct Relu {
 };
 
 template <typename Form, template <typename> class Activation>
-HWY_FLATTEN void forward_in(const CellTile& tile, const CellInput& x, Activations& h) {
+HWY_FLATTEN void forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
   const int64_t column = tile.block * kBlock;
   const InputView input(tile, x, column);
-  const typename Form::State state(h, tile.time + 1, column);
+  const typename Form::State state(memory.h, tile.time + 1, column);
   const auto row = [&](int64_t b) HWY_ATTR { return input.at(b); };
   for_each_vector<Form>(tile, row,
                         [&](const float* sums, int64_t b, const float* in, int64_t c) HWY_ATTR {
@@ -41,12 +41,11 @@ HWY_FLATTEN void forward_in(const CellTile& tile, const CellInput& x, Activation
 }
 
 template <typename Form, template <typename> class Activation>
-HWY_FLATTEN void backward_in(const CellTile& tile, const Panels& dh, const Activations& h,
-                             Activations& dz) {
+HWY_FLATTEN void backward(const CellTile& tile, CellMemory& memory) {
   const int64_t column = tile.block * kBlock;
-  const OutsideView outside(tile, dh, column);
-  const typename Form::State state(h, tile.time + 1, column);
-  const typename Form::Gradient gradient(dz, tile.time, column);
+  const OutsideView outside(tile, memory.dh, column);
+  const typename Form::State state(memory.h, tile.time + 1, column);
+  const typename Form::Gradient gradient(memory.gates, tile.time, column);
   const auto row = [&](int64_t b) HWY_ATTR { return outside.at(b); };
   for_each_vector<Form>(
       tile, row, [&](const float* sums, int64_t b, const float* outside_h, int64_t c) HWY_ATTR {
@@ -58,29 +57,17 @@ HWY_FLATTEN void backward_in(const CellTile& tile, const Panels& dh, const Activ
       });
 }
 
-template <template <typename> class Activation>
-void forward(const CellTile& tile, const CellInput& x, Activations& h) {
-  in_form(h.left().parts(), [&]<typename Form>(Form) { forward_in<Form, Activation>(tile, x, h); });
+void rnn_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) {
+    (memory.cell == CellKind::kRnnRelu ? forward<Form, Relu> : forward<Form, Tanh>)(tile, x,
+                                                                                    memory);
+  });
 }
 
-template <template <typename> class Activation>
-void backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz) {
-  in_form(h.left().parts(),
-          [&]<typename Form>(Form) { backward_in<Form, Activation>(tile, dh, h, dz); });
-}
-
-void rnn_forward(const CellTile& tile, const CellInput& x, Activations& h) {
-  forward<Tanh>(tile, x, h);
-}
-void rnn_backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz) {
-  backward<Tanh>(tile, dh, h, dz);
-}
-void rnn_relu_forward(const CellTile& tile, const CellInput& x, Activations& h) {
-  forward<Relu>(tile, x, h);
-}
-void rnn_relu_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                       Activations& dz) {
-  backward<Relu>(tile, dh, h, dz);
+void rnn_backward(const CellTile& tile, CellMemory& memory) {
+  in_form(memory, [&]<typename Form>(Form) {
+    (memory.cell == CellKind::kRnnRelu ? backward<Form, Relu> : backward<Form, Tanh>)(tile, memory);
+  });
 }
 
 }  // namespace
@@ -92,24 +79,13 @@ namespace unroll::cpu {
 
 HWY_EXPORT(rnn_forward);
 HWY_EXPORT(rnn_backward);
-HWY_EXPORT(rnn_relu_forward);
-HWY_EXPORT(rnn_relu_backward);
 
-void rnn_forward(const CellTile& tile, const CellInput& x, Activations& h) {
-  HWY_DYNAMIC_DISPATCH(rnn_forward)(tile, x, h);
+void rnn_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(rnn_forward)(tile, x, memory);
 }
 
-void rnn_backward(const CellTile& tile, const Panels& dh, const Activations& h, Activations& dz) {
-  HWY_DYNAMIC_DISPATCH(rnn_backward)(tile, dh, h, dz);
-}
-
-void rnn_relu_forward(const CellTile& tile, const CellInput& x, Activations& h) {
-  HWY_DYNAMIC_DISPATCH(rnn_relu_forward)(tile, x, h);
-}
-
-void rnn_relu_backward(const CellTile& tile, const Panels& dh, const Activations& h,
-                       Activations& dz) {
-  HWY_DYNAMIC_DISPATCH(rnn_relu_backward)(tile, dh, h, dz);
+void rnn_backward(const CellTile& tile, CellMemory& memory) {
+  HWY_DYNAMIC_DISPATCH(rnn_backward)(tile, memory);
 }
 
 }  // namespace unroll::cpu

@@ -88,16 +88,16 @@ void begin_columns(TileProgress& work);
 template <int kRows, int kColumns>
 HWY_INLINE void results_of(const TileProgress& work, TileResult (&results)[kColumns]) {
   for (int j = 0; j < kColumns; ++j) {
-    results[j] = {work.result.c + (work.column + j) * kBlock, work.result.stride};
+    results[j] = {work.task.result.c + (work.column + j) * kBlock, work.task.result.stride};
   }
 }
 
 // The next term, or the sums go where they belong, and then the next columns.
 template <int kRows, int kColumns>
 HWY_NOINLINE void end_term(TileProgress& work) {
-  if (++work.term < work.term_count) {
+  if (++work.term < work.task.term_count) {
     const int64_t pair = work.column / 2;
-    work.at = work.terms[work.term];
+    work.at = work.task.terms[work.term];
     work.at.b += pair * work.at.b_pair_stride;
     work.depth_left = work.at.depth;
     return;
@@ -107,7 +107,7 @@ HWY_NOINLINE void end_term(TileProgress& work) {
   results_of<kRows, kColumns>(work, results);
   end_sums<kRows, kColumns>(unit, results);
   work.column += kColumns;
-  if (work.column < work.columns) {
+  if (work.column < work.task.columns) {
     begin_columns(work);
   }
 }
@@ -127,7 +127,7 @@ void begin(TileProgress& work) {
   TileUnit unit;
   TileResult results[kColumns];
   results_of<kRows, kColumns>(work, results);
-  begin_sums<kRows, kColumns>(unit, work.accumulate ? results : nullptr);
+  begin_sums<kRows, kColumns>(unit, work.task.accumulate ? results : nullptr);
   work.step = step_of<kParts, kRows, kColumns>;
   work.end_term = end_term<kRows, kColumns>;
   work.shape = kRows == 2 && kColumns == 2   ? TileShape::kTwoByTwo
@@ -143,13 +143,13 @@ void begin_columns(TileProgress& work) {
       {begin<2, 1, 1>, begin<2, 1, 2>, begin<2, 1, 3>, begin<2, 1, 4>}};
   static constexpr Begin kTwoRows[2][2] = {{begin<1, 2, 1>, begin<1, 2, 2>},
                                            {begin<2, 2, 1>, begin<2, 2, 2>}};
-  const int columns = work.columns - work.column;
+  const int columns = work.task.columns - work.column;
   work.term = 0;
-  work.at = work.terms[0];
+  work.at = work.task.terms[0];
   work.at.b += work.column / 2 * work.at.b_pair_stride;
   work.depth_left = work.at.depth;
-  (work.rows == 1 ? kOneRow[work.parts - 1][columns - 1]
-                  : kTwoRows[work.parts - 1][std::min(columns, 2) - 1])(work);
+  (work.task.rows == 1 ? kOneRow[work.task.parts - 1][columns - 1]
+                       : kTwoRows[work.task.parts - 1][std::min(columns, 2) - 1])(work);
 }
 
 void transpose_tiles(const Bf16* from, int64_t row_stride, Bf16* to) {
@@ -247,15 +247,10 @@ void multiply_tiles(std::span<const TileTerm> terms, int parts, int columns,
 
 TileWork::TileWork(const TileTask& task) {
   int64_t depth = 0;
-  for (const auto& term : task.terms) {
-    progress_.terms[progress_.term_count++] = term;
-    depth += term.depth;
+  for (int n = 0; n < task.term_count; ++n) {
+    depth += task.terms[n].depth;
   }
-  progress_.parts = task.parts;
-  progress_.rows = task.rows;
-  progress_.columns = task.columns;
-  progress_.result = task.result;
-  progress_.accumulate = task.accumulate;
+  progress_.task = task;
   // Two rows take two tiles of columns at a time.
   steps_ = left_ = depth * (task.rows == 1 ? 1 : (task.columns + 1) / 2);
   HWY_DYNAMIC_DISPATCH(begin_columns)(progress_);

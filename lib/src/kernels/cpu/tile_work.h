@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "kernels/cpu/tiles.h"
 
@@ -29,16 +28,20 @@ struct TileResult {
 /// The shapes of tiles of sums, rows by columns, that have code of their own.
 enum class TileShape { kTwoByTwo, kOneByFour, kOther };
 
-/// The progress of products of one or two tiles of rows with up to four tiles of columns.
-struct TileProgress {
+/// Products to compute: C = the sum of the terms' products, or C += it when `accumulate`.
+struct TileTask {
   TileTerm terms[2];
-  int term_count;
+  int term_count;  ///< 1 or 2
   int parts;
   int rows;     ///< 1 or 2 tiles
   int columns;  ///< 1 to 4 tiles
   TileResult result;
   bool accumulate;
+};
 
+/// How far such products have come.
+struct TileProgress {
+  TileTask task;
   int column = 0;          ///< of the sums that are in the unit, the first
   int term = 0;            ///< that is being multiplied
   int64_t depth_left = 0;  ///< of it
@@ -46,16 +49,6 @@ struct TileProgress {
   TileShape shape = TileShape::kOther;
   void (*step)(TileProgress&) = nullptr;      ///< does one step in depth
   void (*end_term)(TileProgress&) = nullptr;  ///< called after a term's last step
-};
-
-/// Products to compute: C = the sum of the terms' products, or C += it when `accumulate`.
-struct TileTask {
-  std::span<const TileTerm> terms;  ///< one or two
-  int parts;
-  int rows;     ///< 1 or 2 tiles
-  int columns;  ///< 1 to 4 tiles
-  TileResult result;
-  bool accumulate;
 };
 
 /// Such products, computed in small steps while the vector units do other work: the tile unit works
