@@ -16,9 +16,8 @@ using namespace cuda;
 
 template <typename Arguments>
 void run_way(CellKind cell, Operands operands, Arguments a, const GpuLimits& limits) {
-  constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
-  const auto plan = make_plan(cell, kIsBackward ? Way::kBackward : Way::kForward, a.batch_size,
-                              a.hidden, limits, operands);
+  const auto plan = make_plan(cell, kIsBackward<Arguments> ? Way::kBackward : Way::kForward,
+                              a.batch_size, a.hidden, limits, operands);
   if (!plan) {
     throw std::runtime_error("there is no plan");
   }
@@ -35,10 +34,8 @@ void run_way(CellKind cell, Operands operands, Arguments a, const GpuLimits& lim
   };
   const auto in_cluster = [&](auto kind, auto most, auto S, auto of) {
     return start([&] {
-      if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
-        cluster_forward<kind(), most(), S(), of()>(a, plan->blocks);
-      } else if constexpr (kIsBackward) {
-        cluster_backward<kind(), most(), S(), of()>(a, plan->blocks);
+      if constexpr (!std::is_same_v<Arguments, GenerateArguments>) {
+        cluster_layer<Arguments, kind(), most(), S(), of()>(a, plan->blocks);
       } else if constexpr (of() == Operands::kFloat32) {
         cluster_generate<kind(), most(), S()>(a, plan->blocks);
       }
@@ -46,10 +43,8 @@ void run_way(CellKind cell, Operands operands, Arguments a, const GpuLimits& lim
   };
   const auto in_grid = [&](auto kind, auto columns, auto S, auto of) {
     return start([&] {
-      if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
-        grid_forward<kind(), columns(), S(), of()>(a, plan->blocks, plan->units);
-      } else if constexpr (kIsBackward) {
-        grid_backward<kind(), columns(), S(), of()>(a, plan->blocks, plan->units);
+      if constexpr (!std::is_same_v<Arguments, GenerateArguments>) {
+        grid_layer<Arguments, kind(), columns(), S(), of()>(a, plan->blocks, plan->units);
       } else if constexpr (of() == Operands::kFloat32) {
         grid_generate<kind(), columns(), S()>(a, plan->blocks, plan->units);
       }

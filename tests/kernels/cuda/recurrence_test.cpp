@@ -272,9 +272,11 @@ void check_cluster(Case c, int groups) {
                 .seed = static_cast<uint32_t>(c.hidden)};
   };
   const auto there = check.forward_arguments();
-  run(grid(false), [&] { cluster_forward<kCell, kHidden, S, kOperands>(there, blocks); });
+  run(grid(false),
+      [&] { cluster_layer<ForwardArguments, kCell, kHidden, S, kOperands>(there, blocks); });
   const auto back = check.backward_arguments();
-  run(grid(true), [&] { cluster_backward<kCell, kHidden, S, kOperands>(back, blocks); });
+  run(grid(true),
+      [&] { cluster_layer<BackwardArguments, kCell, kHidden, S, kOperands>(back, blocks); });
   check.compare();
 }
 
@@ -295,10 +297,12 @@ void check_grid(Case c, int units, int groups) {
                 .seed = static_cast<uint32_t>(c.hidden)};
   };
   const auto there = check.forward_arguments();
-  run(grid(false), [&] { grid_forward<kCell, kColumns, S, kOperands>(there, blocks, units); });
+  run(grid(false),
+      [&] { grid_layer<ForwardArguments, kCell, kColumns, S, kOperands>(there, blocks, units); });
   check.clear_exchange();
   const auto back = check.backward_arguments();
-  run(grid(true), [&] { grid_backward<kCell, kColumns, S, kOperands>(back, blocks, units); });
+  run(grid(true),
+      [&] { grid_layer<BackwardArguments, kCell, kColumns, S, kOperands>(back, blocks, units); });
   check.compare();
 }
 

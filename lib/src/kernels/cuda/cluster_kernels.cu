@@ -14,10 +14,8 @@ cudaError_t launch_in_clusters(const Plan& plan, CellKind cell, const Arguments&
         const auto run = [&](auto* kernel) {
           return launch_kernel(kernel, plan, plan.blocks, stream, arguments, plan.blocks);
         };
-        if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
-          return run(cluster_forward<kind(), most_hidden(), S(), operands()>);
-        } else if constexpr (std::is_same_v<Arguments, BackwardArguments>) {
-          return run(cluster_backward<kind(), most_hidden(), S(), operands()>);
+        if constexpr (!std::is_same_v<Arguments, GenerateArguments>) {
+          return run(cluster_layer<Arguments, kind(), most_hidden(), S(), operands()>);
         } else if constexpr (operands() == Operands::kFloat32) {
           return run(cluster_generate<kind(), most_hidden(), S()>);
         } else {

@@ -14,10 +14,8 @@ cudaError_t launch_in_grid(const Plan& plan, CellKind cell, const Arguments& arg
         const auto run = [&](auto* kernel) {
           return launch_kernel(kernel, plan, 0, stream, arguments, plan.blocks, plan.units);
         };
-        if constexpr (std::is_same_v<Arguments, ForwardArguments>) {
-          return run(grid_forward<kind(), columns(), S(), operands()>);
-        } else if constexpr (std::is_same_v<Arguments, BackwardArguments>) {
-          return run(grid_backward<kind(), columns(), S(), operands()>);
+        if constexpr (!std::is_same_v<Arguments, GenerateArguments>) {
+          return run(grid_layer<Arguments, kind(), columns(), S(), operands()>);
         } else if constexpr (operands() == Operands::kFloat32) {
           return run(grid_generate<kind(), columns(), S()>);
         } else {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/generation.h"
 #include "kernels/cuda/recurrence.h"
 
@@ -37,39 +39,29 @@ UNROLL_DEVICE Group group_of(int blocks, int units) {
   return {block_index() / blocks, block_count() / blocks, block_index() % blocks, units};
 }
 
-template <CellKind kCell, int kHidden, int S, Operands kOperands>
-UNROLL_KERNEL(kThreads)
-cluster_forward(const ForwardArguments a, const int blocks) {
-  using Shape = ClusterShape<kHidden>;
-  constexpr int kGates = product_gates(kCell);
-  const BlockLayout at = cluster_layout(kCell, false, kHidden, S);
-  const Group group = group_of(blocks, Shape::kUnits);
-  ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
-  float* partials = shared_memory() + at.partials;
-  typename Slabs<kOperands>::template InRegisters<Shape::kDepth, kGates * Shape::kColumns> slab;
-  if constexpr (kCell == CellKind::kGruBefore) {
-    typename Slabs<kOperands>::template InRegisters<Shape::kDepth, Shape::kColumns> state;
-    gru_before_forward<S>(a, group, slab, state, exchange, partials);
-  } else {
-    forward<kCell, S>(a, group, slab, exchange, partials);
-  }
-}
+/// Whether a layer's kernel with these arguments goes back.
+template <typename Arguments>
+inline constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
 
-template <CellKind kCell, int kHidden, int S, Operands kOperands>
+template <typename Arguments, CellKind kCell, int kHidden, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
-cluster_backward(const BackwardArguments a, const int blocks) {
+cluster_layer(const Arguments a, const int blocks) {
   using Shape = ClusterShape<kHidden>;
+  using Kind = Slabs<kOperands>;
   constexpr int kGates = product_gates(kCell);
-  const BlockLayout at = cluster_layout(kCell, true, kHidden, S);
+  constexpr bool kBack = kIsBackward<Arguments>;
+  const BlockLayout at = cluster_layout(kCell, kBack, kHidden, S);
   const Group group = group_of(blocks, Shape::kUnits);
   ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
   float* partials = shared_memory() + at.partials;
-  typename Slabs<kOperands>::template InRegisters<kGates * Shape::kDepth, Shape::kColumns> slab;
+  typename Kind::template InRegisters<(kBack ? kGates : 1) * Shape::kDepth,
+                                      (kBack ? 1 : kGates) * Shape::kColumns>
+      slab;
   if constexpr (kCell == CellKind::kGruBefore) {
-    typename Slabs<kOperands>::template InRegisters<Shape::kDepth, Shape::kColumns> state;
-    gru_before_backward<S>(a, group, slab, state, exchange, partials);
+    typename Kind::template InRegisters<Shape::kDepth, Shape::kColumns> state;
+    run_gru_before<S>(a, group, slab, state, exchange, partials);
   } else {
-    backward<kCell, S>(a, group, slab, exchange, partials);
+    run_layer<kCell, S>(a, group, slab, exchange, partials);
   }
 }
 
@@ -105,37 +97,21 @@ UNROLL_DEVICE GridExchange grid_exchange(const ExchangeMemory& memory, const Blo
 }
 
 /// kColumns: of a lane, as in SharedSlab.
-template <CellKind kCell, int kColumns, int S, Operands kOperands>
+template <typename Arguments, CellKind kCell, int kColumns, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
-grid_forward(const ForwardArguments a, const int blocks, const int units) {
+grid_layer(const Arguments a, const int blocks, const int units) {
   using Slab = typename Slabs<kOperands>::template InShared<kColumns>;
   const Group group = group_of(blocks, units);
-  const BlockLayout at = grid_layout(kCell, false, static_cast<int>(a.hidden), units, S, kOperands);
+  const BlockLayout at =
+      grid_layout(kCell, kIsBackward<Arguments>, static_cast<int>(a.hidden), units, S, kOperands);
   GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
   Slab slab(shared_memory());
   if constexpr (kCell == CellKind::kGruBefore) {
     Slab state(shared_memory() + at.second);
-    gru_before_forward<S>(a, group, slab, state, exchange, partials);
+    run_gru_before<S>(a, group, slab, state, exchange, partials);
   } else {
-    forward<kCell, S>(a, group, slab, exchange, partials);
-  }
-}
-
-template <CellKind kCell, int kColumns, int S, Operands kOperands>
-UNROLL_KERNEL(kThreads)
-grid_backward(const BackwardArguments a, const int blocks, const int units) {
-  using Slab = typename Slabs<kOperands>::template InShared<kColumns>;
-  const Group group = group_of(blocks, units);
-  const BlockLayout at = grid_layout(kCell, true, static_cast<int>(a.hidden), units, S, kOperands);
-  GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
-  float* partials = shared_memory() + at.partials;
-  Slab slab(shared_memory());
-  if constexpr (kCell == CellKind::kGruBefore) {
-    Slab state(shared_memory() + at.second);
-    gru_before_backward<S>(a, group, slab, state, exchange, partials);
-  } else {
-    backward<kCell, S>(a, group, slab, exchange, partials);
+    run_layer<kCell, S>(a, group, slab, exchange, partials);
   }
 }
 

@@ -119,8 +119,8 @@ UNROLL_DEVICE int64_t first_unit_of(const Group& group) {
 }
 
 template <CellKind kCell, int S, typename Slab, typename Exchange>
-UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& slab,
-                           Exchange& exchange, float* partials) {
+UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab& slab,
+                             Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
   const int hidden = static_cast<int>(a.hidden);
   slab.load(
@@ -158,8 +158,8 @@ UNROLL_DEVICE void forward(const ForwardArguments& a, const Group& group, Slab& 
 }
 
 template <CellKind kCell, int S, typename Slab, typename Exchange>
-UNROLL_DEVICE void backward(const BackwardArguments& a, const Group& group, Slab& slab,
-                            Exchange& exchange, float* partials) {
+UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Slab& slab,
+                             Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
   slab.load(static_cast<int>(kGates * a.hidden), group.units,
             BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
@@ -225,9 +225,9 @@ UNROLL_DEVICE void load_gru_before(const float* W_h, int64_t hidden, const Group
 
 /// Such a GRU has two products a time step; the second is that of the reset state.
 template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
-UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& group,
-                                      GatesSlab& gates_slab, StateSlab& state_slab,
-                                      Exchange& exchange, float* partials) {
+UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
+                                  GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
+                                  float* partials) {
   const int hidden = static_cast<int>(a.hidden);
   load_gru_before(a.W_h, a.hidden, group, gates_slab, state_slab);
   exchange.begin();
@@ -277,9 +277,9 @@ UNROLL_DEVICE void gru_before_forward(const ForwardArguments& a, const Group& gr
 
 /// Backward: first through the product of the reset state, then through that of the first gates.
 template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
-UNROLL_DEVICE void gru_before_backward(const BackwardArguments& a, const Group& group,
-                                       GatesSlab& gates_slab, StateSlab& state_slab,
-                                       Exchange& exchange, float* partials) {
+UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group,
+                                  GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
+                                  float* partials) {
   const int hidden = static_cast<int>(a.hidden);
   gates_slab.load(2 * hidden, group.units, BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
   state_slab.load(
