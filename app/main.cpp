@@ -61,14 +61,6 @@ std::string gist(std::string_view message) {
   return std::string(message);
 }
 
-std::string command_names() {
-  std::string names;
-  for (const auto& command : kCommands) {
-    names += formatted("{}{}", names.empty() ? "" : ", ", command.name);
-  }
-  return names;
-}
-
 int run(int argc, const char* const* argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
@@ -79,16 +71,17 @@ int run(int argc, const char* const* argv) {
     unroll::app::print_formatted(stdout, "unroll {}\n", UNROLL_VERSION);
     return 0;
   }
+  std::string names;
   for (const auto& command : kCommands) {
     if (command.name == name) {
       command.run(argc - 1, argv + 1);
       return 0;
     }
+    names += formatted("{}{}", names.empty() ? "" : ", ", command.name);
   }
-  throw unroll::UsageError(
-      formatted("{}, expected one of {} (--help)",
-                name.empty() ? "no command given" : formatted("unknown command '{}'", name),
-                command_names()));
+  throw unroll::UsageError(formatted(
+      "{}, expected one of {} (--help)",
+      name.empty() ? "no command given" : formatted("unknown command '{}'", name), names));
 }
 
 }  // namespace

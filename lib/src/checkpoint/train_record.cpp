@@ -100,6 +100,20 @@ int64_t count(const nlohmann::json& json, const char* key) {
   return integer_at<int64_t>(json, key, 0, int64_t{1} << 53);
 }
 
+// Calls visit(object, key, number) for each whole number of a training's state (TrainState).
+template <typename State, typename Visit>
+void for_each_count(State& state, const Visit& visit) {
+  auto& [epoch, batch, sums, carry] = state.progress;
+  visit("progress", "epoch", epoch);
+  visit("progress", "batch", batch);
+  visit("progress", "tokens", sums.tokens);
+  visit("progress", "steps", sums.steps);
+  visit("best", "epoch", state.best.epoch);
+  visit("best", "waiting", state.best.waiting);
+  visit("best", "stale", state.best.stale);
+  visit("best", "decays", state.best.decays);
+}
+
 }  // namespace
 
 std::string build_of_this() {
@@ -107,19 +121,6 @@ std::string build_of_this() {
 }
 
 Json to_json(const TrainRecord& record) {
-  const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
-  Json at{{"epoch", progress.epoch},
-          {"batch", progress.batch},
-          {"tokens", progress.sums.tokens},
-          {"steps", progress.sums.steps},
-          {"seconds", progress.sums.seconds}};
-  Json best_so_far{{"epoch", best.epoch},
-                   {"waiting", best.waiting},
-                   {"stale", best.stale},
-                   {"decays", best.decays}};
-  if (std::isfinite(best.perplexity)) {  // JSON has no infinity
-    best_so_far["perplexity"] = best.perplexity;
-  }
   Json json{{"text", record.texts},
             {"text_bytes", record.fingerprint.bytes},
             {"text_hash", record.fingerprint.hash},
@@ -130,10 +131,17 @@ Json to_json(const TrainRecord& record) {
             {"corpus", to_json(record.corpus)},
             {"data", to_json(record.data)},
             {"options", to_json(record.options)},
-            {"progress", at},
-            {"best", best_so_far},
+            {"progress", {}},
+            {"best", {}},
             {"settings", record.settings},
             {"build", record.build}};
+  for_each_count(record.state, [&](const char* object, const char* key, int64_t number) {
+    json[object][key] = number;
+  });
+  json["progress"]["seconds"] = record.state.progress.sums.seconds;
+  if (const double best = record.state.best.perplexity; std::isfinite(best)) {
+    json["best"]["perplexity"] = best;  // JSON has no infinity
+  }
   json.update(to_json(record.compute));
   return json;
 }
@@ -188,24 +196,17 @@ TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& te
   }
   record.build = json.value("build", record.build);
 
-  auto& progress = record.state.progress;
-  const auto& at = json.at("progress");
-  progress.epoch = count(at, "epoch");
-  progress.batch = count(at, "batch");
-  progress.sums.tokens = count(at, "tokens");
-  progress.sums.steps = count(at, "steps");
-  progress.sums.seconds = at.value("seconds", 0.0);
-  progress.sums.loss = find(tensors, "sums.loss");
-  progress.sums.grad_norm = find(tensors, "sums.grad_norm");
-  progress.sums.nonfinite = find(tensors, "sums.nonfinite");
-  progress.carry = numbered(with_prefix(tensors, "carry."));
-  auto& best = record.state.best;
-  const auto& best_so_far = json.at("best");
-  best.epoch = count(best_so_far, "epoch");
-  best.waiting = count(best_so_far, "waiting");
-  best.stale = count(best_so_far, "stale");
-  best.decays = count(best_so_far, "decays");
-  best.perplexity = best_so_far.value("perplexity", best.perplexity);
+  for_each_count(record.state, [&](const char* object, const char* key, int64_t& number) {
+    number = count(json.at(object), key);
+  });
+  auto& [epoch, batch, sums, carry] = record.state.progress;
+  sums.seconds = json.at("progress").value("seconds", 0.0);
+  sums.loss = find(tensors, "sums.loss");
+  sums.grad_norm = find(tensors, "sums.grad_norm");
+  sums.nonfinite = find(tensors, "sums.nonfinite");
+  carry = numbered(with_prefix(tensors, "carry."));
+  auto& best = record.state.best.perplexity;
+  best = json.at("best").value("perplexity", best);
   record.state.updater = with_prefix(tensors, "updater.");
   record.state.cpu_generator = find(tensors, "rng.cpu");
   record.state.cuda_generator = find(tensors, "rng.cuda");

@@ -178,25 +178,6 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
   }
 };
 
-void check_shapes(const Layout& layout, at::TensorList weights, const torch::Tensor& X,
-                  const State& state) {
-  const int64_t H = hidden_of(layout, weights);
-  if (X.dim() != 2 || X.size(0) < 1 || X.size(1) < 1) {
-    throw Error("tokens must be (B,T), at least 1 sequence of 1 step");
-  }
-  if (state.size() != state_count(layout)) {
-    throw Error(
-        formatted("this cell has {} state tensors, got {}", state_count(layout), state.size()));
-  }
-  for (const auto& s : state) {
-    if (layout.concise) {
-      check_shape(s, {layout.layers, X.size(0), H}, "a state");
-    } else {
-      check_shape(s, {X.size(0), H}, "a state");
-    }
-  }
-}
-
 }  // namespace
 
 StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l) {
@@ -231,7 +212,10 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
                                             at::TensorList weights, const torch::Tensor& X,
                                             const State& state, double dropout,
                                             cuda::Operands operands) {
-  check_shapes(layout, weights, X, state);
+  if (X.dim() != 2 || X.size(0) < 1 || X.size(1) < 1) {
+    throw Error("tokens must be (B,T), at least 1 sequence of 1 step");
+  }
+  check_states(layout, state, X.size(0), hidden_of(layout, weights));
   const int64_t B = X.size(0);
   const int64_t T = X.size(1);
   const auto of_layer = [&](const torch::Tensor& s, int64_t l) {

@@ -9,7 +9,6 @@
 #include "cuda_part/cuda_kernels.h"
 #include "fused/layout.h"
 #include "unroll/compute.h"
-#include "unroll/model.h"
 
 namespace unroll {
 

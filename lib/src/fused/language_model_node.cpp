@@ -146,13 +146,7 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
       throw Error(
           formatted("a batch must have at least 1 sequence of 1 step, got {} of {}", B, steps));
     }
-    for (const auto& state : tensors.slice(weights, state_count(call.layout))) {
-      if (call.layout.concise) {
-        check_shape(state, {call.layout.layers, B, H}, "a state");
-      } else {
-        check_shape(state, {B, H}, "a state");
-      }
-    }
+    check_states(call.layout, tensors.slice(weights, state_count(call.layout)), B, H);
     const int64_t columns = parameters.layers.front().gates.front().W_x.rows;
     if (!call.tokens.defined()) {
       check_shape(tensors.back(), {tensors.back().size(0), B, columns}, "the inputs");

@@ -73,6 +73,17 @@ void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::str
   }
 }
 
+void check_states(const Layout& layout, at::TensorList states, int64_t B, int64_t H) {
+  if (states.size() != state_count(layout)) {
+    throw Error(
+        formatted("this cell has {} state tensors, got {}", state_count(layout), states.size()));
+  }
+  for (const auto& state : states) {
+    check_shape(state, layout.concise ? std::vector{layout.layers, B, H} : std::vector{B, H},
+                "a state");
+  }
+}
+
 LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l) {
   const auto table = table_of(layout.cell);
   LayerTensors layer;

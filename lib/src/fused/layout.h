@@ -10,7 +10,7 @@
 
 #include "kernels/cell_table.h"
 #include "kernels/cpu/language_model.h"
-#include "unroll/model.h"
+#include "unroll/compute.h"
 
 namespace unroll {
 
@@ -39,6 +39,9 @@ void check_hidden(const SequenceModel& model, const ModelConfig& config);
 
 /// Throws Error: `a state must have shape [2, 8], got [3, 8]`.
 void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what);
+
+/// Throws Error unless there are as many states as the cell has, for B sequences of H units.
+void check_states(const Layout& layout, at::TensorList states, int64_t B, int64_t H);
 
 /// A gate's weights, as views of the model's; a second bias, which is added to the first, only in
 /// torch::nn's layout.
