@@ -29,7 +29,7 @@ void check_graph(const Options& options, GraphMode graph) {
 }
 
 std::string without_graph(const std::string& reason) {
-  return formatted("{}; the training goes on without a graph", reason);
+  return formatted("{}; the training continues without a graph", reason);
 }
 
 void forbid_tf32() {

@@ -46,7 +46,7 @@ class Options {
   /// Reads the arguments. False after --help, which it prints.
   bool parse(int argc, const char* const* argv);
 
-  /// Values for options that are not given: those of the training to go on with.
+  /// Values for options that are not given: those of the training to resume.
   void restore(std::map<std::string, std::vector<std::string>> values);
 
   /// Whether the option was given, and not left to its default.

@@ -5,7 +5,7 @@
 
 namespace unroll::app {
 
-/// How often a training is saved while it goes on; both 0: only at its end.
+/// How often a training is saved while it runs; both 0: only at its end.
 struct SaveInterval {
   int64_t epochs = 0;  ///< between two checkpoints
   double minutes = 0;  ///< the same, by the clock

@@ -6,7 +6,7 @@
 namespace unroll::app {
 
 void Saver::save_unless_it_fails(const std::function<void()>& work) {
-  if (!attempt(progress_, "the training goes on", work)) {
+  if (!attempt(progress_, "the training continues", work)) {
     since_saved_.start();
   }
 }

@@ -14,14 +14,14 @@
 
 namespace unroll::app {
 
-/// Saves a training while it goes on: every so often, when it is interrupted, and its best.
+/// Saves a training while it runs: every so often, when it is interrupted, and its best.
 class Saver {
  public:
   /// `checkpoint` makes one of where training stands.
   Saver(std::filesystem::path path, int64_t keep, SaveInterval interval, Progress& progress)
       : files_(std::move(path), keep), interval_(interval), progress_(progress) {}
 
-  /// The checkpoint to go on with, which is there already.
+  /// The checkpoint to resume, which is there already.
   void set_last(std::string path, const Checkpoint& checkpoint);
 
   /// Where checkpoints come from.
@@ -35,7 +35,7 @@ class Saver {
   /// Saves the best beside it, likewise.
   void save_best();
 
-  /// The same with the best of the training that goes on, unless it is there already.
+  /// The same with the best of the training that continues, unless it is there already.
   void keep_best_of(const std::string& from, const Checkpoint& resumed);
 
   std::string path() const { return files_.path().string(); }

@@ -136,7 +136,7 @@ std::optional<Checkpoint> load_resumed(Options& options) {
   auto checkpoint = load_checkpoint(options.path("resume"));
   if (!checkpoint.training) {
     throw Error(
-        formatted("{}: holds a model alone, no training to go on with", options.path("resume")));
+        formatted("{}: holds a model alone, no training to resume", options.path("resume")));
   }
   restore_settings(options, *checkpoint.training);
   return checkpoint;

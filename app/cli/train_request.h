@@ -22,11 +22,11 @@ Options declare_train_options();
 /// given.
 void restore_settings(Options& options, const TrainRecord& record);
 
-/// The training to go on with, if there is one; its options stand in for those that are not given.
+/// The training to resume, if there is one; its options stand in for those that are not given.
 std::optional<Checkpoint> load_resumed(Options& options);
 
 /// Throws UsageError for what the options show to be wrong by themselves, and when they ask for
-/// another training than the one to go on with.
+/// another training than the one to resume.
 TrainRequest read_train_request(const Options& options, const std::optional<Checkpoint>& resumed);
 
 /// The share of the corpus that --valid holds out, if it is no file.

@@ -47,7 +47,7 @@ class Log {
 
  private:
   void attempt(const std::function<void()>& work) {
-    if (file_ && !app::attempt(display_.progress(), "the training goes on without it", work)) {
+    if (file_ && !app::attempt(display_.progress(), "the training continues without it", work)) {
       file_.reset();
     }
   }
@@ -56,7 +56,7 @@ class Log {
   std::optional<TrainLog> file_;
 };
 
-// How the training is computed on this device: one that was captured on a GPU goes on elsewhere,
+// How the training is computed on this device: one that was captured on a GPU continues elsewhere,
 // too.
 Compute compute_on(torch::Device device, const Options& options, const TrainRecord& record) {
   auto compute = record.compute;
@@ -115,7 +115,7 @@ void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
   }
 }
 
-// Calls whatever is to be done as training goes on.
+// Calls whatever is to be done as training continues.
 TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display, Log& log,
                               std::optional<Saver>& saver) {
   TrainCallbacks callbacks;
@@ -124,7 +124,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
       auto message = interruption(at);
       if (saver) {
         saver->save();
-        message += formatted("; unroll train --resume {} goes on", saver->path());
+        message += formatted("; unroll train --resume {} continues", saver->path());
       }
       throw Interrupted(message);
     }

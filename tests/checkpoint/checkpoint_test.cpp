@@ -444,7 +444,7 @@ TEST(Checkpoint, ATrainingGoesOnWithItsDataItsParametersAndItsOptimizer) {
     EXPECT_THAT(thrown<UsageError>([&] { check_resumable(saved, config, record); }),
                 HasSubstr(expected));
   };
-  refused("hidden 4 cannot go on from the checkpoint's 3",
+  refused("hidden 4 differs from the checkpoint's 3",
           [](auto& config, auto&) { config.hidden = 4; });
   refused("cell lstm", [](auto& config, auto&) { config.cell = Cell::kLstm; });
   refused("model concise", [](auto& config, auto&) { config.model = ModelKind::kConcise; });

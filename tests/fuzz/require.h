@@ -13,7 +13,7 @@ inline void require(bool holds, const char* what) {
   }
 }
 
-/// Counts the inputs that were taken and not refused; the program's end tells how many. A fuzzer
+/// Counts the inputs that were taken and not refused; the program prints how many at its end. A fuzzer
 /// that never has one tests little.
 class Taken {
  public:

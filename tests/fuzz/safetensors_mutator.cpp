@@ -136,7 +136,7 @@ void mutate(SafeTensorsParts& parts, std::minstd_rand& random) {
   parts.header = text_of(header);
 }
 
-// Writes the file, which tells this length of its header; returns its size, 0 when that is above
+// Writes the file, which holds this length of its header; returns its size, 0 when that is above
 // `most`.
 std::size_t write(const SafeTensorsParts& parts, uint64_t length, uint8_t* file, std::size_t most) {
   const auto size = sizeof length + parts.header.size() + parts.data.size();

@@ -161,7 +161,7 @@ class Cell:
     states: int = 1
 
     def shape(self, name: str, vocab_size: int, num_hiddens: int) -> tuple[int, ...]:
-        """The shape that a name tells: W_x. (V,H), W_h. (H,H), W_hq (H,V), b_. (H,), b_q (V,)."""
+        """The shape that follows from a name: W_x. (V,H), W_h. (H,H), W_hq (H,V), b_. (H,), b_q (V,)."""
         out = vocab_size if name.endswith("q") else num_hiddens
         return (out,) if name.startswith("b") else (vocab_size if name[2] == "x" else num_hiddens, out)
 

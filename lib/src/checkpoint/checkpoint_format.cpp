@@ -125,7 +125,7 @@ void require_equal(const Json& saved, const Json& asked) {
     const auto now = value_in(asked, key);
     if (before != now) {
       throw UsageError(
-          formatted("{} {} cannot go on from the checkpoint's {}: a resumed training keeps it",
+          formatted("{} {} differs from the checkpoint's {}, which a resumed training keeps",
                     flag_of(key), now, before));
     }
   }

@@ -17,7 +17,7 @@ class TrainLog {
   /// that are in the file already stay as they are, whatever follows them is cut off: a resumed
   /// training writes its epochs anew. Without history the file begins empty.
   /// Throws Error, naming the path, when it cannot be written, another training writes there, or
-  /// the training to go on with has left something else there.
+  /// the training to resume has left something else there.
   explicit TrainLog(const std::filesystem::path& path, const std::vector<EpochStats>& history = {});
   ~TrainLog();
   TrainLog(const TrainLog&) = delete;
