@@ -17,7 +17,7 @@ void print_formatted(std::FILE* file, fmt::format_string<Values...> text, Values
   print(file, formatted(text, std::forward<Values>(values)...));
 }
 
-/// Text as it is on stderr, at once; when nobody takes it, it is lost, and nothing else is.
+/// Text as it is on stderr, at once. A failed write is ignored.
 void print_note(std::string_view text);
 
 /// One line on stderr, `unroll: MESSAGE`: control characters that a file's name or a prompt brought

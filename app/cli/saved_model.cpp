@@ -10,9 +10,7 @@
 namespace unroll::app {
 
 void add_saved_model_options(Options& options) {
-  options
-      .value("model", "the kind of model that must be saved there; fused means --compute fused",
-             "KIND")
+  options.value("model", "refuse a checkpoint of another kind; fused means --compute fused", "KIND")
       .fields(Compute{}, {"precision", "graph"});
 }
 

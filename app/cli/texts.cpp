@@ -36,7 +36,7 @@ std::optional<std::filesystem::path> read_index_path(const Options& options) {
   }
   const auto texts = options.paths("text");
   if (texts.empty()) {
-    throw UsageError("--index needs --text: the bundled sample is not worth an index");
+    throw UsageError("--index needs --text: the bundled sample has no index");
   }
   auto index = options.path("index");
   if (index != "auto") {
@@ -44,7 +44,7 @@ std::optional<std::filesystem::path> read_index_path(const Options& options) {
   }
   if (texts.size() > 1 || texts.front() == kStandardInput) {
     throw UsageError(formatted(
-        "--index auto lies beside one file, got {}; name a file",
+        "--index auto needs one text file, got {}; give --index a file name",
         texts.size() > 1 ? formatted("{} texts", texts.size()) : text_name(texts.front())));
   }
   return index_beside(texts.front());
@@ -54,7 +54,7 @@ Corpus read_with_hint(const std::function<Corpus()>& read) {
   try {
     return read();
   } catch (const InvalidUtf8Error& error) {
-    throw Error(formatted("{} (--invalid-utf8 replace reads on)", error.what()));
+    throw Error(formatted("{} (--invalid-utf8 replace reads U+FFFD instead)", error.what()));
   }
 }
 

@@ -22,7 +22,7 @@ std::string absolute(const std::string& path) {
 }
 
 void add_file_options(Options& options) {
-  options.group("Checkpoints")
+  options.group("Checkpoint")
       .value("save", "save the training as a checkpoint; with --valid also the best one, beside it",
              "FILE")
       .value("save-every", "save while training too: every 10 (epochs) or 5m (minutes)", "N")
@@ -106,7 +106,7 @@ Options declare_train_options() {
                 "SHARE|FILE");
   options.group("Model").fields(ModelConfig{});
   options.group("Computing").fields(Compute{});
-  options.group("Batches").fields(DataOptions{});
+  options.group("Batch").fields(DataOptions{});
   options.group("Training").fields(TrainOptions{});
   add_machine_options(options);
   add_file_options(options);

@@ -41,7 +41,7 @@ Options declare_bench_options() {
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
       .value("graph", "steps captured as CUDA graphs: of " + names_of<GraphMode>(), "WHEN,...",
              to_text(compute.graph));
-  options.group("Batches").fields(DataOptions{});
+  options.group("Batch").fields(DataOptions{});
   options.group("Measuring")
       .fields(BenchOptions{})
       .flag("json", "print one JSON object as the result");

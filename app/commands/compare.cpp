@@ -35,7 +35,7 @@ Options declare_compare_options() {
                  "; the gru resets after the product, as torch::nn's",
              "CELL", to_text(defaults.cell))
       .value("hidden", "hidden units", "H", to_text(defaults.hidden));
-  options.group("Batches").fields(DataOptions{});
+  options.group("Batch").fields(DataOptions{});
   options.group("Training").fields(defaults.train, {"every", "valid-every", "patience"});
   add_machine_options(options);
   options.fields(Compute{}, {"compute", "precision"});

@@ -171,7 +171,7 @@ Options declare_evaluate_options() {
             "FILE")
       .value("copied-from", "find the longest span that the text shares with this file", "FILE");
   add_saved_model_options(options);
-  options.group("Rows")
+  options.group("Row")
       .value("batch-size",
              "rows read side by side; each begins with a state of zeros (default: one for each "
              "4096 tokens, at most 32)",

@@ -42,7 +42,7 @@ void show_build() {
 void show_training(const TrainRecord& record) {
   const auto& [progress, updater, best, history, cpu_generator, cuda_generator] = record.state;
   const auto& options = record.options;
-  show("continues", formatted("after epoch {} of {}{}", progress.epoch, options.epochs,
+  show("stopped", formatted("after epoch {} of {}{}", progress.epoch, options.epochs,
                             progress.batch > 0 ? formatted(", batch {}", progress.batch) : ""));
   show("optimizer", formatted("{}, lr {}, {}", to_string(options.updater.optimizer),
                               options.updater.lr, to_string(options.schedule.schedule)));

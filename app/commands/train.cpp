@@ -99,8 +99,8 @@ TrainTexts read_texts(const Options& options, TrainRecord& record,
 }
 
 // Puts the training where the checkpoint stands.
-void go_on(Training& training, SequenceModel& net, const Checkpoint& resumed,
-           const std::string& path, Display& display) {
+void resume(Training& training, SequenceModel& net, const Checkpoint& resumed,
+            const std::string& path, Display& display) {
   const auto& record = *resumed.training;
   try {
     load_weights(net, resumed.weights);
@@ -124,7 +124,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
       auto message = interruption(at);
       if (saver) {
         saver->save();
-        message += formatted("; unroll train --resume {} continues", saver->path());
+        message += formatted("; to continue: unroll train --resume {}", saver->path());
       }
       throw Interrupted(message);
     }
@@ -227,7 +227,7 @@ void train(int argc, const char* const* argv) {
                                          [&](const std::string& reason) { display.warn(reason); });
   Training training(*net, train_iter, corpus.vocab, record.options, texts.valid);
   if (resumed) {
-    go_on(training, *net, *resumed, options.path("resume"), display);
+    resume(training, *net, *resumed, options.path("resume"), display);
   }
   Log log(display);
   if (options.has("log")) {

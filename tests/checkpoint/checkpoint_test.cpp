@@ -195,7 +195,7 @@ TEST(Checkpoint, WeightsThatDoNotFitTheDescriptionAreRefused) {
   EXPECT_THAT(thrown<Error>([&] { make_model(checkpoint, torch::kCPU); }), HasSubstr("b_q"));
 }
 
-// A training that is stopped, saved, and gone on with from the file by others.
+// A training that is stopped, saved, and resumed from the file by others.
 class ResumedTrainingOfEachModel : public ::testing::TestWithParam<TestModel> {
  protected:
   struct Outcome {

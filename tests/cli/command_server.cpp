@@ -22,6 +22,8 @@
 
 namespace {
 
+constexpr int kNotStarted = 127;
+
 // One request; empty at the end of them.
 std::vector<std::string> next_request(std::FILE* requests) {
   std::size_t count = 0;
@@ -42,11 +44,11 @@ std::vector<std::string> next_request(std::FILE* requests) {
   for (int stream = 0; stream < 3; ++stream) {
     const int file = open(request[stream].c_str(), kFlags[stream] | O_CLOEXEC, 0600);
     if (file < 0 || dup2(file, stream) < 0) {
-      std::_Exit(EXIT_FAILURE);
+      std::_Exit(kNotStarted);
     }
   }
   if (chdir(request[3].c_str()) != 0) {
-    std::_Exit(EXIT_FAILURE);
+    std::_Exit(kNotStarted);
   }
   request[3] = "unroll";
   std::vector<char*> arguments;
@@ -55,8 +57,7 @@ std::vector<std::string> next_request(std::FILE* requests) {
   }
   const auto count = static_cast<int>(arguments.size());
   arguments.push_back(nullptr);
-  unroll_main(count, arguments.data());
-  std::abort();  // the command ends the process itself
+  std::exit(unroll_main(count, arguments.data()));
 }
 
 }  // namespace

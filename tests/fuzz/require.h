@@ -13,8 +13,8 @@ inline void require(bool holds, const char* what) {
   }
 }
 
-/// Counts the inputs that were taken and not refused; the program prints how many at its end. A fuzzer
-/// that never has one tests little.
+/// Counts the inputs that were taken and not refused; the program prints how many at its end. A
+/// fuzzer that never has one tests little.
 class Taken {
  public:
   ~Taken() { std::fprintf(stderr, "taken: %ld\n", count_); }

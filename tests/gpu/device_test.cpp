@@ -105,7 +105,7 @@ class SmallTraining {
     }
   }
 
-  // The same, but stopped in the middle of the second, saved, and gone on with from the file.
+  // The same, but stopped in the middle of the second, saved, and resumed from the file.
   std::vector<double> run_on(torch::Device first, torch::Device then) const {
     const TempFolder folder;
     stop_on(first, folder / "model");

@@ -70,7 +70,7 @@ struct ModelConfig {
 
 /// Who computes.
 enum class Backend {
-  kAuto,   ///< the fastest there is
+  kAuto,   ///< our kernels where they can compute the model, else plain
   kPlain,  ///< the model's own formulas, operation by operation
   kFused,  ///< one autograd node over our kernels, with a backward pass written by hand
 };
@@ -120,12 +120,11 @@ struct Compute {
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
-    visit(self.backend,
-          {"compute", "BACKEND",
-           "plain: operation by operation; fused: our kernels; auto: the fastest there is"});
-    visit(self.precision,
-          {"precision", "NAME",
-           "in which the fused backend multiplies: fp32, bf16x3 (on a CPU) or bf16"});
+    visit(self.backend, {"compute", "BACKEND",
+                         "plain: operation by operation; fused: our kernels; auto: our kernels "
+                         "where they can, else plain"});
+    visit(self.precision, {"precision", "NAME",
+                           "of the fused backend's products: fp32, bf16x3 (CPU only) or bf16"});
     visit(self.graph,
           {"graph", "WHEN",
            "on CUDA, capture a step as a graph and replay it: on, off, or auto, where possible"});

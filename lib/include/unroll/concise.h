@@ -20,7 +20,8 @@ namespace unroll {
 /// A torch::nn::Module, so that torch::optim and torch::save work on it.
 class RNNModel : public torch::nn::Module, public SequenceModel {
  public:
-  /// RNN (tanh), GRU or LSTM with V inputs and one or more layers, one direction, batch second.
+  /// RNN (tanh or ReLU), GRU or LSTM with V inputs and one or more layers, one direction, batch
+  /// second.
   using RecurrentLayer = std::variant<torch::nn::RNN, torch::nn::GRU, torch::nn::LSTM>;
 
   /// Registers the layer as `rnn` and the output layer as `linear`, drawn after it, then moves

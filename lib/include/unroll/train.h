@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "unroll/error.h"
 #include "unroll/compute.h"
+#include "unroll/error.h"
 #include "unroll/optim.h"
 #include "unroll/options.h"
 #include "unroll/seq_data.h"

@@ -103,11 +103,10 @@ int64_t count(const nlohmann::json& json, const char* key) {
 // Calls visit(object, key, number) for each whole number of a training's state (TrainState).
 template <typename State, typename Visit>
 void for_each_count(State& state, const Visit& visit) {
-  auto& [epoch, batch, sums, carry] = state.progress;
-  visit("progress", "epoch", epoch);
-  visit("progress", "batch", batch);
-  visit("progress", "tokens", sums.tokens);
-  visit("progress", "steps", sums.steps);
+  visit("progress", "epoch", state.progress.epoch);
+  visit("progress", "batch", state.progress.batch);
+  visit("progress", "tokens", state.progress.sums.tokens);
+  visit("progress", "steps", state.progress.sums.steps);
   visit("best", "epoch", state.best.epoch);
   visit("best", "waiting", state.best.waiting);
   visit("best", "stale", state.best.stale);
@@ -199,14 +198,15 @@ TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& te
   for_each_count(record.state, [&](const char* object, const char* key, int64_t& number) {
     number = count(json.at(object), key);
   });
-  auto& [epoch, batch, sums, carry] = record.state.progress;
+  auto& progress = record.state.progress;
+  auto& sums = progress.sums;
   sums.seconds = json.at("progress").value("seconds", 0.0);
   sums.loss = find(tensors, "sums.loss");
   sums.grad_norm = find(tensors, "sums.grad_norm");
   sums.nonfinite = find(tensors, "sums.nonfinite");
-  carry = numbered(with_prefix(tensors, "carry."));
-  auto& best = record.state.best.perplexity;
-  best = json.at("best").value("perplexity", best);
+  progress.carry = numbered(with_prefix(tensors, "carry."));
+  auto& best = record.state.best;
+  best.perplexity = json.at("best").value("perplexity", best.perplexity);
   record.state.updater = with_prefix(tensors, "updater.");
   record.state.cpu_generator = find(tensors, "rng.cpu");
   record.state.cuda_generator = find(tensors, "rng.cuda");

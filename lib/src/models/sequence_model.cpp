@@ -1,7 +1,7 @@
 #include "base/formatted.h"
 #include "models/forward_decoder.h"
-#include "unroll/error.h"
 #include "unroll/compute.h"
+#include "unroll/error.h"
 
 namespace unroll {
 

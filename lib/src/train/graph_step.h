@@ -16,8 +16,8 @@ namespace unroll {
 ///
 /// All that changes from one batch to the next lies on the device at a fixed place: where the rows
 /// begin, which batch is next, the carried state, the sums. The first steps of an epoch's shape are
-/// done operation by operation, then one is captured. Where that fails, all steps are done that way,
-/// and the callback says why.
+/// done operation by operation, then one is captured. Where that fails, all steps are done that
+/// way, and the callback says why.
 class GraphStep : public TrainStep {
  public:
   /// Steps of one shape that are done before one is captured.

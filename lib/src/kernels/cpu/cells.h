@@ -23,7 +23,7 @@ struct CellTile {
   int64_t block;
   int64_t blocks;
   int phase = 0;  ///< which of a step's products the sums are, of a cell that has two
-  TileWork* meanwhile = nullptr;  ///< products that go on beside the formulas, or null
+  TileWork* meanwhile = nullptr;  ///< products that run beside the formulas, or null
 };
 
 /// Rounds of TileWork during the formulas of a tile.
@@ -41,9 +41,10 @@ struct CellInput {
 ///
 /// Matrices over time hold T steps of B sequences; states T + 1 of them, the first of which is the
 /// state before the first step. A state or gradient without values is kept in tiles only; the
-/// formulas are then as exact as the tiles. What a cell does not have stays empty.
+/// formulas are then as exact as the tiles. Backward, the gradients by the gates' inputs replace
+/// the gates, or become their tiles. What a cell does not have stays empty.
 struct CellMemory {
-  CellKind cell;
+  CellKind cell = CellKind::kRnn;
   Activations h;      ///< the states
   Panels c;           ///< LSTM: the cell states
   Activations gates;  ///< the gates side by side; backward, the gradients by their inputs
@@ -51,11 +52,9 @@ struct CellMemory {
   Activations rh;     ///< GRU with the reset before the product: r h
   Panels b_hh;        ///< (1, H) GRU with the reset after the product
   Panels dh;          ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
-  Panels
-      carry;  ///< (B, H) from the next step to this one: LSTM, by c; GRU, by h, past the products
+  /// (B, H) backward, from the next step to this one: LSTM, by c; GRU, by h, past the products
+  Panels carry;
 };
-
-// The gradients by the gates' inputs replace the gates, or become their tiles.
 
 /// h' = tanh(sums + x), or max(0, sums + x).
 void rnn_forward(const CellTile& tile, const CellInput& x, CellMemory& memory);

@@ -18,7 +18,7 @@
 #include "kernels/cpu/views-inl.h"
 
 // What the cells' formulas share: activation functions, the forms of states and gradients, and the
-// loops over the vectors of a tile, which let products go on in between. Formulas are HWY_FLATTEN:
+// loops over the vectors of a tile, which let products run in between. Formulas are HWY_FLATTEN:
 // one that stays a call loads its constants again for each vector, which costs 3 % of a bf16x3
 // step.
 
@@ -98,7 +98,7 @@ struct Float32 {
   using Gradient = ValuesView;
   static HWY_INLINE Vector gate(Vector x) { return sigmoid(x); }
   static HWY_INLINE Vector tanh_of(Vector x) { return hn::Tanh(kTag, x); }
-  // No products go on beside the formulas.
+  // No products run beside the formulas.
   class Round {
    public:
     HWY_INLINE explicit Round(TileWork* /*meanwhile*/) {}
@@ -132,7 +132,7 @@ class BlockOf {
   }
 
   /// Calls formula(sums, b, k) for lane k of each sequence b, or formula(sums, b, k, round) if the
-  /// formula itself lets the products go on.
+  /// formula itself lets the products run.
   template <typename Formula>
   HWY_INLINE void for_each_vector(const Formula& formula) const {
     for (int64_t i = 0; i < tile_.rows; ++i) {
