@@ -45,7 +45,7 @@ HWY_INLINE Vector reciprocal(Vector x) {
 template <bool rough>
 HWY_INLINE Vector quick_tanh(Vector x) {
   const auto c = [](float value) HWY_ATTR { return hn::Set(kTag, value); };
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
   // In this order of arguments NaN stays NaN.
   const auto bounded = hn::Max(c(-8.0F), hn::Min(c(8.0F), x));
 #else
