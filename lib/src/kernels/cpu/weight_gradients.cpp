@@ -122,11 +122,6 @@ class TransposedChunks {
   int parts_;
 };
 
-// Depth, in tiles, that a product over all steps goes at once where right sides of one part are
-// used again at once: so that they stay in the first-level cache, 36 KiB of them, while left sides
-// pass by (unroll_kernels_benchmark --benchmark_filter=GradientTiles: 1.1 times as fast).
-constexpr int64_t kDepthAtOnce = 18;
-
 // The gradients that a group of chunks makes, as one thread computes them.
 class GradientsOfTiles {
  public:
