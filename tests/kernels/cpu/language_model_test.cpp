@@ -255,8 +255,12 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       }
     }
   }
-  for (const auto& [cell, shape] : cases) {
-    const auto [B, T, V, H, L, masked] = shape;
+  for (const auto& each : cases) {
+    // No structured binding: clang 14 has none in a lambda.
+    const CellKind cell = each.first;
+    const int64_t B = each.second.B, T = each.second.T, V = each.second.V;
+    const int64_t H = each.second.H, L = each.second.L;
+    const bool masked = each.second.masked;
     SCOPED_TRACE(::testing::Message()
                  << "cell " << static_cast<int>(cell) << " B " << B << " T " << T << " V " << V
                  << " H " << H << " L " << L << (masked ? " masked" : ""));
