@@ -3,6 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include "base/device_name.h"
 #include "base/formatted.h"
 #include "unroll/device.h"
 #include "unroll/error.h"

@@ -5,7 +5,9 @@
 #include <system_error>
 #include <utility>
 
+#include "base/fields.h"
 #include "base/formatted.h"
+#include "base/plot_path.h"
 #include "cli/machine.h"
 #include "cli/output_files.h"
 #include "cli/plot.h"
@@ -47,7 +49,7 @@ void check_saving(const Options& options) {
   if (options.has("save-every")) {
     parse_save_interval(options.text("save-every"));
   }
-  check_keep(options.integer("keep"));
+  require_in("--keep", options.integer("keep"), from_to(1, CheckpointFiles::kMostKept));
   for (const char* name : {"save-every", "keep"}) {
     if (options.given(name) && save_path(options).empty()) {
       throw UsageError(formatted("--{} needs --save", name));

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/device_name.h"
 #include "base/formatted.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"

@@ -7,6 +7,7 @@
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
+#include "base/plot_path.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/message.h"

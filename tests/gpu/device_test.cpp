@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/device_name.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/temp_folder.h"

@@ -13,14 +13,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(Animator, PlotsMustEndInSvgOrPng) {
-  EXPECT_NO_THROW(check_plot_path("a.svg"));
-  EXPECT_NO_THROW(check_plot_path("a/b.c.png"));
-  for (const char* path : {"plot.pdf", "plot", "svg", "plot.svg.gz"}) {
-    EXPECT_THAT(thrown<UsageError>([&] { check_plot_path(path); }), HasSubstr(path));
-  }
-}
-
 // What needs gnuplot.
 class AnimatorDrawing : public ::testing::Test {
  protected:

@@ -76,9 +76,6 @@ void check_resumable(const Checkpoint& saved, const ModelConfig& config, const T
 
 class FileLock;
 
-/// Throws UsageError unless so many checkpoints can be kept.
-void check_keep(int64_t keep);
-
 /// The checkpoint files of one training: `model.safetensors` is the newest, `model.1.safetensors`
 /// the one before it and so on, `model.best.safetensors` the best.
 ///
@@ -86,8 +83,12 @@ void check_keep(int64_t keep);
 /// the object lives, no other training can write to them.
 class CheckpointFiles {
  public:
-  /// Keeps the newest `keep` >= 1. Removes what a killed training left unfinished at that path.
-  /// Throws Error, naming the path, if it cannot be written or another training writes there.
+  /// Each has a lock, which is an open file.
+  static constexpr int64_t kMostKept = 100;
+
+  /// Keeps the newest `keep`, from 1 to kMostKept, else throws UsageError. Removes what a killed
+  /// training left unfinished at that path. Throws Error, naming the path, if it cannot be written
+  /// or another training writes there.
   explicit CheckpointFiles(std::filesystem::path path, int64_t keep = 1);
   ~CheckpointFiles();
   CheckpointFiles(CheckpointFiles&&) noexcept;

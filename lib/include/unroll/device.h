@@ -21,10 +21,6 @@ torch::Device try_gpu();
 /// Throws UsageError for any other name, Error if the machine has no such device.
 torch::Device parse_device(std::string_view name);
 
-/// Throws UsageError unless `name` is one of the names that parse_device knows.
-/// Touches no device.
-void check_device_name(std::string_view name);
-
 /// `cpu` or `cuda:0`.
 std::string describe(const torch::Device& device);
 

@@ -2,7 +2,6 @@
 
 #include <torch/types.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -41,9 +40,6 @@ class Decoder {
   virtual std::vector<int64_t> most_likely(std::span<const int64_t> fed,
                                            std::optional<int64_t> never);
 };
-
-/// Throws Error unless there is one token for each of `batch_size` sequences.
-void check_step(std::span<const int64_t> tokens, std::size_t batch_size);
 
 /// A recurrent language model, as training, prediction and checkpoints see it.
 class SequenceModel {

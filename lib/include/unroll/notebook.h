@@ -87,9 +87,6 @@ class Animator {
   bool drawn_ = false;
 };
 
-/// Throws UsageError unless the path ends in .svg or .png.
-void check_plot_path(const std::filesystem::path& path);
-
 /// The notebook's `load_data_time_machine`: a file by character -> (iterator, vocabulary).
 /// Batches come out on `device`. Throws as read_corpus and SeqDataLoader do.
 std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::path& path,

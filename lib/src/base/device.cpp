@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/device_name.h"
 #include "base/formatted.h"
 #include "unroll/error.h"
 

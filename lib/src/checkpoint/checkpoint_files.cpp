@@ -100,14 +100,9 @@ bool is_same_training(const Checkpoint& one, const Checkpoint& other) {
 
 }  // namespace
 
-void check_keep(int64_t keep) {
-  constexpr int64_t kMostFiles = 100;  // each has a lock, which is an open file
-  require_in("keep", keep, from_to(1, kMostFiles));
-}
-
 CheckpointFiles::CheckpointFiles(fs::path path, int64_t keep)
     : path_(link_target(std::move(path))), keep_(keep) {
-  check_keep(keep);
+  require_in("keep", keep, from_to(1, kMostKept));
   for (const auto& name : names(path_, keep)) {
     locks_.push_back(std::make_unique<FileLock>(name));
   }

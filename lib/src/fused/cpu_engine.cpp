@@ -7,6 +7,7 @@
 #include "fused/layout.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/rows.h"
+#include "models/check_step.h"
 #include "unroll/error.h"
 
 namespace unroll {

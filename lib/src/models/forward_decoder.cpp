@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "models/check_step.h"
+
 namespace unroll {
 
 ForwardDecoder::ForwardDecoder(SequenceModel& model, int64_t batch_size)

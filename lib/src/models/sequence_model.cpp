@@ -16,12 +16,6 @@ std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optiona
   throw Error("this decoder takes one step at a time");
 }
 
-void check_step(std::span<const int64_t> tokens, std::size_t batch_size) {
-  if (tokens.size() != batch_size) {
-    throw Error(formatted("a step takes {} tokens, got {}", batch_size, tokens.size()));
-  }
-}
-
 Compute SequenceModel::effective_compute(int64_t /*batch_size*/) const {
   return {.backend = Backend::kPlain, .precision = Precision::kFp32, .graph = GraphMode::kOff};
 }

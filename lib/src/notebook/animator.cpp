@@ -11,6 +11,7 @@
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
+#include "base/plot_path.h"
 #include "unroll/error.h"
 #include "unroll/notebook.h"
 
@@ -101,12 +102,6 @@ bool plot_with_gnuplot(const ScratchFolder& folder, const std::string& script) {
 }
 
 }  // namespace
-
-void check_plot_path(const std::filesystem::path& path) {
-  if (path.extension() != ".svg" && path.extension() != ".png") {
-    throw UsageError(formatted("plot must end in .svg or .png, got '{}'", path.string()));
-  }
-}
 
 Animator::Animator(std::filesystem::path path, PlotOptions options)
     : path_(std::move(path)), options_(std::move(options)), curves_(options_.legend.size()) {

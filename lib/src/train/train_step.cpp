@@ -1,10 +1,10 @@
 #include <utility>
 
-#include "base/formatted.h"
 #include "cuda_part/cuda_part.h"
 #include "train/device_step.h"
 #include "train/graph_step.h"
 #include "train/host_step.h"
+#include "unroll/compute.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -13,9 +13,7 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
                                            TrainProgress& progress, const StepOptions& options,
                                            GraphMode graph, FallbackCallback on_fallback) {
   const auto device = net.device();
-  if (graph == GraphMode::kOn && !device.is_cuda()) {
-    throw Error(formatted("graph on needs a CUDA device, got device {}", device.str()));
-  }
+  require_supported({.graph = graph}, device);
   if (device.is_cpu()) {
     return std::make_unique<HostStep>(net, updater, progress, options);
   }
