@@ -22,7 +22,7 @@ namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
-constexpr std::string_view kFormat = "unroll-index";
+constexpr std::string_view kIndexFormat = "unroll-index";
 constexpr const char* kContentHash = "content_hash";
 
 std::string_view bytes_of(const torch::Tensor& tensor) {
@@ -40,7 +40,7 @@ std::string hash_of(const Vocab& vocab) {
 
 // All that decides how a text is indexed, beside the text itself.
 Metadata describe(const CorpusOptions& options) {
-  return {{"format", std::string(kFormat)},
+  return {{"format", std::string(kIndexFormat)},
           {"version", "2"},
           {"unicode", utf8proc_unicode_version()},
           {"normalize", std::string(to_string(options.text.normalize))},
@@ -89,9 +89,9 @@ class IndexFile {
  public:
   explicit IndexFile(const std::filesystem::path& path)
       : name_(path.string()), content_(load_safetensors(path)) {
-    if (text("format") != kFormat) {
+    if (text("format") != kIndexFormat) {
       throw Error(formatted("{}: is not the index of a text: its format is '{}', expected '{}'",
-                            name_, text("format"), kFormat));
+                            name_, text("format"), kIndexFormat));
     }
   }
 
