@@ -75,3 +75,14 @@ void gru_forward(const CellTile& tile, const CellInput& x, CellMemory& memory);
 void gru_backward(const CellTile& tile, CellMemory& memory);
 
 }  // namespace unroll::cpu
+
+/// The two functions of a cell, by those compiled for the instruction set of this machine.
+#define UNROLL_DISPATCH_CELL(cell)                                                    \
+  HWY_EXPORT(cell##_forward);                                                         \
+  HWY_EXPORT(cell##_backward);                                                        \
+  void cell##_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) { \
+    HWY_DYNAMIC_DISPATCH(cell##_forward)(tile, x, memory);                            \
+  }                                                                                   \
+  void cell##_backward(const CellTile& tile, CellMemory& memory) {                    \
+    HWY_DYNAMIC_DISPATCH(cell##_backward)(tile, memory);                              \
+  }

@@ -204,16 +204,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace unroll::cpu {
 
-HWY_EXPORT(gru_forward);
-HWY_EXPORT(gru_backward);
-
-void gru_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(gru_forward)(tile, x, memory);
-}
-
-void gru_backward(const CellTile& tile, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(gru_backward)(tile, memory);
-}
+UNROLL_DISPATCH_CELL(gru)
 
 }  // namespace unroll::cpu
 #endif

@@ -98,16 +98,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace unroll::cpu {
 
-HWY_EXPORT(lstm_forward);
-HWY_EXPORT(lstm_backward);
-
-void lstm_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(lstm_forward)(tile, x, memory);
-}
-
-void lstm_backward(const CellTile& tile, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(lstm_backward)(tile, memory);
-}
+UNROLL_DISPATCH_CELL(lstm)
 
 }  // namespace unroll::cpu
 #endif

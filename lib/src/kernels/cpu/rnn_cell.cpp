@@ -77,16 +77,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace unroll::cpu {
 
-HWY_EXPORT(rnn_forward);
-HWY_EXPORT(rnn_backward);
-
-void rnn_forward(const CellTile& tile, const CellInput& x, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(rnn_forward)(tile, x, memory);
-}
-
-void rnn_backward(const CellTile& tile, CellMemory& memory) {
-  HWY_DYNAMIC_DISPATCH(rnn_backward)(tile, memory);
-}
+UNROLL_DISPATCH_CELL(rnn)
 
 }  // namespace unroll::cpu
 #endif
