@@ -6,7 +6,6 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -362,73 +361,6 @@ TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
   check_cluster<CellKind::kRnnRelu, 512, 8, Operands::kBf16>(c, 2);
 }
 
-// A product of a block, by such a slab.
-template <typename Slab>
-void check_product(int depth, int columns) {
-  SCOPED_TRACE(formatted("depth {}, columns {}", depth, columns));
-  constexpr int S = kTileSequences;
-  at::manual_seed(2);
-  const auto weights = torch::randn({depth, columns});
-  const auto values = torch::randn({depth, S});
-  auto actual = torch::full({S, columns}, std::numeric_limits<float>::quiet_NaN());
-  const auto* w = read(weights);
-  const auto* v = read(values);
-  const int most = in_tiles(depth) * kTile + kWarps * 4 * kTile;  // more than any slab's depth
-  const int partials = most * S;
-  const int slab_at = in_fours(partials + kWarps * S * columns);
-  const Grid grid{.blocks = 1,
-                  .threads = kThreads,
-                  .shared_bytes = (slab_at + tile_floats(depth, columns) + 4) * sizeof(float)};
-  run(grid, [&] {
-    float* shared = shared_memory();
-    for (int i = thread_index(); i < most * S; i += kThreads) {
-      shared[i] = i < depth * S ? v[i] : 0.0F;
-    }
-    auto slab = [&] {
-      if constexpr (std::is_constructible_v<Slab, float*>) {
-        return Slab(shared + slab_at);
-      } else {
-        return Slab();
-      }
-    }();
-    slab.load(depth, columns, [&](int k, int n) { return w[k * columns + n]; });
-    sync_block();
-    slab.template multiply<S>(shared, shared + partials);
-    sync_block();
-    for (int i = thread_index(); i < S * columns; i += kThreads) {
-      actual.data_ptr<float>()[i] =
-          sum_of<S>(shared + partials, slab.slices(), columns, i / columns, i % columns);
-    }
-  });
-  EXPECT_TRUE(all_close(actual, rounded(values).t().mm(rounded(weights)), 1e-4));
-}
-
-TEST(CudaTiles, OfRegistersMultiplyWhatIsRounded) {
-  check_product<RegisterTileSlab<1, 2>>(256, 32);
-  check_product<RegisterTileSlab<1, 2>>(101, 19);
-  check_product<RegisterTileSlab<2, 4>>(512, 64);
-  check_product<RegisterTileSlab<4, 2>>(777, 32);
-  check_product<RegisterTileSlab<1, 6>>(256, 96);
-  check_product<RegisterTileSlab<1, 8>>(250, 128);
-}
-
-TEST(CudaTiles, OfSharedMemoryMultiplyWhatIsRounded) {
-  check_product<SharedTileSlab<1>>(8, 8);
-  check_product<SharedTileSlab<2>>(333, 50);
-  check_product<SharedTileSlab<2>>(512, 64);
-}
-
-TEST(CudaTiles, RoundAsLibTorchDoes) {
-  const auto values = torch::cat({torch::randn({1000}) * torch::logspace(-30, 30, 1000),
-                                  torch::tensor({0.0F, -0.0F, 1.00390625F, 1.01171875F, 3e38F})});
-  const auto expected = values.to(torch::kBFloat16);
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    const uint32_t both = round_to_bf16(0, read(values)[i]);
-    EXPECT_EQ(both >> 16U, expected.const_data_ptr<at::BFloat16>()[i].x) << read(values)[i];
-    EXPECT_EQ(both & 0xFFFFU, 0U);
-  }
-}
-
 TEST(CudaRnn, Of512UnitsIsLibTorchs) {
   const Case c{.steps = 2, .batch_size = 4, .hidden = 300};
   check_cluster<CellKind::kRnn, 512, 2>(c, 2);
@@ -494,23 +426,6 @@ TYPED_TEST(CudaCell, KeepsNan) {
       EXPECT_TRUE(std::isnan(cell.h)) << "gate " << gate;
     }
   }
-}
-
-TEST(SimtOnCpu, ABarrierThatNotAllReachIsAnError) {
-  EXPECT_THROW(run({.blocks = 1, .threads = 4},
-                   [] {
-                     if (thread_index() != 2) {
-                       sync_block();
-                     }
-                   }),
-               std::runtime_error);
-}
-
-TEST(SimtOnCpu, OrdersOfThreadsDiffer) {
-  std::vector<int> order;
-  run({.blocks = 1, .threads = 16}, [&] { order.push_back(thread_index()); });
-  EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
-  EXPECT_EQ(order.size(), 16U);
 }
 
 }  // namespace

@@ -76,7 +76,8 @@ void gru_backward(const CellTile& tile, CellMemory& memory);
 
 }  // namespace unroll::cpu
 
-/// The two functions of a cell, by those compiled for the instruction set of this machine.
+/// For a cell's source, after Highway's headers: its two functions, by those compiled for the
+/// instruction set of this machine.
 #define UNROLL_DISPATCH_CELL(cell)                                                    \
   HWY_EXPORT(cell##_forward);                                                         \
   HWY_EXPORT(cell##_backward);                                                        \

@@ -128,8 +128,8 @@ class TileUnit {
  private:
   static constexpr uint32_t kUpper = 0xFFFF0000U;
 
-  // In a thread's own registers a sanitizer would find nothing, and spend most of its time. Hence
-  // no call of std::bit_cast either, which it has a part in.
+  // Sanitizers would spend most of their tests' time here and find nothing, as the registers are a
+  // thread's own. std::bit_cast would be a call of what they do look at.
   __attribute__((no_sanitize("address", "thread", "undefined"))) static void multiply_add(
       uint32_t* HWY_RESTRICT sums, const uint32_t* lefts, const uint32_t* rights) {
     for (int64_t i = 0; i < kBlock; ++i) {
