@@ -42,13 +42,13 @@ Options declare_generate_options() {
 
 // What is asked for, as far as the options alone show it.
 struct GenerateRequest {
-  std::vector<std::string> prompts;
+  std::vector<std::string> prompts = {};
   bool interactive = false;
   UnknownTokens unknown = UnknownTokens::kError;
   int64_t length = 0;
   std::size_t samples = 1;
-  GenerateOptions options;
-  Compute compute;
+  GenerateOptions options = {};
+  Compute compute = {};
 };
 
 GenerateOptions read_generate_options(const Options& options) {

@@ -158,16 +158,12 @@ std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Cor
                                           Log& log) {
   return [&] {
     log.sync();
-    auto record = request.record;
+    auto checkpoint = make_checkpoint(net, corpus.vocab, corpus.text);
+    auto& record = checkpoint.training.emplace(request.record);
     record.state = training.state();
-    return Checkpoint{
-        .config = request.config,
-        .vocab = corpus.vocab,
-        .text = corpus.text,
-        .weights = net.weights(),
-        .epochs = record.state.progress.epoch,
-        .perplexity = training.history().empty() ? 0 : training.history().back().perplexity,
-        .training = std::move(record)};
+    checkpoint.epochs = record.state.progress.epoch;
+    checkpoint.perplexity = training.history().empty() ? 0 : training.history().back().perplexity;
+    return checkpoint;
   };
 }
 

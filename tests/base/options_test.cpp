@@ -85,21 +85,21 @@ TEST(EnumNames, OfOptionsAreWhole) {
 }
 
 template <typename T>
-std::string refusal(T value, const Range& range) {
+std::string refusal(T value, const OptionRange& range) {
   return thrown<UsageError>([&] { require_in("x", value, range); });
 }
 
-TEST(Range, BoundsThatAreTakenArePartOfIt) {
+TEST(OptionRange, BoundsThatAreTakenArePartOfIt) {
   EXPECT_NO_THROW(require_in("x", int64_t{1}, at_least(1)));
   EXPECT_NO_THROW(require_in("x", 1.0, from_to(1, 2)));
   EXPECT_NO_THROW(require_in("x", 2.0, from_to(1, 2)));
   EXPECT_NO_THROW(require_in("x", 1.0, from_to_below(1, 2)));
   EXPECT_NO_THROW(require_in("x", 2.0, above_to(1, 2)));
   EXPECT_NO_THROW(require_in("x", 1.5, between(1, 2)));
-  EXPECT_NO_THROW(require_in("x", std::numeric_limits<int64_t>::min(), Range{}));
+  EXPECT_NO_THROW(require_in("x", std::numeric_limits<int64_t>::min(), OptionRange{}));
 }
 
-TEST(Range, MessagesNameTheNumberAndItsBounds) {
+TEST(OptionRange, MessagesNameTheNumberAndItsBounds) {
   EXPECT_EQ(refusal(int64_t{0}, at_least(1)), "x must be >= 1, got 0");
   EXPECT_EQ(refusal(-0.5, at_least(0)), "x must be >= 0, got -0.5");
   EXPECT_EQ(refusal(-1.0, at_least(0, "0 is off")), "x must be >= 0 (0 is off), got -1");
@@ -113,10 +113,11 @@ TEST(Range, MessagesNameTheNumberAndItsBounds) {
   EXPECT_EQ(refusal(1.0, between(0, 1)), "x must be between 0 and 1, got 1");
 }
 
-TEST(Range, TakesNumbersAlone) {
+TEST(OptionRange, TakesNumbersAlone) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   EXPECT_EQ(refusal(kInfinity, at_least(0)), "x must be >= 0, got inf");
-  for (const auto& range : {at_least(0), from_to(0, 1), above_to(0, 1), between(0, 1), Range{}}) {
+  for (const auto& range :
+       {at_least(0), from_to(0, 1), above_to(0, 1), between(0, 1), OptionRange{}}) {
     for (const double value : {kInfinity, -kInfinity, std::nan("")}) {
       thrown<UsageError>([&] { require_in("x", value, range); });
     }
@@ -126,11 +127,11 @@ TEST(Range, TakesNumbersAlone) {
 struct Knobs {
   int64_t count = 2;
   double share = 0.5;
-  std::optional<double> decay;
+  std::optional<double> decay = {};
   Colour colour = Colour::kRed;
-  std::optional<Colour> other;
+  std::optional<Colour> other = {};
   std::string text = "some";
-  std::vector<std::string> texts;
+  std::vector<std::string> texts = {};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {

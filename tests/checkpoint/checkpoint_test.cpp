@@ -10,9 +10,11 @@
 #include "support/model_configs.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
+#include "unroll/concise.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/generate.h"
+#include "unroll/scratch.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
@@ -171,12 +173,143 @@ TEST(Checkpoint, OtherFilesAreRefused) {
 
 TEST(Checkpoint, WeightsThatAreNoFractionsAreRefused) {
   const TempFolder folder;
-  auto checkpoint = checkpoint_of(kSmall, make_corpus("some text"));
-  auto& weight = checkpoint.weights.front().tensor;
+  save_checkpoint(folder / "whole", checkpoint_of(kSmall, make_corpus("some text")));
+  auto content = load_safetensors(folder / "whole");
+  auto& weight = content.tensors.front().tensor;
   weight = weight.to(torch::kBool);
-  save_checkpoint(folder / "bool", checkpoint);
+  save_safetensors(folder / "bool", content);
   EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "bool"); }),
               AllOf(HasSubstr("W_xh"), HasSubstr("Bool")));
+}
+
+TEST(Checkpoint, OfAModelIsWhatItComputes) {
+  const TempFolder folder;
+  const auto corpus = make_corpus("some text");
+  const int64_t V = corpus.vocab.size();
+  at::manual_seed(0);
+  RNNModel net(torch::nn::RNN(torch::nn::RNNOptions(V, 4).nonlinearity(torch::kReLU)), V);
+  save_checkpoint(folder / "relu", make_checkpoint(net, corpus.vocab, corpus.text));
+  const auto loaded = load_checkpoint(folder / "relu");
+  EXPECT_EQ(loaded.config.cell, Cell::kRnnRelu);
+  const auto X = torch::arange(V).view({1, V});
+  EXPECT_TRUE(torch::equal(make_model(loaded, torch::kCPU, {.backend = Backend::kPlain})
+                               ->forward(X, net.begin_state(1))
+                               .first,
+                           net.forward(X, net.begin_state(1)).first));
+}
+
+TEST(Checkpoint, WhatNoDescriptionStandsForIsNotWritten) {
+  const TempFolder folder;
+  const auto corpus = make_corpus("some text");
+  const int64_t V = corpus.vocab.size();
+  const RNNModel unbiased(torch::nn::LSTM(torch::nn::LSTMOptions(V, 4).bias(false)), V);
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(unbiased, corpus.vocab); }),
+            "no description stands for this model: its recurrent layer has no biases");
+  const RNNModelScratch own(V, 4, torch::kCPU, get_params, init_rnn_state,
+                            [](const auto&... given) { return rnn(given...); });
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(own, corpus.vocab); }),
+            "no description stands for this scratch model: its forward function is its own");
+  const auto net = make_model(kSmall, V + 1, torch::kCPU);
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(*net, corpus.vocab); }),
+            formatted("the vocabulary must have the model's {} entries, got {}", V + 1, V));
+}
+
+TEST(Checkpoint, WeightsOfAnotherModelAreNotWritten) {
+  const TempFolder folder;
+  const auto saved = checkpoint_of(kSmall, make_corpus("some text"));
+  const auto refused = [&](auto change) {
+    auto other = saved;
+    change(other);
+    const auto message = thrown<Error>([&] { save_checkpoint(folder / "other", other); });
+    EXPECT_FALSE(std::filesystem::exists(folder / "other"));
+    return message;
+  };
+  EXPECT_THAT(refused([](auto& other) { other.config.hidden = 4; }),
+              HasSubstr("weight W_xh must have shape [8, 4], got [8, 3]"));
+  EXPECT_THAT(refused([](auto& other) { other.weights.pop_back(); }),
+              HasSubstr("weight b_q of shape [8] is missing"));
+  EXPECT_THAT(refused([](auto& other) { other.weights[0].name = "W_xy"; }), HasSubstr("W_xh"));
+  EXPECT_THAT(refused([](auto& other) {
+                other.weights[1].tensor = other.weights[1].tensor.to(torch::kFloat64);
+              }),
+              HasSubstr("weight W_hh must be of Float, got Double"));
+}
+
+// A file as Python would write it: no more than is needed, the tensors in another order.
+SafeTensors minimal_file() {
+  return {.tensors = {{"model.b_q", torch::zeros({3})},
+                      {"model.b_h", torch::zeros({2})},
+                      {"model.W_hq", torch::zeros({2, 3})},
+                      {"model.W_hh", torch::zeros({2, 2}, torch::kFloat64)},
+                      {"model.W_xh", torch::ones({3, 2})}},
+          .metadata = {
+              {"format", "unroll"},
+              {"version", "1"},
+              {"config", R"({"model":"scratch","cell":"rnn","hidden":2,"layers":1,"tokens":"char",)"
+                         R"("normalize":"letters","vocab":["<unk>","a","b"]})"}}};
+}
+
+// What is said of the minimal file after a change of its config.
+std::string refused_config(const std::string& from, const std::string& to) {
+  const TempFolder folder;
+  auto content = minimal_file();
+  auto& config = content.metadata.at("config");
+  const auto at = config.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  config.replace(at, from.size(), to);
+  save_safetensors(folder / "other", content);
+  const auto message = thrown<Error>([&] { load_checkpoint(folder / "other"); });
+  const std::string begin = (folder / "other").string() + ": is not an unroll checkpoint: ";
+  EXPECT_TRUE(message.starts_with(begin)) << message;
+  return message.substr(std::min(message.size(), begin.size()));
+}
+
+TEST(CheckpointFromPython, NeedsNoMoreThanItsModelAndItsTokens) {
+  const TempFolder folder;
+  save_safetensors(folder / "minimal", minimal_file());
+  const auto loaded = load_checkpoint(folder / "minimal");
+  EXPECT_EQ(loaded.weights.front().name, "W_xh");
+  EXPECT_EQ(loaded.epochs, 0);
+  const auto net = make_model(loaded, torch::kCPU);
+  EXPECT_TRUE(torch::equal(net->weights().front().tensor, torch::ones({3, 2})));
+}
+
+TEST(CheckpointFromPython, AKeyThatIsMissingIsNamedWithWhatItHolds) {
+  EXPECT_EQ(refused_config(R"("model":"scratch",)", ""),
+            "'model' is missing, expected one of scratch, concise");
+  EXPECT_EQ(refused_config(R"("hidden":2,)", ""), "'hidden' is missing, expected an integer");
+  EXPECT_EQ(refused_config(R"("normalize":"letters",)", ""),
+            "'normalize' is missing, expected one of letters, none");
+  EXPECT_EQ(refused_config(R"(,"vocab":["<unk>","a","b"])", ""),
+            "'vocab' is missing, expected the list of all tokens, <unk> first");
+}
+
+TEST(CheckpointFromPython, KeysAndValuesThatAreNotKnownAreRefused) {
+  EXPECT_EQ(refused_config(R"("hidden":2)", R"("hidden":2,"nonlinearity":"relu")"),
+            "its config has the unknown key 'nonlinearity'");
+  EXPECT_EQ(refused_config(R"("cell":"rnn")", R"("cell":"relu")"),
+            "cell must be rnn, rnn-relu, gru, lstm or mlp, got 'relu'");
+  EXPECT_EQ(refused_config(R"("cell":"rnn")", R"("cell":1)"),
+            "cell must be one of rnn, rnn-relu, gru, lstm, mlp, got 1");
+  EXPECT_EQ(refused_config(R"("hidden":2)", R"("hidden":2,"dropout":"0.5")"),
+            "dropout must be a number, got \"0.5\"");
+  EXPECT_EQ(refused_config(R"("vocab":["<unk>","a","b"])", R"("vocab":"ab")"),
+            "'vocab' is no list, expected the list of all tokens, <unk> first");
+}
+
+TEST(CheckpointFromPython, TensorsThatAreNotKnownAreRefused) {
+  const TempFolder folder;
+  const auto refused = [&](const NamedTensor& further) {
+    auto content = minimal_file();
+    content.tensors.push_back(further);
+    save_safetensors(folder / "more", content);
+    return thrown<Error>([&] { load_checkpoint(folder / "more"); });
+  };
+  EXPECT_THAT(refused({"model.b_r", torch::zeros({2})}),
+              HasSubstr("weight 'b_r' is none of the model's"));
+  EXPECT_THAT(refused({"extra", torch::zeros({2})}),
+              HasSubstr("its tensor 'extra' is none of a checkpoint's"));
+  EXPECT_THAT(refused({"history", torch::zeros({2})}), HasSubstr("its tensor 'history'"));
 }
 
 TEST(Checkpoint, WeightsThatDoNotFitTheDescriptionAreRefused) {
@@ -241,6 +374,21 @@ TEST(Checkpoint, KeepsEveryOptionOfItsTraining) {
 
   save_checkpoint(folder / "model", checkpoint_of(kSmall, make_corpus("x")));
   EXPECT_FALSE(load_checkpoint(folder / "model").training);
+}
+
+TEST(Checkpoint, KeysOfATrainingThatAreNotKnownAreRefused) {
+  const TempFolder folder;
+  for (const std::string part :
+       {"\"text_bytes\"", "\"min_freq\"", "\"batch_size\"", "\"clip\"", "\"steps\"", "\"stale\""}) {
+    save_checkpoint(folder / "whole", resumable());
+    auto content = load_safetensors(folder / "whole");
+    auto& config = content.metadata.at("config");
+    config.insert(config.find(part, config.find("\"training\"")), "\"unheard_of\":1,");
+    save_safetensors(folder / "more", content);
+    EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "more"); }),
+                HasSubstr("has the unknown key 'unheard_of'"))
+        << part;
+  }
 }
 
 // The names of an object's members.

@@ -254,6 +254,60 @@ TEST(SeqData, IndicesOfAnyIntegerTypeComeOutAsInt64) {
   }
 }
 
+TEST(SeqData, WhatIsNoRowOfIntegersIsRefused) {
+  const DataOptions options{.batch_size = 2, .num_steps = 3};
+  const auto refused = [&](const torch::Tensor& corpus) {
+    const auto message = thrown<Error>([&] { SeqDataLoader(corpus, options); });
+    EXPECT_EQ(thrown<Error>([&] { hold_out(corpus, 0.5); }), message);
+    return message;
+  };
+  const std::string begin = "a corpus must be a row (N) of an integer dtype, got ";
+  EXPECT_EQ(refused(torch::rand({20})), begin + "Float of shape [20]");
+  EXPECT_EQ(refused(torch::zeros({20}, torch::kBool)), begin + "Bool of shape [20]");
+  EXPECT_EQ(refused(torch::zeros({20, 2}, torch::kInt64)), begin + "Long of shape [20, 2]");
+  EXPECT_EQ(refused({}), begin + "no tensor");
+}
+
+// Batches that say which they are.
+Batch numbered_batch(int64_t e, int64_t k) {
+  return {torch::full({4, 3}, e), torch::full({4, 3}, k)};
+}
+
+TEST(OwnBatches, AreThoseOfTheFunction) {
+  const SeqDataLoader train_iter(5, numbered_batch, Sampling::kSequential);
+  EXPECT_EQ(train_iter.options().batch_size, 4);
+  EXPECT_EQ(train_iter.options().num_steps, 3);
+  EXPECT_EQ(train_iter.num_tokens(), 60);
+  const auto epoch = train_iter.epoch(7);
+  ASSERT_EQ(epoch.size(), 5);
+  EXPECT_TRUE(epoch.carries_state());
+  EXPECT_FALSE(epoch.has_corpus());
+  int64_t k = 0;
+  for (const auto& [X, Y] : epoch) {
+    EXPECT_EQ(X[0][0].item<int64_t>(), 7);
+    EXPECT_EQ(Y[3][2].item<int64_t>(), k++);
+  }
+  EXPECT_EQ(k, 5);
+  const auto shard = epoch.shard(1, 2);
+  EXPECT_EQ(shard.rows(), 2);
+  EXPECT_EQ(shard[3].Y.sizes(), (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(shard[3].Y[0][0].item<int64_t>(), 3);
+  EXPECT_FALSE(SeqDataLoader(1, numbered_batch).epoch(0).carries_state());
+}
+
+TEST(OwnBatches, ThatDoNotFitAreRefused) {
+  thrown<UsageError>([] { SeqDataLoader(0, numbered_batch); });
+  thrown<UsageError>([] { SeqDataLoader(1, BatchFn{}); });
+  EXPECT_EQ(thrown<Error>([] { SeqDataLoader(1, [](int64_t, int64_t) { return Batch{}; }); }),
+            "a batch must be X and Y (B,T), got no tensor");
+  const SeqDataLoader growing(3, [](int64_t, int64_t k) {
+    return Batch{torch::zeros({4, 3 + k}, torch::kInt64), torch::zeros({4, 3}, torch::kInt64)};
+  });
+  EXPECT_EQ(thrown<Error>([&] { growing.epoch(0)[1]; }),
+            "batch 1 must be X and Y of shape [4, 3] as the first one's X, got [4, 4]");
+  thrown<Error>([&] { growing.epoch(0).starts(); });
+}
+
 TEST(SeqData, BatchesAndShardsOutsideAreErrors) {
   const auto epoch = SeqDataLoader(places(50), {.batch_size = 2, .num_steps = 3}).epoch(0);
   thrown<Error>([&] { epoch[-1]; });

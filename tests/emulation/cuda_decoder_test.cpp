@@ -211,6 +211,7 @@ TEST(CudaDecoder, WeightsThatDoNotFitAreRefused) {
       return {};
     }
     State begin_state(int64_t) const override { return {}; }
+    int64_t vocab_size() const override { return 9; }
     NamedTensors weights() const override {
       return {{"W_xh", torch::zeros({8, 40})},
               {"W_hh", torch::zeros({40, 40})},
@@ -245,6 +246,7 @@ class OnKernels : public SequenceModel {
     return std::make_unique<CudaDecoder>(kernels_, layout_of(config_), model_, batch_size);
   }
   State begin_state(int64_t batch_size) const override { return model_.begin_state(batch_size); }
+  int64_t vocab_size() const override { return model_.vocab_size(); }
   NamedTensors weights() const override { return model_.weights(); }
   torch::Device device() const override { return model_.device(); }
 

@@ -1,10 +1,13 @@
+#include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <thread>
 #include <vector>
 
 #include "fused/fused_and_plain.h"
 #include "support/periodic_corpus.h"
+#include "unroll/error.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -155,6 +158,89 @@ TEST_P(FusedWithDropout, TrainsToThePerplexitiesOfThePlainModel) {
     const double perplexity = expected.epochs[e].perplexity;
     EXPECT_NEAR(actual.epochs[e].perplexity, perplexity, kTolerance * perplexity) << "epoch " << e;
   }
+}
+
+// A model with a generator of its own, trained; its weights and where the generator stands.
+std::vector<torch::Tensor> trained_with_own_generator(SequenceModel& net, const Corpus& corpus) {
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 2, .num_steps = 5});
+  Training training(net, train_iter, corpus.vocab, {.epochs = 3, .every = 0, .prompts = {}});
+  training.run();
+  auto result = values(net.weights());
+  result.push_back(training.state().cpu_generator);
+  return result;
+}
+
+TEST(OwnGenerator, TwoThreadsThatTrainGiveTheNumbersOfEachAlone) {
+  const auto corpus = periodic_corpus(20);
+  const auto make = [&](uint64_t seed) {
+    at::manual_seed(seed);
+    return make_model({.cell = Cell::kGru, .hidden = 8, .layers = 2, .dropout = 0.5},
+                      corpus.vocab.size(), torch::kCPU,
+                      {.generator = at::make_generator<at::CPUGeneratorImpl>(seed)});
+  };
+  auto shared = at::globalContext().defaultGenerator(torch::kCPU);
+  std::vector<std::vector<torch::Tensor>> expected;
+  for (const uint64_t seed : {1, 2}) {
+    expected.push_back(trained_with_own_generator(*make(seed), corpus));
+  }
+  const auto one = make(1);
+  const auto two = make(2);
+  const auto untouched = shared.get_state();
+  std::vector<std::vector<torch::Tensor>> actual(2);
+  std::thread first([&] { actual[0] = trained_with_own_generator(*one, corpus); });
+  std::thread second([&] { actual[1] = trained_with_own_generator(*two, corpus); });
+  first.join();
+  second.join();
+  for (std::size_t n = 0; n < 2; ++n) {
+    for (std::size_t i = 0; i < expected[n].size(); ++i) {
+      EXPECT_TRUE(torch::equal(actual[n][i], expected[n][i])) << "model " << n << ", tensor " << i;
+    }
+  }
+  EXPECT_TRUE(torch::equal(shared.get_state(), untouched));
+}
+
+TEST(OwnGenerator, IsResumed) {
+  const auto corpus = periodic_corpus(20);
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 2, .num_steps = 5});
+  const auto make = [&](uint64_t seed) {
+    at::manual_seed(3);
+    return make_model({.cell = Cell::kGru, .hidden = 8, .layers = 2, .dropout = 0.5},
+                      corpus.vocab.size(), torch::kCPU,
+                      {.generator = at::make_generator<at::CPUGeneratorImpl>(seed)});
+  };
+  TrainOptions options{.epochs = 4, .every = 0, .prompts = {}};
+  const auto whole = make(1);
+  train_ch8(*whole, train_iter, corpus.vocab, options);
+  const auto begun = make(1);
+  options.epochs = 2;
+  Training first(*begun, train_iter, corpus.vocab, options);
+  first.run();
+  const auto resumed = make(99);
+  load_weights(*resumed, begun->weights());
+  options.epochs = 4;
+  Training second(*resumed, train_iter, corpus.vocab, options);
+  second.load_state(first.state());
+  second.run();
+  const auto expected = values(whole->weights());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_TRUE(torch::equal(values(resumed->weights())[i], expected[i])) << "weight " << i;
+  }
+}
+
+TEST(OwnGenerator, WhatIsComputedPlainCannotDrawFromIt) {
+  const ModelConfig config{.cell = Cell::kGru, .hidden = 8, .layers = 2, .dropout = 0.5};
+  Compute compute{.generator = at::make_generator<at::CPUGeneratorImpl>(1)};
+  const auto net = make_model(config, 5, torch::kCPU, compute);
+  EXPECT_EQ(net->effective_compute(1).generator, compute.generator);
+  for (const auto& weight : values(net->weights())) {
+    weight.set_data(weight.to(torch::kFloat64));
+  }
+  const auto X = torch::zeros({1, 2}, torch::kInt64);
+  EXPECT_THROW(net->forward(X, net->begin_state(1)), Error);
+  net->train(false);
+  EXPECT_NO_THROW(net->forward(X, net->begin_state(1)));
+  compute.backend = Backend::kPlain;
+  EXPECT_THROW(make_model(config, 5, torch::kCPU, compute), UsageError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, FusedWithDropout, ::testing::ValuesIn(models_with_dropout(8)),

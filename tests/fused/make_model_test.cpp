@@ -190,18 +190,5 @@ TEST_P(MakeModelOfEachKind, EffectiveComputeNamesThePrecision) {
 INSTANTIATE_TEST_SUITE_P(Models, MakeModelOfEachKind, ::testing::ValuesIn(all_models(4)),
                          [](const auto& info) { return name_of(info.param); });
 
-TEST(ComputedAs, KeepsTheModelsOwnWeights) {
-  for (const auto backend : {Backend::kAuto, Backend::kPlain, Backend::kFused}) {
-    const ModelConfig config{.hidden = 4};
-    auto model = make_model(config, 3, torch::kCPU, {.backend = Backend::kPlain});
-    const auto weights = values(model->weights());
-    const auto net = computed_as(std::move(model), config, {.backend = backend});
-    ASSERT_EQ(net->weights().size(), weights.size());
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      EXPECT_TRUE(net->weights()[i].tensor.is_same(weights[i]));
-    }
-  }
-}
-
 }  // namespace
 }  // namespace unroll

@@ -48,6 +48,7 @@ class RowCounter : public SequenceModel {
   State begin_state(int64_t batch_size) const override {
     return {torch::zeros({batch_size, 1}, torch::kInt64)};
   }
+  int64_t vocab_size() const override { return 2; }
   NamedTensors weights() const override { return {}; }
   torch::Device device() const override { return torch::kCPU; }
 };
@@ -141,6 +142,12 @@ TEST(Evaluate, TakesEveryIntegerDtype) {
   for (const auto dtype : {torch::kInt32, torch::kInt64}) {
     EXPECT_EQ(evaluate(*net, corpus.to(dtype)).nats, nats);
   }
+}
+
+TEST(Evaluate, WhatIsNoRowOfIntegersIsRefused) {
+  RowCounter net;
+  EXPECT_EQ(thrown<Error>([&] { evaluate(net, torch::rand({20})); }),
+            "a corpus must be a row (N) of an integer dtype, got Float of shape [20]");
 }
 
 TEST(Evaluate, OneTokenIsTooShort) {

@@ -58,6 +58,18 @@ TEST(Predict, CodePointsAreWhole) {
   EXPECT_EQ(predict_ch8("\xc3\xa9", 1, net, vocab), "\xc3\xa9\xe2\x82\xac");
 }
 
+TEST(Predict, PrefixesMayStandInBraces) {
+  Constant net({0, 0, 0, 1, 0});
+  EXPECT_THAT(predict_ch8({"a", "b"}, 2, net, kLetters), ElementsAre("acc", "bcc"));
+  EXPECT_THAT(predict_ch8({"a"}, 1, net, kLetters), ElementsAre("ac"));
+}
+
+TEST(Predict, AVocabularyOfAnotherSizeIsRefused) {
+  Constant net({0, 0, 0, 1});
+  EXPECT_EQ(thrown<Error>([&] { predict_ch8("a", 1, net, kLetters); }),
+            "the vocabulary must have the model's 4 entries, got 5");
+}
+
 TEST(Predict, AnEmptyPrefixOrANegativeLengthIsWrongUsage) {
   Successor net(kLetters.size());
   thrown<UsageError>([&] { predict_ch8("", 3, net, kLetters); });

@@ -1,8 +1,14 @@
 #include "unroll/concise.h"
 
 #include <gtest/gtest.h>
+#include <torch/nn/cloneable.h>
+
+#include <memory>
+#include <type_traits>
+#include <variant>
 
 #include "support/thrown.h"
+#include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -55,12 +61,86 @@ TEST(RnnModel, IsAModule) {
   EXPECT_EQ(net.begin_state(1)[0].scalar_type(), torch::kFloat64);
 }
 
+// A user's module, as torch's own clone needs it.
+struct Tagger : torch::nn::Cloneable<Tagger> {
+  Tagger() { reset(); }
+  void reset() override {
+    net = register_module(
+        "net", std::make_shared<RNNModel>(torch::nn::LSTM(torch::nn::LSTMOptions(6, 4)), 6));
+    tags = register_module("tags", torch::nn::Linear(6, 3));
+  }
+  std::shared_ptr<RNNModel> net;
+  torch::nn::Linear tags{nullptr};
+};
+
+void expect_copies(const torch::nn::Module& copy, const torch::nn::Module& module) {
+  const auto copies = copy.named_parameters();
+  const auto own = module.named_parameters();
+  ASSERT_EQ(copies.keys(), own.keys());
+  for (const auto& name : own.keys()) {
+    EXPECT_TRUE(torch::equal(copies[name], own[name])) << name;
+    EXPECT_FALSE(copies[name].is_alias_of(own[name])) << name;
+  }
+}
+
+TEST(RnnModel, IsClonedWithItsParameters) {
+  at::manual_seed(0);
+  RNNModel net(torch::nn::GRU(torch::nn::GRUOptions(6, 4).num_layers(2).dropout(0.5)), 6);
+  net.weights()[0].tensor.requires_grad_(false);
+  net.to(torch::kFloat64);
+  net.eval();
+  const auto copy = std::dynamic_pointer_cast<RNNModel>(net.clone());
+  ASSERT_TRUE(copy);
+  expect_copies(*copy, net);
+  EXPECT_FALSE(copy->is_training());
+  EXPECT_FALSE(copy->weights()[0].tensor.requires_grad());
+  EXPECT_TRUE(copy->weights()[1].tensor.requires_grad());
+  const auto X = torch::randint(6, {2, 3}, torch::kInt64);
+  EXPECT_TRUE(torch::equal(copy->forward(X, copy->begin_state(2)).first,
+                           net.forward(X, net.begin_state(2)).first));
+}
+
+TEST(RnnModel, IsClonedAsAPartOfAnotherModule) {
+  at::manual_seed(0);
+  Tagger tagger;
+  tagger.net->weights()[0].tensor.data().add_(1);
+  const auto copy = std::dynamic_pointer_cast<Tagger>(tagger.clone());
+  ASSERT_TRUE(copy);
+  expect_copies(*copy, tagger);
+  const auto X = torch::randint(6, {2, 3}, torch::kInt64);
+  EXPECT_TRUE(torch::equal(copy->net->forward(X, copy->net->begin_state(2)).first,
+                           tagger.net->forward(X, tagger.net->begin_state(2)).first));
+  // What the copy computes with is what it has registered.
+  copy->parameters()[0].data().add_(1);
+  EXPECT_FALSE(torch::equal(copy->net->forward(X, copy->net->begin_state(2)).first,
+                            tagger.net->forward(X, tagger.net->begin_state(2)).first));
+}
+
+TEST(RnnModel, TwoNeverShareTheirParameters) {
+  static_assert(!std::is_copy_constructible_v<RNNModel>);
+  static_assert(!std::is_copy_assignable_v<RNNModel>);
+}
+
+TEST(RnnModel, ItsPartsCanBeReached) {
+  const torch::nn::LSTM layer(torch::nn::LSTMOptions(6, 4));
+  const RNNModel net(layer, 6);
+  EXPECT_EQ(std::get<torch::nn::LSTM>(net.rnn()).ptr(), layer.ptr());
+  EXPECT_TRUE(net.linear()->weight.is_same(tensor_named(net.weights(), "linear.weight")));
+}
+
+TEST(RnnModel, DropoutOfOneLayerIsNone) {
+  const RNNModel net(torch::nn::RNN(torch::nn::RNNOptions(6, 4).dropout(0.5)), 6);
+  EXPECT_EQ(net.config().dropout, 0);
+}
+
 TEST(RnnModel, RefusesLayersThatDoNotFit) {
   using torch::nn::LSTM;
   using torch::nn::LSTMOptions;
   thrown<UsageError>([] { RNNModel(LSTM(LSTMOptions(6, 4).bidirectional(true)), 6); });
   thrown<UsageError>([] { RNNModel(LSTM(LSTMOptions(6, 4).batch_first(true)), 6); });
   thrown<UsageError>([] { RNNModel(LSTM(LSTMOptions(5, 4)), 6); });
+  EXPECT_EQ(thrown<UsageError>([] { RNNModel(LSTM(nullptr), 6); }),
+            "RNNModel needs a recurrent layer that is there, got null");
 }
 
 }  // namespace

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <type_traits>
+#include <utility>
+
 #include "support/model_configs.h"
 #include "support/thrown.h"
 #include "unroll/error.h"
@@ -77,6 +81,79 @@ TEST(RnnModelScratch, CallsTheThreeFunctionsItWasGiven) {
   EXPECT_EQ(tensor_named(given, "inputs").sizes(), (std::vector<int64_t>{2, 1, 3}));
   EXPECT_EQ(tensor_named(given, "state").sum().item<double>(), 14);
   EXPECT_TRUE(tensor_named(given, "W").is_alias_of(net.weights()[0].tensor));
+}
+
+// The message of a model with these parameters.
+template <typename E = Error>
+std::string refused(const GetParams& own_params) {
+  return thrown<E>([&] { RNNModelScratch(3, 2, torch::kCPU, own_params, init_rnn_state, rnn); });
+}
+
+TEST(RnnModelScratch, ParametersThatNoUpdaterWouldChangeAreRefused) {
+  const auto scale = torch::ones({}, torch::requires_grad());
+  EXPECT_EQ(refused([&](int64_t V, int64_t H, torch::Device device) {
+              auto params = get_params(V, H, device);
+              params[1].tensor = params[1].tensor * scale;
+              return params;
+            }),
+            "the parameter W_hh must be a leaf to be trained, got the result of an operation on a "
+            "tensor that requires a gradient; detach it, then call requires_grad_()");
+  EXPECT_NO_THROW(RNNModelScratch(
+      3, 2, torch::kCPU,
+      [](int64_t V, int64_t H, torch::Device device) {
+        auto params = get_params(V, H, device);
+        params[1].tensor = (params[1].tensor * 2).detach();  // frozen
+        return params;
+      },
+      init_rnn_state, rnn));
+}
+
+TEST(RnnModelScratch, ParametersThatAreNoneAreRefused) {
+  EXPECT_EQ(refused([](auto...) { return NamedTensors{}; }),
+            "get_params must give at least 1 parameter, got 0");
+  EXPECT_EQ(refused([](auto...) {
+              return NamedTensors{{"W", {}}};
+            }),
+            "the parameter W must be of a floating-point dtype, got no tensor");
+  EXPECT_EQ(refused([](auto...) {
+              return NamedTensors{{"W", torch::ones(2, torch::kInt64)}};
+            }),
+            "the parameter W must be of a floating-point dtype, got Long");
+  EXPECT_EQ(refused([](auto...) {
+              return NamedTensors{{"W", torch::ones(2, torch::kMeta)}};
+            }),
+            "the parameter W must be on cpu, got meta");
+  EXPECT_EQ(refused<UsageError>(GetParams{}),
+            "a model needs get_params, init_state and forward_fn, got an empty function");
+}
+
+TEST(RnnModelScratch, OutputsOfAnotherShapeAreRefused) {
+  RNNModelScratch net(3, 2, torch::kCPU, get_params, init_rnn_state,
+                      [](const torch::Tensor&, const State& state, const NamedTensors&) {
+                        return std::pair{torch::zeros({3, 4}), state};
+                      });
+  EXPECT_EQ(thrown<Error>([&] {
+              net.forward(torch::zeros({1, 4}, torch::kInt64), net.begin_state(1));
+            }),
+            "the outputs of forward_fn must have shape [4, 3], got [3, 4]");
+}
+
+TEST(RnnModelScratch, AStateHasTheBatchAsItsLastDimensionButOne) {
+  EXPECT_EQ(thrown<Error>([] {
+              RNNModelScratch(
+                  3, 2, torch::kCPU, get_params,
+                  [](int64_t B, int64_t, torch::Device) { return State{torch::zeros({B})}; }, rnn);
+            }),
+            "a state must have the batch as its last dimension but one, got shape [1]");
+}
+
+TEST(RnnModelScratch, TwoNeverShareTheirParameters) {
+  static_assert(!std::is_copy_constructible_v<RNNModelScratch>);
+  static_assert(!std::is_copy_assignable_v<RNNModelScratch>);
+  RNNModelScratch net(3, 2, torch::kCPU, get_params, init_rnn_state, rnn);
+  const auto weight = net.weights()[0].tensor;
+  const RNNModelScratch moved(std::move(net));
+  EXPECT_TRUE(moved.weights()[0].tensor.is_same(weight));
 }
 
 TEST(RnnModelScratch, RefusesEmptySizes) {

@@ -27,6 +27,7 @@ class Successor : public SequenceModel {
     EXPECT_EQ(batch_size, 1);
     return {torch::zeros({}, torch::kInt64)};
   }
+  int64_t vocab_size() const override { return vocab_size_; }
   NamedTensors weights() const override { return {}; }
   torch::Device device() const override { return torch::kCPU; }
 
@@ -45,6 +46,7 @@ class Constant : public SequenceModel {
     return {logits_.expand({X.numel(), -1}).contiguous(), state};
   }
   State begin_state(int64_t batch_size) const override { return {torch::zeros({batch_size})}; }
+  int64_t vocab_size() const override { return logits_.numel(); }
   NamedTensors weights() const override { return {}; }
   torch::Device device() const override { return torch::kCPU; }
 

@@ -213,6 +213,22 @@ TEST(Safetensors, MetadataThatIsNoUtf8IsAnError) {
   EXPECT_EQ(folder.size(), 0);
 }
 
+TEST(Safetensors, WhatCouldNotBeReadIsNotWritten) {
+  const TempFolder folder;
+  const auto path = folder / "file";
+  const auto refused = [&](const NamedTensors& tensors) {
+    const auto message = thrown<Error>([&] { save_safetensors(path, {tensors, {}}); });
+    EXPECT_EQ(folder.size(), 0);
+    EXPECT_TRUE(message.starts_with(path.string() + ": cannot be written: ")) << message;
+    return message;
+  };
+  const auto one = torch::ones({2});
+  EXPECT_THAT(refused({{"W", one}, {"b", one}, {"W", one}}), HasSubstr("two tensors are called W"));
+  EXPECT_THAT(refused({{"__metadata__", one}}), HasSubstr("no tensor may be called __metadata__"));
+  EXPECT_THAT(refused({{"W", {}}}), HasSubstr("there is no tensor under the name W"));
+  EXPECT_THAT(refused({{"W", torch::ones({2}, torch::kComplexFloat)}}), HasSubstr("ComplexFloat"));
+}
+
 TEST(Safetensors, SavingReplacesAFile) {
   const TempFolder folder;
   const auto path = folder.write("model.safetensors", "something else");

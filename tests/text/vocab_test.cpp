@@ -55,6 +55,14 @@ TEST(Vocab, AnUnknownTokenIsIndexZero) {
   EXPECT_EQ(Vocab().size(), 1);
 }
 
+TEST(Vocab, LinesAndTokensMayStandInBraces) {
+  const Vocab vocab({{"a", "b"}, {"a"}});
+  EXPECT_EQ(vocab.tokens(), (std::vector<std::string>{"<unk>", "a", "b"}));
+  EXPECT_EQ((vocab[{"b", "a"}]), (std::vector<int64_t>{2, 1}));
+  EXPECT_EQ((vocab[{"b"}]), (std::vector<int64_t>{2}));
+  EXPECT_EQ(Vocab({{"a", "b"}, {"a"}}, 2).size(), 2);
+}
+
 TEST(Vocab, IndicesAndTokensAreInverse) {
   const Vocab vocab(kLines);
   for (int64_t i = 0; i < vocab.size(); ++i) {

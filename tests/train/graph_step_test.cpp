@@ -211,6 +211,7 @@ class AskingModel : public SequenceModel {
     return result;
   }
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
+  int64_t vocab_size() const override { return model_->vocab_size(); }
   NamedTensors weights() const override { return model_->weights(); }
   torch::Device device() const override { return model_->device(); }
 

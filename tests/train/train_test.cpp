@@ -215,6 +215,48 @@ TEST_F(TrainingTest, AStateThatDoesNotFitIsRefused) {
   refused([](TrainState& state) { state.cpu_generator = torch::Tensor(); });
 }
 
+TEST_F(TrainCh8, WhatDoesNotFitIsRefusedBeforeTheFirstEpoch) {
+  const auto V = corpus.vocab.size();
+  int epochs = 0;
+  const TrainCallbacks count{.on_epoch = [&](const EpochStats&) { ++epochs; }};
+  const auto refused = [&](const Vocab& vocab, const SeqDataLoader& data) {
+    auto message = thrown<Error>([&] { train_ch8(*net, data, vocab, {.epochs = 1}, count); });
+    EXPECT_EQ(epochs, 0);
+    return message;
+  };
+  EXPECT_EQ(refused(make_corpus("abcde").vocab, train_iter),
+            formatted("the vocabulary must have the model's {} entries, got 6", V));
+  const auto too_large = corpus.indices.clone();
+  too_large[7] = V;
+  EXPECT_EQ(refused(corpus.vocab, {too_large, train_iter.options()}),
+            formatted("a token of the corpus must be in the model's [0, {}), got {}", V, V));
+  const auto negative = corpus.indices.to(torch::kInt32);
+  negative[7] = -1;
+  EXPECT_EQ(refused(corpus.vocab, {negative, train_iter.options()}),
+            formatted("a token of the corpus must be in the model's [0, {}), got -1", V));
+  thrown<Error>([&] { Training(*net, train_iter, corpus.vocab, {}, too_large); });
+  thrown<Error>([&] { Training(*net, train_iter, corpus.vocab, {}, torch::rand({20})); });
+}
+
+TEST_F(TrainCh8, TheModelStaysInTheModeInWhichItWas) {
+  const auto dropping =
+      make_model({.hidden = 4, .layers = 2, .dropout = 0.5}, corpus.vocab.size(), torch::kCPU);
+  for (const bool mode : {false, true}) {
+    dropping->train(mode);
+    TrainCallbacks callbacks;
+    callbacks.on_batch = [&](const TrainProgress&, int64_t) {
+      EXPECT_TRUE(dropping->is_training());
+    };
+    train_ch8(*dropping, train_iter, corpus.vocab, {.epochs = 1, .prompts = {}}, callbacks);
+    EXPECT_EQ(dropping->is_training(), mode);
+    callbacks.on_batch = [](const TrainProgress&, int64_t) { throw Error("stopped"); };
+    EXPECT_THROW(
+        train_ch8(*dropping, train_iter, corpus.vocab, {.epochs = 1, .prompts = {}}, callbacks),
+        Error);
+    EXPECT_EQ(dropping->is_training(), mode);
+  }
+}
+
 TEST_F(TrainCh8, OptionsOutOfRangeAreWrongUsage) {
   const double infinity = std::numeric_limits<double>::infinity();
   EXPECT_THAT(thrown<UsageError>([&] { train({.epochs = 0}); }), HasSubstr("epochs"));

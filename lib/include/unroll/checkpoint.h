@@ -23,38 +23,48 @@ namespace unroll {
 /// How a training was set up and how far it came: all that it needs, beside the model and its text,
 /// to continue to the same bits as if it had not stopped.
 struct TrainRecord {
-  std::vector<std::string> texts;     ///< paths of the training text; none: the bundled text
-  TextFingerprint fingerprint;        ///< of that text
-  double valid_share = 0;             ///< share of the corpus, at its end, held out to validate on
-  std::string valid_text;             ///< or the path of a text to validate on
-  TextFingerprint valid_fingerprint;  ///< of that text
-  CorpusOptions corpus;               ///< how the text is read
-  DataOptions data;                   ///< how it is cut into batches
-  TrainOptions options;               ///< how it is trained on
-  Compute compute;                    ///< how it is computed
-  TrainState state;                   ///< how far it came
-  std::map<std::string, std::string> settings;  ///< further options of the program that trains
-  std::string build;                            ///< that computed it, as build_of_this() names it
+  std::vector<std::string> texts = {};  ///< paths of the training text; none: the bundled text
+  TextFingerprint fingerprint = {};     ///< of that text
+  double valid_share = 0;       ///< share of the corpus, at its end, held out to validate on
+  std::string valid_text = {};  ///< or the path of a text to validate on
+  TextFingerprint valid_fingerprint = {};            ///< of that text
+  CorpusOptions corpus = {};                         ///< how the text is read
+  DataOptions data = {};                             ///< how it is cut into batches
+  TrainOptions options = {};                         ///< how it is trained on
+  Compute compute = {};                              ///< how it is computed
+  TrainState state = {};                             ///< how far it came
+  std::map<std::string, std::string> settings = {};  ///< further options of the program that trains
+  std::string build = {};  ///< that computed it, as build_of_this() names it
 };
 
 /// A trained model in one file: enough to use it without the text.
 struct Checkpoint {
-  ModelConfig config;                   ///< which model
-  Vocab vocab;                          ///< which tokens
-  TextOptions text;                     ///< how the training text was read
-  NamedTensors weights;                 ///< the model's, by its own names
-  int64_t epochs = 0;                   ///< epochs trained
-  double perplexity = 0;                ///< of the last epoch, on the training text
-  std::optional<TrainRecord> training;  ///< if the training can be resumed
+  ModelConfig config = {};                   ///< which model
+  Vocab vocab = {};                          ///< which tokens
+  TextOptions text = {};                     ///< how the training text was read
+  NamedTensors weights = {};                 ///< the model's, by its own names
+  int64_t epochs = 0;                        ///< epochs trained
+  double perplexity = 0;                     ///< of the last epoch, on the training text
+  std::optional<TrainRecord> training = {};  ///< if the training can be resumed
 };
+
+/// A checkpoint of a model as it is now; the weights are the live tensors, not copies. Throws Error
+/// if no description stands for what the model computes (SequenceModel::config), or the vocabulary
+/// is not of its size.
+///
+///     save_checkpoint("model.safetensors", make_checkpoint(*net, corpus.vocab, corpus.text));
+Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab,
+                           const TextOptions& text = {});
 
 /// Writes a checkpoint as a safetensors file: tensors `model.*`, and of a training `updater.*`,
 /// `sums.*`, `carry.*`, `rng.*` and `history`; `__metadata__` with `format` "unroll", `version` and
-/// `config`, a JSON text. Throws as save_safetensors does.
+/// `config`, a JSON text. Throws as save_safetensors does, and Error if the weights are not those
+/// of the description, in float32.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
-/// Throws Error, naming the path, when the file is truncated, damaged or something else, or when
-/// its weights are too many or too few for the model that it describes.
+/// Throws Error, naming the path, when the file is truncated, damaged or something else, when a key
+/// or a tensor is missing or not known, or when its weights are not those of the model that it
+/// describes. docs/exchange.md says what a file needs.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
 
 /// The model that the checkpoint describes, with its weights.

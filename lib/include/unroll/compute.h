@@ -39,12 +39,12 @@ constexpr auto enum_names(GruReset) {
 
 /// What is computed. With a vocabulary size it is enough to build a model.
 struct ModelConfig {
-  std::optional<ModelKind> model;  ///< empty: scratch, or concise for several layers
-  Cell cell = Cell::kRnn;          ///< which recurrence
-  int64_t hidden = 512;            ///< H, hidden units of a layer
-  int64_t layers = 1;              ///< L, layers; the scratch model has one
+  std::optional<ModelKind> model = {};  ///< empty: scratch, or concise for several layers
+  Cell cell = Cell::kRnn;               ///< which recurrence
+  int64_t hidden = 512;                 ///< H, hidden units of a layer
+  int64_t layers = 1;                   ///< L, layers; the scratch model has one
   double dropout = 0;  ///< share of a layer's outputs that is dropped before the next, in training
-  std::optional<GruReset> gru_reset;  ///< empty: before for scratch, after for concise
+  std::optional<GruReset> gru_reset = {};  ///< empty: before for scratch, after for concise
 
   bool operator==(const ModelConfig&) const = default;
 
@@ -111,10 +111,17 @@ constexpr auto enum_names(GraphMode) {
 
 /// How a model is computed. This is not part of the model: every backend gives the same results up
 /// to rounding, so the same weights can be used with any.
+///
+///     make_model({.cell = Cell::kLstm, .layers = 2, .dropout = 0.5}, V, torch::kCPU,
+///                {.generator = at::make_generator<at::CPUGeneratorImpl>(seed)});
 struct Compute {
   Backend backend = Backend::kAuto;        ///< who computes
   Precision precision = Precision::kFp32;  ///< of the fused backend
   GraphMode graph = GraphMode::kAuto;      ///< of training steps on a CUDA device
+  /// What dropout draws from, in the fused backend; empty: LibTorch's default generator of the
+  /// device, which all threads share. With generators of their own, models that are trained by
+  /// several threads give the numbers that each gives alone.
+  std::optional<at::Generator> generator = {};
 
   bool operator==(const Compute&) const = default;
 
@@ -176,9 +183,18 @@ std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t voc
 /// numbers from LibTorch's generator as the plain model. The graph can be differentiated once,
 /// without create_graph. One thread may use a model at a time.
 ///
-/// `model`: made by make_model(config, ..., {.backend = Backend::kPlain}). Throws as make_model
-/// does, and Error if the model does not fit `config`.
-std::unique_ptr<SequenceModel> computed_as(std::unique_ptr<SequenceModel> model,
+/// What the kernels compute is taken from the model itself (SequenceModel::config). Of a model
+/// without description, such as an own cell, Backend::kAuto is plain, and kFused throws Error.
+///
+///     auto fused = computed_as(net, {});  // net: std::shared_ptr<RNNModel>, of another module too
+///
+/// Throws as make_model does, and UsageError for null.
+std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
+                                           const Compute& compute);
+
+/// The same for a model that is thought to be `config`. Throws Error, naming what differs, if it is
+/// not.
+std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
                                            const ModelConfig& config, const Compute& compute);
 
 /// A one-layer model's weights as the scratch model of the same cell holds them: the notebook's

@@ -17,13 +17,13 @@ namespace unroll {
 
 /// How a text becomes a corpus.
 struct CorpusOptions {
-  TextOptions text;            ///< normalisation and kind of token
+  TextOptions text = {};       ///< normalisation and kind of token
   int64_t max_tokens = 10000;  ///< the corpus is cut to this many tokens; 0 keeps all
   int64_t min_freq = 0;        ///< rarer tokens become `<unk>`
   int64_t vocab_size = 0;  ///< entries at most, `<unk>` among them; the most frequent stay; 0: all
   /// Replaces the text's own vocabulary, so that a model sees the indices it was trained on. Other
   /// tokens become `<unk>`. The two options above then have no effect.
-  std::shared_ptr<const Vocab> vocab;
+  std::shared_ptr<const Vocab> vocab = {};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -44,11 +44,12 @@ void check(const CorpusOptions& options);
 
 /// A text as one row of token indices, with the vocabulary that names them.
 struct Corpus {
-  torch::Tensor indices;  ///< (N) uint8 while the vocabulary has at most 256 entries, else int32
-  Vocab vocab;            ///< of the whole text, even when the corpus is cut
-  TextOptions text;       ///< how the text was read
-  TextFingerprint fingerprint;  ///< of the whole text
-  int64_t unknown = 0;          ///< how many of the indices are `<unk>`
+  torch::Tensor indices =
+      {};                 ///< (N) uint8 while the vocabulary has at most 256 entries, else int32
+  Vocab vocab = {};       ///< of the whole text, even when the corpus is cut
+  TextOptions text = {};  ///< how the text was read
+  TextFingerprint fingerprint = {};  ///< of the whole text
+  int64_t unknown = 0;               ///< how many of the indices are `<unk>`
   /// Code points of the N tokens, and one for each space between two words of a line. `<unk>`
   /// counts as the token that it replaces. A byte counts unless it continues a code point.
   int64_t characters = 0;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,7 +50,7 @@ std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab
 ///
 /// Returns prefix and predictions, joined by gap_between: words by a space. Tokens of the
 /// prefix that the vocabulary lacks count as `<unk>`. Records no gradients.
-/// Throws UsageError for an empty prefix or num_preds < 0.
+/// Throws UsageError for an empty prefix or num_preds < 0, Error for another model's vocabulary.
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,
                         const Vocab& vocab);
 
@@ -58,6 +59,10 @@ std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceMode
 /// tokens that are almost equally likely.
 std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
                                      SequenceModel& net, const Vocab& vocab);
+
+/// The same for prefixes in braces: predict_ch8({"time ", "the "}, 50, net, vocab).
+std::vector<std::string> predict_ch8(std::initializer_list<std::string_view> prefixes,
+                                     int64_t num_preds, SequenceModel& net, const Vocab& vocab);
 
 /// How the next token is taken from the logits, and when a text ends.
 ///
@@ -77,7 +82,7 @@ struct GenerateOptions {
   /// has; 0 is off. This keeps the most likely tokens from running in circles.
   int64_t no_repeat_ngram = 0;
   /// A text ends before the first of these in its continuation, byte by byte (see normalize_stop).
-  std::vector<std::string> stop;
+  std::vector<std::string> stop = {};
   /// Whether `<unk>`, which is no text, may be taken.
   bool take_unk = false;
 

@@ -14,6 +14,7 @@
 namespace unroll {
 
 struct Compute;
+struct ModelConfig;
 
 /// Runs a model token by token, without gradients, from a state of zeros. Text is generated with
 /// it.
@@ -24,7 +25,7 @@ class Decoder {
   /// Feeds one more token to each of the B sequences.
   ///
   /// tokens (B), indices in [0,V) -> logits (B,V) of what follows, row-major, valid until the next
-  /// call.
+  /// call. Throws Error for another number of tokens, or one outside [0,V).
   virtual std::span<const float> step(std::span<const int64_t> tokens) = 0;
 
   /// How many steps most_likely computes at little more than the cost of one; 0 if it cannot.
@@ -42,24 +43,37 @@ class Decoder {
 };
 
 /// A recurrent language model, as training, prediction and checkpoints see it.
+///
+/// The models of this library check what they are fed and throw Error, which names the value and
+/// the bound. X is (B,T), B and T at least 1, of an integer dtype, with tokens in [0,V). Y has the
+/// shape of X; a label of -100 is left out of the loss, as torch does. A state is as begin_state
+/// gives it: its count, shapes, dtype and device. The values of tokens and labels are looked at on
+/// a CPU only, since another device would be waited for.
 class SequenceModel {
  public:
   virtual ~SequenceModel() = default;
 
   /// Logits of the token that follows each token, and the state after the last.
   ///
-  /// X (B,T) int64, token indices in [0,V) -> logits (T*B,V), time step by time step.
+  /// X (B,T), token indices in [0,V) -> logits (T*B,V), time step by time step.
   virtual std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) = 0;
 
-  /// Mean cross-entropy in nats over the batch's B*T tokens, a scalar with gradient, and the state.
+  /// Mean cross-entropy in nats over the batch's labels, a scalar with gradient, and the state.
   virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
 
   /// A decoder that computes with the weights as they are now. The model must outlive it,
-  /// unchanged.
+  /// unchanged. Throws Error unless batch_size is at least 1, as begin_state does.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size);
 
-  /// The state before the first token: zeros.
+  /// The state before the first token: zeros, of the weights' dtype.
   virtual State begin_state(int64_t batch_size) const = 0;
+
+  /// V, entries of the vocabulary.
+  virtual int64_t vocab_size() const = 0;
+
+  /// What is computed: from such a description a model of the same function can be made. Throws
+  /// Error, which says why, when there is none, as for an own cell. So does this default.
+  virtual ModelConfig config() const;
 
   /// The parameters, by stable names in a stable order; the live tensors, not copies.
   virtual NamedTensors weights() const = 0;

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -10,6 +11,10 @@
 
 #include "unroll/model.h"
 #include "unroll/options.h"
+
+namespace torch::optim {
+class Optimizer;
+}
 
 namespace unroll {
 
@@ -62,12 +67,25 @@ constexpr auto enum_names(Optimizer) {
       {{Optimizer::kSgd, "sgd"}, {Optimizer::kAdam, "adam"}, {Optimizer::kAdamW, "adamw"}});
 }
 
+/// Makes an optimiser for the weights that are trained.
+using MakeOptimizer =
+    std::function<std::unique_ptr<torch::optim::Optimizer>(std::vector<torch::Tensor> weights)>;
+
 /// How gradients become steps.
+///
+/// With `own`, the other fields but lr have no effect. The learning rates of its groups are those
+/// that it was made with, times what the schedule makes of `lr`, over `lr`. Its state is kept as
+/// torch::optim's serialisation writes it.
+///
+///     UpdaterOptions rmsprop{.own = [](std::vector<torch::Tensor> weights) {
+///       return std::make_unique<torch::optim::RMSprop>(std::move(weights), 0.001);
+///     }};
 struct UpdaterOptions {
-  Optimizer optimizer = Optimizer::kSgd;  ///< which updater
-  double lr = 1;                          ///< learning rate, until set_lr
-  double momentum = 0;                    ///< of sgd
-  std::optional<double> weight_decay;     ///< empty: torch::optim's own, 0.01 for adamw, else 0
+  Optimizer optimizer = Optimizer::kSgd;    ///< which updater
+  double lr = 1;                            ///< learning rate, until set_lr
+  double momentum = 0;                      ///< of sgd
+  std::optional<double> weight_decay = {};  ///< empty: torch::optim's own, 0.01 for adamw, else 0
+  MakeOptimizer own = {};                   ///< an optimiser of your own in place of all these
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -87,7 +105,11 @@ void check(const UpdaterOptions& options);
 /// torch::optim::SGD. With momentum or weight decay, and for Adam and AdamW, it is torch::optim's.
 /// On a CUDA device it is LibTorch's fused kernels of the same formulas, which take the learning
 /// rate, the count of steps and whether to step at all from the device. The model must outlive the
-/// updater. Throws UsageError as check does.
+/// updater.
+///
+/// Weights that do not require a gradient are not trained, and the updater remembers nothing of
+/// them. Throws UsageError as check does; Error if no weight requires a gradient, or one that does
+/// is not a leaf.
 std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options);
 
 /// The learning rate after the warm-up.

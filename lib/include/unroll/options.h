@@ -64,7 +64,7 @@ Enum parse_enum(std::string_view name) {
 }
 
 /// The numbers that an option takes.
-struct Range {
+struct OptionRange {
   double least = -std::numeric_limits<double>::infinity();
   double most = std::numeric_limits<double>::infinity();
   bool takes_least = true;
@@ -72,17 +72,17 @@ struct Range {
   std::string_view note = {};  ///< what messages add: "0 is off"
 };
 
-constexpr Range at_least(double least, std::string_view note = {}) {
+constexpr OptionRange at_least(double least, std::string_view note = {}) {
   return {.least = least, .note = note};
 }
-constexpr Range from_to(double least, double most) { return {.least = least, .most = most}; }
-constexpr Range from_to_below(double least, double bound) {
+constexpr OptionRange from_to(double least, double most) { return {.least = least, .most = most}; }
+constexpr OptionRange from_to_below(double least, double bound) {
   return {.least = least, .most = bound, .takes_most = false};
 }
-constexpr Range above_to(double bound, double most) {
+constexpr OptionRange above_to(double bound, double most) {
   return {.least = bound, .most = most, .takes_least = false};
 }
-constexpr Range between(double low, double high) {
+constexpr OptionRange between(double low, double high) {
   return {.least = low, .most = high, .takes_least = false, .takes_most = false};
 }
 
@@ -99,7 +99,7 @@ struct Field {
   std::string_view name;
   std::string_view placeholder;
   std::string_view help;
-  Range range = {};
+  OptionRange range = {};
 };
 
 }  // namespace unroll

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "unroll/model.h"
 
 namespace unroll {
+
+class StateForm;
 
 /// (V, H, device) -> parameters.
 using GetParams = std::function<NamedTensors(int64_t, int64_t, torch::Device)>;
@@ -24,12 +27,30 @@ using ForwardFn = std::function<std::pair<torch::Tensor, State>(const torch::Ten
 ///     auto [Y, state] = net.forward(X, net.begin_state(X.size(0)));
 class RNNModelScratch : public SequenceModel {
  public:
-  /// Draws the parameters. Throws UsageError unless vocab_size and num_hiddens are >= 1.
+  /// Draws the parameters, and asks for the state of one sequence to see its shapes.
+  ///
+  /// Throws UsageError unless vocab_size and num_hiddens are >= 1 and each function is there.
+  /// Throws Error unless get_params gives parameters of floating dtypes on the device, of which
+  /// those that require a gradient are leaves: else no updater would change what they are computed
+  /// from.
   RNNModelScratch(int64_t vocab_size, int64_t num_hiddens, torch::Device device,
                   const GetParams& get_params, InitState init_state, ForwardFn forward_fn);
 
+  /// Two models never share parameters.
+  RNNModelScratch(const RNNModelScratch&) = delete;
+  RNNModelScratch& operator=(const RNNModelScratch&) = delete;
+  RNNModelScratch(RNNModelScratch&&) = default;
+  RNNModelScratch& operator=(RNNModelScratch&&) = delete;
+  ~RNNModelScratch() override = default;
+
+  /// Throws Error as every model does, and if forward_fn returns outputs of another shape.
   std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
   State begin_state(int64_t batch_size) const override;
+  int64_t vocab_size() const override { return vocab_size_; }
+
+  /// Known if forward_fn is `rnn`, `rnn_relu`, `gru`, `gru_reset_after`, `lstm` or `mlp` and the
+  /// parameters are its own.
+  ModelConfig config() const override;
   NamedTensors weights() const override { return params_; }
   torch::Device device() const override { return device_; }
 
@@ -40,6 +61,7 @@ class RNNModelScratch : public SequenceModel {
   NamedTensors params_;
   InitState init_state_;
   ForwardFn forward_fn_;
+  std::shared_ptr<const StateForm> state_form_;
 };
 
 /// The parameters of the notebook's RNN: W_xh (V,H), W_hh (H,H), b_h (H), W_hq (H,V), b_q (V).

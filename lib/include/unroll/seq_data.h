@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -30,7 +31,7 @@ struct DataOptions {
   int64_t num_steps = 35;                     ///< T, tokens of a row
   Sampling sampling = Sampling::kSequential;  ///< order of the subsequences
   uint64_t seed = 0;                          ///< of the offsets and the order
-  std::optional<int64_t> offset;              ///< tokens dropped at the start; drawn when empty
+  std::optional<int64_t> offset = {};         ///< tokens dropped at the start; drawn when empty
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -45,6 +46,9 @@ struct DataOptions {
     visit(self.seed, {"seed", "N", "seed of the weights and the batches"});
   }
 };
+
+/// Batch k of pass e, a pure function of both.
+using BatchFn = std::function<Batch(int64_t e, int64_t k)>;
 
 /// The batches of one pass over a corpus; usable in a range-for.
 class Epoch {
@@ -85,21 +89,24 @@ class Epoch {
   /// Tokens dropped at the corpus' start.
   int64_t offset() const { return offset_; }
 
+  /// Whether the batches are cut from a corpus, not made by a function.
+  bool has_corpus() const { return corpus_.defined(); }
+
   /// Throws Error unless 0 <= k < size().
   void check_batch(int64_t k) const;
 
   /// The device of the batches.
-  torch::Device device() const { return corpus_.device(); }
+  torch::Device device() const { return device_; }
 
   /// B, rows of a batch, and T, tokens of a row.
   int64_t rows() const { return rows_; }
   int64_t num_steps() const { return num_steps_; }
 
-  /// The whole corpus (N), whatever the epoch.
+  /// The whole corpus (N), whatever the epoch; undefined without.
   const torch::Tensor& corpus() const { return corpus_; }
 
   /// Where each row of each batch begins in the corpus, (size(), B) int64 on the device. With
-  /// these, batches can be cut without the host.
+  /// these, batches can be cut without the host. Throws Error without corpus.
   torch::Tensor starts() const;
 
   /// Whether this is a copy of `other`.
@@ -116,6 +123,8 @@ class Epoch {
   Epoch() = default;
 
   Sampling sampling_ = Sampling::kSequential;
+  torch::Device device_ = torch::kCPU;
+  std::function<Batch(int64_t k)> batch_;  // where there is no corpus
   torch::Tensor corpus_;
   torch::Tensor inputs_;  // sequential: (B, n/B) view of the corpus; random: the corpus
   torch::Tensor labels_;  // the same, moved by one
@@ -133,9 +142,15 @@ class Epoch {
 class SeqDataLoader {
  public:
   /// `corpus` (N) of an integer dtype. Batches come out on `device`.
-  /// Throws UsageError for options out of range, Error for a corpus too short for one batch.
+  /// Throws UsageError for options out of range, Error for a corpus that is no row of integers or
+  /// too short for one batch.
   SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
                 torch::Device device = torch::kCPU);
+
+  /// Batches of your own: `batches` of them a pass, all of the shape of the first; what is shorter
+  /// is filled up with labels of -100. The state is carried over under Sampling::kSequential.
+  /// Throws UsageError for less than one batch, Error when the first is none: X and Y (B,T).
+  SeqDataLoader(int64_t batches, BatchFn batch, Sampling sampling = Sampling::kRandom);
 
   /// Pass `e` (from 0) over the corpus. Offset and order are a pure function of (seed, e).
   Epoch epoch(int64_t e) const;
@@ -143,20 +158,23 @@ class SeqDataLoader {
   /// How the corpus is cut.
   const DataOptions& options() const { return options_; }
 
-  /// Tokens in the corpus.
-  int64_t num_tokens() const { return corpus_.size(0); }
+  /// Tokens in the corpus; of own batches, all in a pass.
+  int64_t num_tokens() const;
 
   /// The device of the batches.
-  torch::Device device() const { return corpus_.device(); }
+  torch::Device device() const { return device_; }
 
  private:
   torch::Tensor corpus_;
   DataOptions options_;
+  torch::Device device_;
+  int64_t batches_ = 0;  // where there is no corpus
+  BatchFn batch_;
 };
 
 /// Splits a corpus (N) into a part to train on and its end, a `share` of it, to validate on. Both
-/// are views. Throws UsageError unless 0 < share < 1, Error if the end has fewer than 2 tokens or
-/// nothing else is left.
+/// are views. Throws UsageError unless 0 < share < 1, Error if the corpus is no row of integers, if
+/// the end has fewer than 2 tokens or nothing else is left.
 std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, double share);
 
 /// Throws UsageError unless every option is in range.

@@ -16,8 +16,8 @@ namespace unroll {
 
 /// A model, and how it is computed.
 struct ModelSetup {
-  ModelConfig config;
-  Compute compute;
+  ModelConfig config = {};
+  Compute compute = {};
 
   bool operator==(const ModelSetup&) const = default;
 
@@ -42,14 +42,14 @@ void check(const BenchOptions& options);
 
 /// One model with one number of threads.
 struct BenchRow {
-  ModelSetup setup;  ///< as it was asked for
+  ModelSetup setup = {};  ///< as it was asked for
   int64_t threads = 1;
-  Compute effective;                      ///< as it was computed
-  bool is_captured = false;               ///< whether its steps were replayed from a graph
-  std::vector<double> tokens_per_second;  ///< of each epoch
-  double flops = 0;    ///< floating-point operations a second, at the median speed
-  double peak = 0;     ///< what as many threads reached in registers in the same run; 0 on a GPU
-  StepSeconds phases;  ///< seconds of all epochs; 0 on a GPU
+  Compute effective = {};                      ///< as it was computed
+  bool is_captured = false;                    ///< whether its steps were replayed from a graph
+  std::vector<double> tokens_per_second = {};  ///< of each epoch
+  double flops = 0;  ///< floating-point operations a second, at the median speed
+  double peak = 0;   ///< what as many threads reached in registers in the same run; 0 on a GPU
+  StepSeconds phases = {};  ///< seconds of all epochs; 0 on a GPU
   /// The most memory that making the model and training it for an epoch added to the process, or on
   /// a GPU to what LibTorch holds there. The first row includes what LibTorch itself takes at
   /// first. 0 if the system does not report it.
@@ -93,15 +93,15 @@ struct Differences {
 
 /// One of the models, and the results of its training.
 struct ComparedModel {
-  ModelSetup setup;         ///< which model, as it was asked for
-  Compute effective;        ///< as it was computed
-  Differences differences;  ///< from the scratch model
-  TrainResult training;     ///< its epochs and predictions
+  ModelSetup setup = {};         ///< which model, as it was asked for
+  Compute effective = {};        ///< as it was computed
+  Differences differences = {};  ///< from the scratch model
+  TrainResult training = {};     ///< its epochs and predictions
 };
 
 /// The results of a comparison.
 struct Comparison {
-  std::vector<ComparedModel> models;  ///< as in compared_models
+  std::vector<ComparedModel> models = {};  ///< as in compared_models
 };
 
 /// Draws a scratch model's weights, gives them to each of the models, measures how far from the

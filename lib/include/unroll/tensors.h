@@ -15,8 +15,8 @@ using State = std::vector<torch::Tensor>;
 
 /// A tensor with the name under which it is stored, copied and compared.
 struct NamedTensor {
-  std::string name;
-  torch::Tensor tensor;
+  std::string name = {};
+  torch::Tensor tensor = {};
 };
 using NamedTensors = std::vector<NamedTensor>;
 
@@ -31,21 +31,22 @@ State detach(const State& state);
 
 /// Input and label of one step: Y is X moved by one token.
 struct Batch {
-  torch::Tensor X;  ///< (B,T) int64, token indices in [0,V)
-  torch::Tensor Y;  ///< (B,T) int64, the tokens that follow
+  torch::Tensor X = {};  ///< (B,T) int64, token indices in [0,V)
+  torch::Tensor Y = {};  ///< (B,T) int64, the tokens that follow
 };
 
 /// What a safetensors file holds.
 struct SafeTensors {
-  NamedTensors tensors;                         ///< on the CPU, in the file's order
-  std::map<std::string, std::string> metadata;  ///< the header's `__metadata__`
+  NamedTensors tensors = {};                         ///< on the CPU, in the file's order
+  std::map<std::string, std::string> metadata = {};  ///< the header's `__metadata__`
 };
 
 /// Writes a safetensors file (https://github.com/huggingface/safetensors: eight bytes of header
 /// length, a JSON header, the tensors' bytes).
 ///
 /// Writes a temporary file beside `path`, syncs it and renames it, so an existing file stays whole
-/// until the new one is. Throws Error, naming the path, if that fails.
+/// until the new one is. Throws Error, naming the path, if that fails, or if two tensors have one
+/// name, one has the metadata's (`__metadata__`), or a dtype that the format lacks.
 void save_safetensors(const std::filesystem::path& path, const SafeTensors& content);
 
 /// Reads a safetensors file. Every length in it is checked against the file's own size before it

@@ -87,14 +87,14 @@ struct TextFingerprint {
   int64_t bytes = 0;  ///< their number
   /// XXH3 of 128 bits in 32 hexadecimal digits (https://xxhash.com); between two files it takes the
   /// number of bytes so far, in eight bytes, the lowest first.
-  std::string hash;
+  std::string hash = {};
 
   bool operator==(const TextFingerprint&) const = default;
 };
 
 /// How far a text has been read.
 struct ReadProgress {
-  std::string name;         ///< of the file being read, as text_name returns it
+  std::string name = {};    ///< of the file being read, as text_name returns it
   int64_t bytes = 0;        ///< read, of all files
   int64_t total_bytes = 0;  ///< of all files; 0 if the size of one is unknown
 };

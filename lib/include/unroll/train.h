@@ -22,20 +22,20 @@ namespace unroll {
 /// only at the epoch's end, so nothing waits for the device before that.
 /// A step that was not finite adds only to steps, tokens and nonfinite.
 struct Sums {
-  torch::Tensor loss;       ///< scalar float64, cross-entropy in nats summed over tokens
-  torch::Tensor grad_norm;  ///< scalar float64, gradient norms before clipping
-  torch::Tensor nonfinite;  ///< scalar int64, steps whose loss or gradient was not finite
-  int64_t tokens = 0;       ///< tokens predicted
-  int64_t steps = 0;        ///< batches trained on
-  double seconds = 0;       ///< taken by them
+  torch::Tensor loss = {};       ///< scalar float64, cross-entropy in nats summed over tokens
+  torch::Tensor grad_norm = {};  ///< scalar float64, gradient norms before clipping
+  torch::Tensor nonfinite = {};  ///< scalar int64, steps whose loss or gradient was not finite
+  int64_t tokens = 0;            ///< tokens predicted
+  int64_t steps = 0;             ///< batches trained on
+  double seconds = 0;            ///< taken by them
 };
 
 /// How far a pass over the data has come.
 struct TrainProgress {
   int64_t epoch = 0;  ///< epochs begun before the running one
   int64_t batch = 0;  ///< batches done in the running epoch
-  Sums sums;          ///< of the running epoch
-  State carry;        ///< the state after the last batch, detached
+  Sums sums = {};     ///< of the running epoch
+  State carry = {};   ///< the state after the last batch, detached
 };
 
 /// What happens after a step whose loss or gradient is not finite.
@@ -68,7 +68,7 @@ class TrainStep {
   virtual ~TrainStep() = default;
 
   /// Trains on one batch and adds to the progress' sums; starts from zeros when `reset_state`, else
-  /// from the carried state.
+  /// from the carried state. Each batch counts by its B*T tokens, whatever its labels.
   virtual void run(const Batch& batch, bool reset_state) = 0;
 
   /// The same for batch k of an epoch; the state is new at its first batch, and at every batch
@@ -85,10 +85,15 @@ class TrainStep {
   virtual void reset_seconds() {}
 };
 
+/// A step's loss, a scalar with gradient, and the state after the batch.
+using LossFn = std::function<std::pair<torch::Tensor, State>(SequenceModel& net, const Batch& batch,
+                                                             const State& state)>;
+
 /// How a step trains.
 struct StepOptions {
   double clip = 1;                                ///< bound on the gradient norm; 0 is off
   OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
+  LossFn loss = {};  ///< a loss of your own, in nats a token; empty: SequenceModel::loss
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -116,26 +121,27 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
 
 /// The results of one epoch.
 struct EpochStats {
-  int64_t epoch = 0;                       ///< from 1
-  double perplexity = 0;                   ///< exp(mean cross-entropy in nats per token)
-  double tokens_per_second = 0;            ///< predictions and validation excluded
-  double grad_norm = 0;                    ///< mean norm before clipping
-  double seconds = 0;                      ///< predictions and validation excluded
-  double lr = 0;                           ///< learning rate of its last step
-  int64_t skipped = 0;                     ///< steps left out because they were not finite
-  std::optional<double> valid_perplexity;  ///< on text that is not trained on, if it was measured
+  int64_t epoch = 0;             ///< from 1
+  double perplexity = 0;         ///< exp(mean cross-entropy in nats per token)
+  double tokens_per_second = 0;  ///< predictions and validation excluded
+  double grad_norm = 0;          ///< mean norm before clipping
+  double seconds = 0;            ///< predictions and validation excluded
+  double lr = 0;                 ///< learning rate of its last step
+  int64_t skipped = 0;           ///< steps left out because they were not finite
+  std::optional<double> valid_perplexity =
+      {};  ///< on text that is not trained on, if it was measured
 };
 
 /// What train_ch8 does.
 struct TrainOptions {
-  int64_t epochs = 500;      ///< passes over the corpus in total
-  UpdaterOptions updater;    ///< how gradients become steps
-  StepOptions step;          ///< what is done to the gradients before
-  ScheduleOptions schedule;  ///< how the learning rate changes
-  int64_t valid_every = 1;   ///< epochs between two validations
-  int64_t patience = 0;      ///< stop after this many validations without a better one; 0 is never
-  int64_t every = 10;        ///< epochs between two predictions; 0 is never
-  int64_t predict = 50;      ///< tokens of a prediction
+  int64_t epochs = 500;           ///< passes over the corpus in total
+  UpdaterOptions updater = {};    ///< how gradients become steps
+  StepOptions step = {};          ///< what is done to the gradients before
+  ScheduleOptions schedule = {};  ///< how the learning rate changes
+  int64_t valid_every = 1;        ///< epochs between two validations
+  int64_t patience = 0;  ///< stop after this many validations without a better one; 0 is never
+  int64_t every = 10;    ///< epochs between two predictions; 0 is never
+  int64_t predict = 50;  ///< tokens of a prediction
   std::vector<std::string> prompts = {"time traveller", "traveller"};  ///< continued at the end
 
   template <typename Self, typename Visitor>
@@ -163,21 +169,21 @@ void check(const TrainOptions& options);
 
 /// Called during training; each may be empty. An exception from one ends the training.
 struct TrainCallbacks {
-  std::function<void(const TrainProgress&, int64_t batches)> on_batch;  ///< after each batch
-  std::function<void(const EpochStats&)> on_epoch;                      ///< after each epoch
+  std::function<void(const TrainProgress&, int64_t batches)> on_batch = {};  ///< after each batch
+  std::function<void(const EpochStats&)> on_epoch = {};                      ///< after each epoch
   /// Every TrainOptions::every epochs: the first prompt continued.
-  std::function<void(const EpochStats&, const std::string& text)> on_prediction;
-  std::function<void(const EpochStats&)> on_epoch_end;  ///< the last call of an epoch
-  FallbackCallback on_graph_fallback;                   ///< once, if steps cannot be captured
+  std::function<void(const EpochStats&, const std::string& text)> on_prediction = {};
+  std::function<void(const EpochStats&)> on_epoch_end = {};  ///< the last call of an epoch
+  FallbackCallback on_graph_fallback = {};                   ///< once, if steps cannot be captured
 };
 
 /// The results of a training.
 struct TrainResult {
-  std::vector<EpochStats> epochs;        ///< all epochs, in order
-  std::vector<std::string> predictions;  ///< each prompt continued
-  double seconds = 0;                    ///< of this run, predictions included
-  Best best;                             ///< of the validations, or of the epochs without any
-  bool stopped_early = false;            ///< because no validation was better for too long
+  std::vector<EpochStats> epochs = {};        ///< all epochs, in order
+  std::vector<std::string> predictions = {};  ///< each prompt continued
+  double seconds = 0;                         ///< of this run, predictions included
+  Best best = {};                             ///< of the validations, or of the epochs without any
+  bool stopped_early = false;                 ///< because no validation was better for too long
 
   /// Of the last epoch.
   double perplexity() const;
@@ -201,12 +207,12 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
 /// threads).
 /// The tensors are live, not copies.
 struct TrainState {
-  TrainProgress progress;           ///< epoch, position within it, its sums, the carried state
-  NamedTensors updater;             ///< what the optimiser remembers
-  Best best;                        ///< of schedule and early stopping
-  std::vector<EpochStats> history;  ///< of all epochs before the running one
-  torch::Tensor cpu_generator;      ///< LibTorch's on the CPU, as uint8
-  torch::Tensor cuda_generator;     ///< that of the model's device, when it is a CUDA device
+  TrainProgress progress = {};           ///< epoch, position within it, its sums, the carried state
+  NamedTensors updater = {};             ///< what the optimiser remembers
+  Best best = {};                        ///< of schedule and early stopping
+  std::vector<EpochStats> history = {};  ///< of all epochs before the running one
+  torch::Tensor cpu_generator = {};      ///< Compute's own or LibTorch's on the CPU, as uint8
+  torch::Tensor cuda_generator = {};  ///< likewise of the model's device, when it is a CUDA device
 };
 
 /// A training that can stop after any batch and continue from there.
@@ -219,15 +225,16 @@ class Training {
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained
   /// on, to measure every valid_every epochs; undefined if there are none.
   /// Steps are captured as net.effective_compute says. Throws UsageError for options out of range,
-  /// or a patience without validation.
+  /// or a patience without validation; Error if the vocabulary is not of the model's size, a token
+  /// of a corpus is not in it, or there is nothing to train (make_updater).
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
            TrainOptions options, torch::Tensor valid = {});
   ~Training();
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
-  /// Trains from where it is up to TrainOptions::epochs, then continues the prompts.
-  /// Throws Diverged as train_epoch_ch8 does.
+  /// Trains from where it is up to TrainOptions::epochs, then continues the prompts. The model is
+  /// left in the mode, training or not, in which it was. Throws Diverged as train_epoch_ch8 does.
   TrainResult run(const TrainCallbacks& callbacks = {});
 
   /// May be called from a callback too, except on_prediction.
@@ -247,6 +254,8 @@ class Training {
   EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
   bool is_out_of_patience() const;
+  // What the training draws from on a device: the model's own generator or LibTorch's.
+  at::Generator generator_on(torch::Device device) const;
 
   SequenceModel& net_;
   const SeqDataLoader& train_iter_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -36,6 +37,11 @@ class Vocab {
   explicit Vocab(const std::vector<std::vector<std::string>>& lines, int64_t min_freq = 0,
                  const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar);
 
+  /// The same for lines in braces: Vocab({{"a", "b"}, {"a"}}).
+  Vocab(std::initializer_list<std::vector<std::string>> lines, int64_t min_freq = 0,
+        const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar)
+      : Vocab(std::vector<std::vector<std::string>>(lines), min_freq, reserved, kind) {}
+
   /// From tokens already counted, in order of first appearance. Keeps at most `most_entries`,
   /// `<unk>` and the reserved ones included: the most frequent ones. 0 keeps all.
   static Vocab from_counts(TokenCounts counts, int64_t min_freq = 0,
@@ -53,6 +59,9 @@ class Vocab {
 
   /// Indices of several tokens.
   std::vector<int64_t> operator[](const std::vector<std::string>& tokens) const;
+
+  /// The same for tokens in braces: vocab[{"a", "b"}].
+  std::vector<int64_t> operator[](std::initializer_list<std::string_view> tokens) const;
 
   /// Whether the token has an index of its own.
   bool contains(std::string_view token) const;

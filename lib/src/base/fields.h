@@ -33,7 +33,7 @@ inline constexpr bool kIsList = std::is_same_v<std::remove_cvref_t<T>, std::vect
 /// Throws UsageError unless the value lies in the range: `hidden must be >= 1, got 0`.
 template <typename T>
 requires std::is_arithmetic_v<T>
-void require_in(std::string_view name, T value, const Range& range) {
+void require_in(std::string_view name, T value, const OptionRange& range) {
   const auto number = static_cast<double>(value);
   const bool high_enough = range.takes_least ? number >= range.least : number > range.least;
   const bool low_enough = range.takes_most ? number <= range.most : number < range.most;

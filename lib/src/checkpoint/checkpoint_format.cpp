@@ -1,13 +1,17 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/abridged.h"
 #include "base/formatted.h"
 #include "checkpoint/options_json.h"
 #include "checkpoint/train_record.h"
+#include "infer/vocab_fits.h"
+#include "models/weight_shapes.h"
 #include "text/token_cutter.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
@@ -68,12 +72,32 @@ std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKin
   return result;
 }
 
+// The keys of a config: what each of a checkpoint's parts writes.
+std::set<std::string> config_keys() {
+  std::set<std::string> keys{"epochs", "perplexity", "training", "vocab"};
+  keys.merge(keys_of<ModelConfig>());
+  keys.merge(keys_of<TextOptions>());
+  return keys;
+}
+
+// Throws Error unless all is there that a model and its text need, and nothing that this version
+// does not know: it may change what the model computes.
+void check_keys(const nlohmann::json& config) {
+  if (!config.is_object()) {
+    throw Error("its config is not a JSON object");
+  }
+  require_known_keys(config, config_keys(), "its config");
+  require_fields<ModelConfig>(config, {"model", "cell", "hidden", "layers"});
+  require_fields<TextOptions>(config, {"tokens", "normalize"});
+  if (const auto vocab = config.find("vocab"); vocab == config.end() || !vocab->is_array()) {
+    throw Error(formatted("'vocab' {}, expected the list of all tokens, <unk> first",
+                          vocab == config.end() ? "is missing" : "is no list"));
+  }
+}
+
 // Reads a model's description, and who computed it in a file from before a description left that
 // open: then the model `fused` stood for the default parameters and our kernels.
 Backend read_model(const nlohmann::json& json, ModelConfig& config) {
-  for (const char* key : {"model", "cell", "hidden", "layers"}) {
-    json.at(key);
-  }
   nlohmann::json description;
   ModelConfig::fields(config, [&](const auto&, const Field& field) {
     if (const auto key = json_key(field.name); json.contains(key)) {
@@ -131,9 +155,36 @@ void require_equal(const Json& saved, const Json& asked) {
   }
 }
 
+// Throws Error unless what is read from a file will be the same model.
+void check_model(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  try {
+    ordered_weights(checkpoint.config, checkpoint.vocab.size(), checkpoint.weights);
+    for (const auto& [name, tensor] : checkpoint.weights) {
+      if (tensor.scalar_type() != torch::kFloat32) {
+        throw Error(formatted("weight {} must be of Float, got {}", name,
+                              torch::toString(tensor.scalar_type())));
+      }
+    }
+  } catch (const Error& error) {
+    throw Error(
+        formatted("{}: the model is not as its description says: {}", path.string(), error.what()));
+  }
+}
+
 }  // namespace
 
+Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text) {
+  check_vocab_fits(net, vocab);
+  Checkpoint checkpoint;
+  checkpoint.config = net.config();
+  checkpoint.vocab = vocab;
+  checkpoint.text = text;
+  checkpoint.weights = net.weights();
+  return checkpoint;
+}
+
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  check_model(path, checkpoint);
   Json config = to_json(resolved(checkpoint.config));
   config.update(to_json(checkpoint.text));
   config["epochs"] = checkpoint.epochs;
@@ -183,14 +234,15 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   Checkpoint checkpoint;
   try {
     const auto config = parse_config(metadata("config"));
+    check_keys(config);
     const auto backend = read_model(config, checkpoint.config);
-    config.at("tokens");
-    config.at("normalize");
     read_json(config, checkpoint.text);
     checkpoint.vocab = Vocab::from_tokens(
         tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
-    checkpoint.epochs = integer_at<int64_t>(config, "epochs", 0);
-    checkpoint.perplexity = config.at("perplexity").get<double>();
+    if (config.contains("epochs")) {
+      checkpoint.epochs = integer_at<int64_t>(config, "epochs", 0);
+    }
+    checkpoint.perplexity = config.value("perplexity", 0.0);
     if (config.contains("training")) {
       const auto& training = config.at("training");
       checkpoint.training = train_record_from(training, content.tensors);
@@ -203,21 +255,22 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
   } catch (const Error& error) {
     fail(error.what());
   }
-  int64_t found = 0;
   for (auto& [name, tensor] : content.tensors) {
     if (std::string_view(name).starts_with(kModelPrefix)) {
       if (!tensor.is_floating_point()) {
         fail(formatted("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
       }
-      found += tensor.numel();
       checkpoint.weights.push_back({name.substr(kModelPrefix.size()), std::move(tensor)});
+    } else if (!checkpoint.training || !is_of_training(name)) {
+      fail(formatted("its tensor '{}' is none of a checkpoint's", abridged(name)));
     }
   }
-  const int64_t expected = parameter_count(checkpoint.config, checkpoint.vocab.size());
-  if (found != expected) {
-    fail(formatted("its weights have {} values, expected {} for hidden {}, layers {} and {} tokens",
-                   found, expected, checkpoint.config.hidden, checkpoint.config.layers,
-                   checkpoint.vocab.size()));
+  try {
+    checkpoint.weights =
+        ordered_weights(checkpoint.config, checkpoint.vocab.size(), checkpoint.weights);
+  } catch (const Error& error) {
+    fail(formatted("{} (for hidden {}, layers {} and {} tokens)", error.what(),
+                   checkpoint.config.hidden, checkpoint.config.layers, checkpoint.vocab.size()));
   }
   return checkpoint;
 }

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -113,6 +114,24 @@ void for_each_count(State& state, const Visit& visit) {
   visit("best", "decays", state.best.decays);
 }
 
+// Throws Error for a key that this version does not know.
+void check_training_keys(const nlohmann::json& json) {
+  std::set<std::string> keys;
+  const TrainRecord any;
+  const auto written = to_json(any);
+  for (const auto& [key, value] : written.items()) {
+    keys.insert(key);
+  }
+  require_known_keys(json, keys, "its training");
+  require_known_keys(json.at("corpus"), keys_of<CorpusOptions>(), "its corpus");
+  require_known_keys(json.at("data"), keys_of<DataOptions>(), "its data");
+  require_known_keys(json.at("options"), keys_of<TrainOptions>(), "its options");
+  require_known_keys(json.at("progress"), {"epoch", "batch", "tokens", "steps", "seconds"},
+                     "its progress");
+  require_known_keys(json.at("best"), {"epoch", "waiting", "stale", "decays", "perplexity"},
+                     "its best");
+}
+
 }  // namespace
 
 std::string build_of_this() {
@@ -172,7 +191,15 @@ NamedTensors tensors_of(const TrainRecord& record) {
   return tensors;
 }
 
+bool is_of_training(std::string_view name) {
+  constexpr std::string_view kNames[] = {"sums.loss", "sums.grad_norm", "sums.nonfinite",
+                                         "rng.cpu",   "rng.cuda",       "history"};
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames) ||
+         name.starts_with("updater.") || name.starts_with("carry.");
+}
+
 TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& tensors) {
+  check_training_keys(json);
   TrainRecord record;
   record.texts = json.at("text").get<std::vector<std::string>>();
   record.fingerprint.bytes = count(json, "text_bytes");

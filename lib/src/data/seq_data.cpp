@@ -1,12 +1,15 @@
 #include "unroll/seq_data.h"
 
 #include <algorithm>
+#include <functional>
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/fields.h"
 #include "base/formatted.h"
+#include "data/token_row.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 
@@ -32,6 +35,19 @@ void Epoch::check_batch(int64_t k) const {
 
 Batch Epoch::operator[](int64_t k) const {
   check_batch(k);
+  if (batch_) {
+    auto batch = batch_(k);
+    const std::vector<int64_t> sizes{rows_, num_steps_};
+    for (const auto& part : {batch.X, batch.Y}) {
+      if (!part.defined() || part.sizes() != sizes) {
+        throw Error(formatted(
+            "batch {} must be X and Y of shape [{}] as the first one's X, got {}", k,
+            joined(sizes, ", "),
+            part.defined() ? formatted("[{}]", joined(part.sizes(), ", ")) : "no tensor"));
+      }
+    }
+    return batch;
+  }
   const auto cut = [&](const torch::Tensor& tokens) {
     if (sampling_ != Sampling::kRandom) {
       return tokens.narrow(1, k * num_steps_, num_steps_).to(torch::kInt64).contiguous();
@@ -46,6 +62,9 @@ Batch Epoch::operator[](int64_t k) const {
 }
 
 torch::Tensor Epoch::starts() const {
+  if (!has_corpus()) {
+    throw Error("batches that a function makes start nowhere in a corpus");
+  }
   const int64_t first = inputs_.storage_offset() - corpus_.storage_offset();
   if (sampling_ == Sampling::kRandom) {
     return starts_ + first;
@@ -63,7 +82,12 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
   Epoch part = *this;
   const int64_t begin = rows_ * rank / world;
   part.rows_ = rows_ * (rank + 1) / world - begin;
-  if (sampling_ == Sampling::kRandom) {
+  if (batch_) {
+    part.batch_ = [whole = *this, begin, rows = part.rows_](int64_t k) {
+      const auto batch = whole[k];
+      return Batch{batch.X.narrow(0, begin, rows), batch.Y.narrow(0, begin, rows)};
+    };
+  } else if (sampling_ == Sampling::kRandom) {
     part.starts_ = starts_.narrow(1, begin, part.rows_);
   } else {
     part.inputs_ = inputs_.narrow(0, begin, part.rows_);
@@ -74,8 +98,9 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
 
 SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& options,
                              torch::Device device)
-    : corpus_(corpus.to(device).contiguous()), options_(options) {
+    : options_(options), device_(device) {
   check(options);
+  check_token_row(corpus);
   const int64_t needed = options.batch_size * options.num_steps + 1 + options.offset.value_or(0);
   if (corpus.size(0) < needed) {
     const std::string offset =
@@ -83,19 +108,48 @@ SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& opt
     throw Error(formatted("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
                           needed, options.batch_size, options.num_steps, offset));
   }
+  corpus_ = corpus.to(device).contiguous();
+  device_ = corpus_.device();
+}
+
+SeqDataLoader::SeqDataLoader(int64_t batches, BatchFn batch, Sampling sampling)
+    : device_(torch::kCPU), batches_(batches), batch_(std::move(batch)) {
+  if (batches < 1 || !batch_) {
+    throw UsageError(
+        formatted("batches of your own are at least 1 and made by a function, got {}{}", batches,
+                  batch_ ? "" : " and no function"));
+  }
+  const auto first = batch_(0, 0).X;
+  if (!first.defined() || first.dim() != 2 || first.numel() == 0) {
+    throw Error(
+        formatted("a batch must be X and Y (B,T), got {}",
+                  first.defined() ? formatted("[{}]", joined(first.sizes(), ", ")) : "no tensor"));
+  }
+  options_ = {.batch_size = first.size(0), .num_steps = first.size(1), .sampling = sampling};
+  device_ = first.device();
+}
+
+int64_t SeqDataLoader::num_tokens() const {
+  return batch_ ? batches_ * options_.batch_size * options_.num_steps : corpus_.size(0);
 }
 
 Epoch SeqDataLoader::epoch(int64_t e) const {
   const int64_t B = options_.batch_size;
   const int64_t T = options_.num_steps;
   const int64_t N = num_tokens();
-  auto random = generator(options_.seed, e);
 
   Epoch epoch;
   epoch.sampling_ = options_.sampling;
-  epoch.corpus_ = corpus_;
+  epoch.device_ = device_;
   epoch.rows_ = B;
   epoch.num_steps_ = T;
+  if (batch_) {
+    epoch.size_ = batches_;
+    epoch.batch_ = std::bind_front(batch_, e);
+    return epoch;
+  }
+  auto random = generator(options_.seed, e);
+  epoch.corpus_ = corpus_;
   // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
   // one batch always remains.
   const int64_t most = std::min(options_.sampling == Sampling::kRandom ? T - 1 : T, N - 1 - B * T);
@@ -124,6 +178,7 @@ std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, do
   if (!(share > 0 && share < 1)) {
     throw UsageError(formatted("the share to hold out must be between 0 and 1, got {}", share));
   }
+  check_token_row(corpus);
   const int64_t N = corpus.size(0);
   const auto held = static_cast<int64_t>(std::llround(static_cast<double>(N) * share));
   if (held < 2 || held >= N) {

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "cuda_part/cuda_part.h"
+#include "models/arguments.h"
+#include "unroll/error.h"
 
 namespace unroll {
 
-ComputedModel::ComputedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config,
-                             const Compute& compute)
-    : model_(std::move(model)), graph_(GraphMode::kOff) {
+ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute& compute)
+    : model_(std::move(model)), graph_(GraphMode::kOff), generator_(compute.generator) {
   const auto device = model_->device();
   if (device.is_cuda()) {
     const bool can = cuda_part().part != nullptr;
@@ -16,11 +17,13 @@ ComputedModel::ComputedModel(std::unique_ptr<SequenceModel> model, const ModelCo
         compute.graph == GraphMode::kOn || (compute.graph == GraphMode::kAuto && can);
     graph_ = is_wanted ? GraphMode::kOn : GraphMode::kOff;
   }
-  if (compute.backend != Backend::kPlain && config.cell != Cell::kMlp) {
+  if (compute.backend != Backend::kPlain) {
+    const auto config = model_->config();
+    has_dropout_ = config.dropout > 0;
     if (device.is_cpu()) {
-      engines_.push_back(make_cpu_engine(*model_, config, compute.precision));
+      engines_.push_back(make_cpu_engine(*model_, config, compute));
     } else if (device.is_cuda()) {
-      engines_.push_back(make_cuda_engine(*model_, config, compute.precision));
+      engines_.push_back(make_cuda_engine(*model_, config, compute));
     }
   }
   engines_.push_back(make_plain_engine(*model_));
@@ -30,19 +33,35 @@ ComputedModel::ComputedModel(std::unique_ptr<SequenceModel> model, const ModelCo
 Compute ComputedModel::effective_compute(int64_t batch_size) const {
   const auto tensors = values(model_->weights());
   const auto& used = engine(batch_size, tensors);
-  return {.backend = &used == engines_.back().get() ? Backend::kPlain : Backend::kFused,
+  return {.backend = is_plain(used) ? Backend::kPlain : Backend::kFused,
           .precision = used.precision(batch_size, tensors).value(),
-          .graph = graph_};
+          .graph = graph_,
+          .generator = generator_};
 }
 
 std::unique_ptr<Decoder> ComputedModel::make_decoder(int64_t batch_size) {
+  check_batch_size(batch_size);
   return engine(batch_size, values(model_->weights())).make_decoder(batch_size);
+}
+
+std::pair<torch::Tensor, State> ComputedModel::forward(const torch::Tensor& X, const State& state) {
+  return run({checked_tokens(X, vocab_size(), device()), {}}, state);
+}
+
+std::pair<torch::Tensor, State> ComputedModel::loss(const Batch& batch, const State& state) {
+  return run(checked_batch(batch, vocab_size(), device()), state);
 }
 
 std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const State& state) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
-  return engine(batch.X.size(0), tensors).run(tensors, batch, state);
+  auto& used = engine(batch.X.size(0), tensors);
+  if (generator_ && has_dropout_ && is_training() && is_plain(used)) {
+    throw Error(
+        "dropout is computed plain here, and draws from LibTorch's default generator instead of "
+        "the model's own");
+  }
+  return used.run(tensors, batch, state);
 }
 
 Engine& ComputedModel::engine(int64_t batch_size, at::TensorList tensors) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,18 +16,15 @@ namespace unroll {
 /// A model that is computed as it is asked for: by the first of its engines that can.
 class ComputedModel : public SequenceModel {
  public:
-  /// `config` has its defaults filled in.
-  ComputedModel(std::unique_ptr<SequenceModel> model, const ModelConfig& config,
-                const Compute& compute);
+  /// `compute` is one that the model and its device have; plain for a model without description.
+  ComputedModel(std::shared_ptr<SequenceModel> model, const Compute& compute);
 
-  std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override {
-    return run({X, {}}, state);
-  }
-  std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override {
-    return run(batch, state);
-  }
+  std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
+  std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override;
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override;
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
+  int64_t vocab_size() const override { return model_->vocab_size(); }
+  ModelConfig config() const override { return model_->config(); }
   NamedTensors weights() const override { return model_->weights(); }
   torch::Device device() const override { return model_->device(); }
   Compute effective_compute(int64_t batch_size) const override;
@@ -35,10 +33,13 @@ class ComputedModel : public SequenceModel {
 
  private:
   std::pair<torch::Tensor, State> run(const Batch& batch, const State& state);
+  bool is_plain(const Engine& engine) const { return &engine == engines_.back().get(); }
   Engine& engine(int64_t batch_size, at::TensorList tensors) const;
 
-  std::unique_ptr<SequenceModel> model_;
+  std::shared_ptr<SequenceModel> model_;
   GraphMode graph_;
+  std::optional<at::Generator> generator_;
+  bool has_dropout_ = false;
   std::vector<std::unique_ptr<Engine>> engines_;  // the last one, the plain one, can always
 };
 

@@ -1,14 +1,12 @@
 #include <algorithm>
 #include <span>
 
-#include "base/formatted.h"
 #include "fused/engine.h"
 #include "fused/language_model_node.h"
 #include "fused/layout.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/rows.h"
-#include "models/check_step.h"
-#include "unroll/error.h"
+#include "models/arguments.h"
 
 namespace unroll {
 namespace {
@@ -20,15 +18,6 @@ int parts_of(Precision precision) {
   return precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 1 : 2;
 }
 
-// The kernels read tokens where they lie.
-void check_indices(const torch::Tensor& indices, const char* what) {
-  if (!indices.device().is_cpu() || indices.scalar_type() != torch::kInt64 || indices.dim() != 2) {
-    throw Error(formatted("{} must be (B,T) int64 on the CPU, got {} dimensions of {} on {}", what,
-                          indices.dim(), c10::toString(indices.scalar_type()),
-                          indices.device().str()));
-  }
-}
-
 // Over weights that are packed once.
 class CpuDecoder : public Decoder {
  public:
@@ -38,8 +27,7 @@ class CpuDecoder : public Decoder {
         logits_(static_cast<std::size_t>(batch_size * vocab_size_)) {}
 
   std::span<const float> step(std::span<const int64_t> tokens) override {
-    check_step(tokens, logits_.size() / static_cast<std::size_t>(vocab_size_));
-    check_tokens(tokens, vocab_size_, "a token");
+    check_step(tokens, static_cast<int64_t>(logits_.size()) / vocab_size_, vocab_size_);
     const auto& logits = decoder_.step(tokens);
     cpu::copy_rows_out(logits, 0, logits.rows(), vocab_size_, logits_.data());
     return logits_;
@@ -77,12 +65,14 @@ class Passes {
 
 class CpuEngine : public Engine {
  public:
-  CpuEngine(SequenceModel& model, const ModelConfig& config, Precision precision)
+  CpuEngine(SequenceModel& model, const ModelConfig& config, const Compute& compute)
       : model_(model),
         layout_(layout_of(config)),
+        hidden_(config.hidden),
         dropout_(config.dropout),
-        precision_(precision),
-        passes_(layout_.cell, layout_.layers, config.hidden, parts_of(precision)) {}
+        generator_(compute.generator),
+        precision_(compute.precision),
+        passes_(layout_.cell, layout_.layers, config.hidden, parts_of(precision_)) {}
 
   std::optional<Precision> precision(int64_t /*batch_size*/,
                                      at::TensorList tensors) const override {
@@ -91,18 +81,12 @@ class CpuEngine : public Engine {
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
                                       const State& state) override {
-    if (state.size() != state_count(layout_)) {
-      throw Error(
-          formatted("this cell has {} state tensors, got {}", state_count(layout_), state.size()));
-    }
-    check_indices(batch.X, "tokens");
-    if (batch.Y.defined()) {
-      check_indices(batch.Y, "labels");
-    }
+    check_states(layout_, state, batch.X.size(0), hidden_, tensors.front());
     const auto call = c10::make_intrusive<LanguageModelCall>();
     call->layout = layout_;
     call->pass = passes_.take();
     call->dropout = model_.is_training() ? dropout_ : 0;
+    call->generator = generator_;
     call->tokens = batch.X.t().contiguous();
     call->labels = batch.Y.defined() ? batch.Y.t().contiguous() : batch.Y;
     return unroll::run(call, tensors);
@@ -115,7 +99,9 @@ class CpuEngine : public Engine {
  private:
   SequenceModel& model_;
   Layout layout_;
+  int64_t hidden_;
   double dropout_;
+  std::optional<at::Generator> generator_;
   Precision precision_;
   Passes passes_;
 };
@@ -123,8 +109,8 @@ class CpuEngine : public Engine {
 }  // namespace
 
 std::unique_ptr<Engine> make_cpu_engine(SequenceModel& model, const ModelConfig& config,
-                                        Precision precision) {
-  return std::make_unique<CpuEngine>(model, config, precision);
+                                        const Compute& compute) {
+  return std::make_unique<CpuEngine>(model, config, compute);
 }
 
 }  // namespace unroll

@@ -13,13 +13,14 @@ namespace {
 class CudaEngine : public Engine {
  public:
   CudaEngine(const CudaKernels& kernels, SequenceModel& model, const ModelConfig& config,
-             Precision precision)
+             const Compute& compute)
       : kernels_(kernels),
         model_(model),
         layout_(layout_of(config)),
         hidden_(config.hidden),
         dropout_(config.dropout),
-        precision_(precision) {}
+        generator_(compute.generator),
+        precision_(compute.precision) {}
 
   std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const override {
     const auto found = operands(batch_size, tensors);
@@ -34,7 +35,7 @@ class CudaEngine : public Engine {
     const at::TensorList weights(tensors.data(), weight_count(layout_));
     auto [logits, after] =
         run_on_cuda(kernels_, layout_, weights, batch.X, state, model_.is_training() ? dropout_ : 0,
-                    operands(batch.X.size(0), tensors).value());
+                    operands(batch.X.size(0), tensors).value(), generator_);
     return {
         batch.Y.defined() ? torch::cross_entropy_loss(logits, batch.Y.t().reshape({-1})) : logits,
         std::move(after)};
@@ -52,7 +53,7 @@ class CudaEngine : public Engine {
   // What the kernels multiply; nothing where there are none, as for tensors that are not float32.
   std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
     const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
-      return t.scalar_type() == torch::kFloat32;
+      return t.defined() && t.scalar_type() == torch::kFloat32;
     });
     if (!all_float) {
       return std::nullopt;
@@ -70,6 +71,7 @@ class CudaEngine : public Engine {
   Layout layout_;
   int64_t hidden_;
   double dropout_;
+  std::optional<at::Generator> generator_;
   Precision precision_;
   mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
 };
@@ -77,11 +79,11 @@ class CudaEngine : public Engine {
 }  // namespace
 
 std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
-                                         Precision precision) {
+                                         const Compute& compute) {
   const auto& cuda = cuda_part();
   return cuda.part == nullptr
              ? nullptr
-             : std::make_unique<CudaEngine>(cuda.part->kernels(), model, config, precision);
+             : std::make_unique<CudaEngine>(cuda.part->kernels(), model, config, compute);
 }
 
 }  // namespace unroll

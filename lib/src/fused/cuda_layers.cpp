@@ -17,6 +17,15 @@ torch::Tensor side_by_side(const Tensors& tensors, int64_t dimension) {
   return tensors.size() == 1 ? tensors.front() : torch::cat(tensors, dimension);
 }
 
+// As at::dropout, of which a generator cannot be asked for.
+torch::Tensor dropped(const torch::Tensor& h, double p,
+                      const std::optional<at::Generator>& generator) {
+  if (!generator) {
+    return torch::dropout(h, p, /*train=*/true);
+  }
+  return h * torch::empty_like(h).bernoulli_(1 - p, generator).div_(1 - p);
+}
+
 // A layer and a batch for it.
 struct LayerCall : torch::CustomClassHolder {
   const CudaKernels* kernels = nullptr;
@@ -211,11 +220,9 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
 std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
                                             at::TensorList weights, const torch::Tensor& X,
                                             const State& state, double dropout,
-                                            cuda::Operands operands) {
-  if (X.dim() != 2 || X.size(0) < 1 || X.size(1) < 1) {
-    throw Error("tokens must be (B,T), at least 1 sequence of 1 step");
-  }
-  check_states(layout, state, X.size(0), hidden_of(layout, weights));
+                                            cuda::Operands operands,
+                                            const std::optional<at::Generator>& generator) {
+  check_states(layout, state, X.size(0), hidden_of(layout, weights), weights.back());
   const int64_t B = X.size(0);
   const int64_t T = X.size(1);
   const auto of_layer = [&](const torch::Tensor& s, int64_t l) {
@@ -236,7 +243,7 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
       call->row = X.t().reshape({-1}).contiguous();  // else a view if T is 1
       x = layer.W_x + layer.b;
     } else {
-      const auto inputs = dropout > 0 ? torch::dropout(h, dropout, /*train=*/true) : h;
+      const auto inputs = dropout > 0 ? dropped(h, dropout, generator) : h;
       x = torch::addmm(layer.b, inputs, layer.W_x);
     }
     Tensors tensors{x, layer.W_h, of_layer(state[0], l)};

@@ -34,12 +34,13 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
 /// Logits (T*B, V) and the state after the last step of a fused model on a device: the recurrence
 /// by its kernels, all else by LibTorch's operations.
 ///
-/// X (B,T) int64; state as the model has it; dropout between the layers; `operands` of the products
-/// with W_h, there and back. The kernels must outlive the graph. Throws Error for a shape that does
-/// not fit.
+/// X (B,T) int64; state as the model has it; dropout between the layers, drawn from `generator` or
+/// LibTorch's default; `operands` of the products with W_h, there and back. The kernels must
+/// outlive the graph. Throws Error for a shape that does not fit.
 std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
                                             at::TensorList weights, const torch::Tensor& X,
                                             const State& state, double dropout,
-                                            cuda::Operands operands);
+                                            cuda::Operands operands,
+                                            const std::optional<at::Generator>& generator = {});
 
 }  // namespace unroll

@@ -34,10 +34,10 @@ std::unique_ptr<Engine> make_plain_engine(SequenceModel& model);
 
 /// The CPU's kernels. `config` has its defaults filled in and is the model's.
 std::unique_ptr<Engine> make_cpu_engine(SequenceModel& model, const ModelConfig& config,
-                                        Precision precision);
+                                        const Compute& compute);
 
 /// Those of the CUDA part, or null where there is none.
 std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
-                                         Precision precision);
+                                         const Compute& compute);
 
 }  // namespace unroll

@@ -8,6 +8,7 @@
 #include "base/formatted.h"
 #include "fused/tensor_pointers.h"
 #include "kernels/cpu/rows.h"
+#include "models/arguments.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -18,10 +19,6 @@ using Tensors = std::vector<torch::Tensor>;
 cpu::StatePointers pointers(const State& state) {
   return {.h = !state.empty() && state[0].defined() ? state[0].data_ptr<float>() : nullptr,
           .c = state.size() > 1 && state[1].defined() ? state[1].data_ptr<float>() : nullptr};
-}
-
-std::span<const int64_t> span_of(const torch::Tensor& tokens) {
-  return {tokens.data_ptr<int64_t>(), static_cast<std::size_t>(tokens.numel())};
 }
 
 // Arguments: the weights, the states, then the input if it is not tokens. Results: logits or loss,
@@ -46,7 +43,6 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
     check_inputs(*call, tensors, parameters, B);
     auto& pass = *call->pass;
     if (call->tokens.defined()) {
-      check_tokens(span_of(call->tokens), V, "a token");
       const auto masks = draw_masks(*call, {steps, B, parameters.output.W_hq.rows});
       pass.forward(call->tokens.data_ptr<int64_t>(), steps, B, parameters, pointers(state),
                    call->with_backward, masks);
@@ -58,7 +54,6 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
 
     Tensors results;
     if (call->labels.defined()) {
-      check_tokens(span_of(call->labels), V, "a label");
       const double loss = pass.mean_cross_entropy(call->labels.data_ptr<int64_t>());
       results.push_back(torch::scalar_tensor(loss, torch::kFloat32));
     } else {
@@ -135,26 +130,20 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
   }
 
  private:
-  // The states, the input and the labels against the weights and each other.
+  // The input against the weights.
   static void check_inputs(const LanguageModelCall& call, at::TensorList tensors,
                            const cpu::ModelParameters& parameters, int64_t B) {
-    const int64_t H = parameters.output.W_hq.rows;
     const int64_t V = parameters.output.W_hq.columns;
-    const auto weights = weight_count(call.layout);
     const int64_t steps = call.tokens.defined() ? call.tokens.size(0) : tensors.back().size(0);
     if (steps < 1 || B < 1) {
       throw Error(
           formatted("a batch must have at least 1 sequence of 1 step, got {} of {}", B, steps));
     }
-    check_states(call.layout, tensors.slice(weights, state_count(call.layout)), B, H);
     const int64_t columns = parameters.layers.front().gates.front().W_x.rows;
     if (!call.tokens.defined()) {
       check_shape(tensors.back(), {tensors.back().size(0), B, columns}, "the inputs");
     } else if (columns != V) {
       throw Error(formatted("W_x must have a row for each of {} tokens, got {}", V, columns));
-    }
-    if (call.labels.defined()) {
-      check_shape(call.labels, call.tokens.sizes(), "the labels, by step,");
     }
   }
 
@@ -164,7 +153,7 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
     std::vector<const float*> masks;
     for (int64_t l = 1; call.dropout > 0 && l < call.layout.layers; ++l) {
       auto mask = torch::empty(sizes, torch::kFloat32);
-      mask.bernoulli_(1 - call.dropout).div_(1 - call.dropout);
+      mask.bernoulli_(1 - call.dropout, call.generator).div_(1 - call.dropout);
       masks.push_back(mask.const_data_ptr<float>());
       call.masks.push_back(std::move(mask));
     }
@@ -200,16 +189,8 @@ std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<LanguageModelCall>&
 
 bool all_float_on_cpu(at::TensorList tensors) {
   return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
-    return t.device().is_cpu() && t.scalar_type() == torch::kFloat32;
+    return t.defined() && t.is_cpu() && t.scalar_type() == torch::kFloat32;
   });
-}
-
-void check_tokens(std::span<const int64_t> tokens, int64_t vocab_size, const char* what) {
-  const auto bad = std::find_if(tokens.begin(), tokens.end(),
-                                [&](int64_t v) { return v < 0 || v >= vocab_size; });
-  if (bad != tokens.end()) {
-    throw Error(formatted("{} must be in [0, {}), got {}", what, vocab_size, *bad));
-  }
 }
 
 }  // namespace unroll

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -18,24 +18,22 @@ namespace unroll {
 struct LanguageModelCall : torch::CustomClassHolder {
   Layout layout{};
   std::shared_ptr<cpu::LanguageModelPass> pass;  // null once its memory has served the way back
-  torch::Tensor tokens;              // (T,B) int64, or undefined: then the last tensor is the input
-  torch::Tensor labels;              // (T,B) int64, or undefined: then the result is logits
-  double dropout = 0;                // between the layers
+  torch::Tensor tokens;  // (T,B) int64 in [0,V), or undefined: then the last tensor is the input
+  torch::Tensor labels;  // (T,B) int64 in [0,V) or -100, or undefined: then the result is logits
+  double dropout = 0;    // between the layers
+  std::optional<at::Generator> generator;  // that it draws from, or LibTorch's default
   std::vector<torch::Tensor> masks;  // (T,B,H) of each layer but the last, if there is dropout
   bool with_backward = false;
 };
 
 /// Logits (T*B,V), or the loss, and the states after the last step.
 ///
-/// `tensors`: the weights, the states, then the input (T,B,inputs) if it is not tokens; float32 on
-/// the CPU. Throws Error for a shape that does not fit, or a token or label out of range.
+/// `tensors`: the weights, the states (see check_states), then the input (T,B,inputs) if it is not
+/// tokens; float32 on the CPU. Throws Error for a shape that does not fit.
 std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<LanguageModelCall>& call,
                                     const std::vector<torch::Tensor>& tensors);
 
 /// Whether kernels of the CPU can compute with all of these.
 bool all_float_on_cpu(at::TensorList tensors);
-
-/// Throws Error unless 0 <= token < V for each: `a token must be in [0, 5), got 5`.
-void check_tokens(std::span<const int64_t> tokens, int64_t vocab_size, const char* what);
 
 }  // namespace unroll

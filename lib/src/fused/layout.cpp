@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/formatted.h"
+#include "models/arguments.h"
 #include "models/cell_kind.h"
 #include "unroll/error.h"
 
@@ -58,30 +59,11 @@ int64_t hidden_of(const Layout& layout, at::TensorList weights) {
   return W_hq.size(layout.concise ? 1 : 0);
 }
 
-void check_hidden(const SequenceModel& model, const ModelConfig& config) {
-  const int64_t hidden = hidden_of(layout_of(config), values(model.weights()));
-  if (hidden != config.hidden) {
-    throw Error(
-        formatted("the model has {} hidden units, its description {}", hidden, config.hidden));
-  }
-}
-
-void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what) {
-  if (tensor.sizes() != expected) {
-    throw Error(formatted("{} must have shape [{}], got [{}]", what, joined(expected, ", "),
-                          joined(tensor.sizes(), ", ")));
-  }
-}
-
-void check_states(const Layout& layout, at::TensorList states, int64_t B, int64_t H) {
-  if (states.size() != state_count(layout)) {
-    throw Error(
-        formatted("this cell has {} state tensors, got {}", state_count(layout), states.size()));
-  }
-  for (const auto& state : states) {
-    check_shape(state, layout.concise ? std::vector{layout.layers, B, H} : std::vector{B, H},
-                "a state");
-  }
+void check_states(const Layout& layout, const State& states, int64_t B, int64_t H,
+                  const torch::Tensor& weight) {
+  StateForm(state_count(layout),
+            layout.concise ? std::vector{layout.layers, B, H} : std::vector{B, H})
+      .check(states, B, weight);
 }
 
 LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l) {

@@ -34,14 +34,10 @@ bool has_row_of_each_token(const Layout& layout, std::size_t i);
 /// Hidden units of a model with these weights. Throws Error when they are too many or too few.
 int64_t hidden_of(const Layout& layout, at::TensorList weights);
 
-/// Throws Error unless the model's weights are of the layout and size that its description says.
-void check_hidden(const SequenceModel& model, const ModelConfig& config);
-
-/// Throws Error: `a state must have shape [2, 8], got [3, 8]`.
-void check_shape(const torch::Tensor& tensor, at::IntArrayRef expected, std::string_view what);
-
-/// Throws Error unless there are as many states as the cell has, for B sequences of H units.
-void check_states(const Layout& layout, at::TensorList states, int64_t B, int64_t H);
+/// Throws Error unless these are the model's states for B sequences, as its weights are of (H
+/// units).
+void check_states(const Layout& layout, const State& states, int64_t B, int64_t H,
+                  const torch::Tensor& weight);
 
 /// A gate's weights, as views of the model's; a second bias, which is added to the first, only in
 /// torch::nn's layout.

@@ -1,9 +1,13 @@
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
+#include "base/fields.h"
 #include "base/formatted.h"
 #include "cuda_part/cuda_part.h"
 #include "fused/computed_model.h"
-#include "fused/layout.h"
 #include "kernels/cpu/tile_product.h"
 #include "models/plain_model.h"
 #include "unroll/compute.h"
@@ -11,6 +15,51 @@
 #include "unroll/model.h"
 
 namespace unroll {
+
+namespace {
+
+// The fields of a description as texts.
+std::vector<std::pair<std::string_view, std::string>> texts_of(const ModelConfig& config) {
+  std::vector<std::pair<std::string_view, std::string>> texts;
+  ModelConfig::fields(config, [&](const auto& value, const Field& field) {
+    texts.emplace_back(field.name, to_text(value));
+  });
+  return texts;
+}
+
+// Throws Error, naming the first field that differs, unless the description is the model's.
+void require_described(const SequenceModel& model, const ModelConfig& description) {
+  const auto is = texts_of(model.config());
+  const auto described = texts_of(description);
+  for (std::size_t i = 0; i < is.size(); ++i) {
+    if (is[i] != described[i]) {
+      throw Error(formatted("the model has {} {}, its description {}", is[i].first, is[i].second,
+                            described[i].second));
+    }
+  }
+}
+
+// Whether our kernels know what the model computes. Throws as check does, and Error, which says why
+// not, if nothing else will do.
+bool can_be_fused(const SequenceModel& model, const Compute& compute) {
+  std::optional<ModelConfig> config;
+  try {
+    config = model.config();
+  } catch (const Error& error) {
+    if (compute.backend == Backend::kFused ||
+        (compute.backend == Backend::kAuto && compute.precision != Precision::kFp32)) {
+      throw Error(formatted("the fused backend cannot compute this model: {}", error.what()));
+    }
+  }
+  Compute own = compute;
+  if (!config) {
+    own.backend = Backend::kPlain;
+  }
+  check(config.value_or(ModelConfig{}), own);
+  return own.backend != Backend::kPlain && config->cell != Cell::kMlp;
+}
+
+}  // namespace
 
 bool is_supported(Precision precision) {
   return precision == Precision::kFp32 || cpu::has_tile_unit();
@@ -46,24 +95,37 @@ void require_supported(const Compute& compute, torch::Device device) {
 
 const std::string& cuda_part_problem() { return cuda_part().problem; }
 
-std::unique_ptr<SequenceModel> computed_as(std::unique_ptr<SequenceModel> model,
+std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
+                                           const Compute& compute) {
+  if (!model) {
+    throw UsageError("a model is needed to compute it, got null");
+  }
+  auto possible = compute;
+  if (!can_be_fused(*model, compute)) {
+    possible.backend = Backend::kPlain;
+  }
+  require_supported(compute, model->device());
+  return std::make_unique<ComputedModel>(std::move(model), possible);
+}
+
+std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
                                            const ModelConfig& config, const Compute& compute) {
   check(config, compute);
-  require_supported(compute, model->device());
-  if (config.cell != Cell::kMlp) {
-    check_hidden(*model, config);
+  if (model) {
+    require_described(*model, resolved(config));
   }
-  if (compute.backend == Backend::kPlain && model->device().is_cpu()) {
-    return model;
-  }
-  return std::make_unique<ComputedModel>(std::move(model), resolved(config), compute);
+  return computed_as(std::move(model), compute);
 }
 
 std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t vocab_size,
                                           torch::Device device, const Compute& compute) {
   check(config, compute);
   require_supported(compute, device);
-  return computed_as(make_plain_model(config, vocab_size, device), config, compute);
+  auto model = make_plain_model(config, vocab_size, device);
+  if (compute.backend == Backend::kPlain && device.is_cpu()) {
+    return model;
+  }
+  return computed_as(std::move(model), compute);
 }
 
 }  // namespace unroll

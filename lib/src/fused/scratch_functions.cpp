@@ -16,9 +16,11 @@ ForwardFn fused_forward(const ModelConfig& config) {
     if (!complete || !all_float_on_cpu(tensors)) {
       return scratch_forward(cell)(inputs, state, params);
     }
+    const int64_t H = hidden_of(layout, values(params));
+    check_states(layout, state, inputs.size(1), H, tensors.front());
     const auto call = c10::make_intrusive<LanguageModelCall>();
     call->layout = layout;
-    call->pass = std::make_shared<cpu::LanguageModelPass>(cell, 1, state.at(0).size(-1));
+    call->pass = std::make_shared<cpu::LanguageModelPass>(cell, 1, H);
     return run(call, tensors);
   };
 }

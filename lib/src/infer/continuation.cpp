@@ -4,6 +4,7 @@
 #include "base/fields.h"
 #include "base/formatted.h"
 #include "infer/sampler.h"
+#include "infer/vocab_fits.h"
 #include "unroll/error.h"
 #include "unroll/generate.h"
 
@@ -205,6 +206,7 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
   if (num_preds < 0) {
     throw UsageError(formatted("tokens to predict must be >= 0, got {}", num_preds));
   }
+  check_vocab_fits(net, vocab);
   std::vector<Sequence> sequences;
   sequences.reserve(prefixes.size());
   for (std::size_t i = 0; i < prefixes.size(); ++i) {
@@ -231,6 +233,12 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
 std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, int64_t num_preds,
                                      SequenceModel& net, const Vocab& vocab) {
   return generate(prefixes, num_preds, net, vocab, {.take_unk = true});
+}
+
+std::vector<std::string> predict_ch8(std::initializer_list<std::string_view> prefixes,
+                                     int64_t num_preds, SequenceModel& net, const Vocab& vocab) {
+  return predict_ch8(std::vector<std::string>(prefixes.begin(), prefixes.end()), num_preds, net,
+                     vocab);
 }
 
 std::string predict_ch8(std::string_view prefix, int64_t num_preds, SequenceModel& net,

@@ -9,4 +9,7 @@ namespace unroll {
 /// Throws UsageError for the mlp cell, which has none.
 CellKind cell_kind(const ModelConfig& config);
 
+/// The scratch model of this recurrence, but for its size.
+ModelConfig scratch_config(CellKind cell);
+
 }  // namespace unroll

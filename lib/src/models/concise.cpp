@@ -2,9 +2,12 @@
 
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 
 #include "base/formatted.h"
+#include "models/arguments.h"
 #include "tensors/one_hot.h"
+#include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -19,12 +22,23 @@ void require(bool holds, std::string_view expected) {
   }
 }
 
+Cell cell_of(const torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t& mode) {
+  if (std::holds_alternative<torch::enumtype::kLSTM>(mode)) {
+    return Cell::kLstm;
+  }
+  if (std::holds_alternative<torch::enumtype::kGRU>(mode)) {
+    return Cell::kGru;
+  }
+  return std::holds_alternative<torch::enumtype::kRNN_RELU>(mode) ? Cell::kRnnRelu : Cell::kRnn;
+}
+
 }  // namespace
 
 RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device device)
     : rnn_(std::move(rnn_layer)), linear_(nullptr), vocab_size_(vocab_size) {
   std::visit(
       [&](auto& layer) {
+        require(!layer.is_empty(), "is there, got null");
         // The options that the layer was built with; options_base is what its kernels use.
         const auto& options = layer->options_base;
         require(!options.bidirectional(), "runs in one direction");
@@ -39,10 +53,72 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
   to(device);
 }
 
+std::shared_ptr<torch::nn::Module> RNNModel::clone(
+    const std::optional<torch::Device>& device) const {
+  const auto layer = std::visit(
+      [](const auto& of_this) -> RecurrentLayer {
+        using Layer = std::decay_t<decltype(of_this)>;
+        using Impl = typename Layer::ContainedType;
+        return Layer(std::dynamic_pointer_cast<Impl>(of_this->clone()));
+      },
+      rnn_);
+  auto copy = std::make_shared<RNNModel>(layer, vocab_size_, this->device());
+  copy->linear_->weight.set_data(linear_->weight.detach().clone());
+  copy->linear_->bias.set_data(linear_->bias.detach().clone());
+  const auto own = parameters();
+  const auto copied = copy->parameters();
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    copied[i].set_requires_grad(own[i].requires_grad());
+  }
+  copy->train(is_training());
+  if (device) {
+    copy->to(*device);
+  }
+  return copy;
+}
+
+void RNNModel::clone_(torch::nn::Module& other, const std::optional<torch::Device>& device) {
+  const auto copy = std::dynamic_pointer_cast<RNNModel>(other.clone(device));
+  if (!copy) {
+    throw Error(formatted("an RNNModel cannot become a clone of {}", other.name()));
+  }
+  rnn_ = copy->rnn_;
+  vocab_size_ = copy->vocab_size_;
+  linear_ = replace_module("linear", copy->linear_);
+  std::visit([&](const auto& layer) { replace_module("rnn", layer); }, rnn_);
+  train(copy->is_training());
+}
+
+ModelConfig RNNModel::config() const {
+  if (typeid(*this) != typeid(RNNModel)) {
+    throw Error("no description stands for this model: its class is derived from RNNModel");
+  }
+  return std::visit(
+      [&](const auto& layer) {
+        const auto& options = layer->options_base;
+        if (!options.bias()) {
+          throw Error("no description stands for this model: its recurrent layer has no biases");
+        }
+        ModelConfig config{.model = ModelKind::kConcise,
+                           .cell = cell_of(options.mode()),
+                           .hidden = options.hidden_size(),
+                           .layers = options.num_layers()};
+        config.dropout = config.layers > 1 ? options.dropout() : 0;  // torch drops nothing else
+        return resolved(config);
+      },
+      rnn_);
+}
+
 std::pair<torch::Tensor, State> RNNModel::forward(const torch::Tensor& X, const State& state) {
-  const auto inputs = one_hot(X.t(), vocab_size_, linear_->weight.scalar_type());
+  const auto& weight = linear_->weight;
+  const auto tokens = checked_tokens(X, vocab_size_, weight.device());
+  const auto inputs = one_hot(tokens.t(), vocab_size_, weight.scalar_type());
   return std::visit(
       [&](auto& layer) -> std::pair<torch::Tensor, State> {
+        const auto& options = layer->options_base;
+        StateForm(kIsLstm<decltype(layer)> ? 2 : 1,
+                  {options.num_layers(), 1, options.hidden_size()})
+            .check(state, tokens.size(0), weight);
         if constexpr (kIsLstm<decltype(layer)>) {
           auto [Y, last] = layer->forward(inputs, std::make_tuple(state.at(0), state.at(1)));
           return {linear_->forward(Y.reshape({-1, Y.size(-1)})),
@@ -56,6 +132,7 @@ std::pair<torch::Tensor, State> RNNModel::forward(const torch::Tensor& X, const 
 }
 
 State RNNModel::begin_state(int64_t batch_size) const {
+  check_batch_size(batch_size);
   return std::visit(
       [&](const auto& layer) -> State {
         const auto& options = layer->options_base;

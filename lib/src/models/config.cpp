@@ -36,6 +36,27 @@ CellKind cell_kind(const ModelConfig& config) {
   throw UsageError("the mlp cell has no recurrence");
 }
 
+ModelConfig scratch_config(CellKind cell) {
+  ModelConfig config{.model = ModelKind::kScratch};
+  switch (cell) {
+    case CellKind::kRnn:
+      config.cell = Cell::kRnn;
+      break;
+    case CellKind::kRnnRelu:
+      config.cell = Cell::kRnnRelu;
+      break;
+    case CellKind::kLstm:
+      config.cell = Cell::kLstm;
+      break;
+    case CellKind::kGruBefore:
+    case CellKind::kGruAfter:
+      config.cell = Cell::kGru;
+      config.gru_reset = cell == CellKind::kGruBefore ? GruReset::kBefore : GruReset::kAfter;
+      break;
+  }
+  return config;
+}
+
 void check(const ModelConfig& config) {
   check_ranges(config);
   const auto model = resolved(config);
@@ -65,29 +86,15 @@ void check(const ModelConfig& config, const Compute& compute) {
   if (compute.backend == Backend::kFused && config.cell == Cell::kMlp) {
     throw UsageError("the mlp cell has no recurrence to fuse; choose compute plain or auto");
   }
+  if (compute.backend == Backend::kPlain && config.dropout > 0 && compute.generator) {
+    throw UsageError("a generator of your own is the fused backend's, got compute plain");
+  }
   const bool plain = compute.backend == Backend::kPlain || config.cell == Cell::kMlp;
   if (plain && compute.precision != Precision::kFp32) {
     throw UsageError(formatted("precision {} is the fused backend's, got {}",
                                to_string(compute.precision),
                                compute.backend == Backend::kPlain ? "compute plain" : "cell mlp"));
   }
-}
-
-int64_t parameter_count(const ModelConfig& config, int64_t vocab_size) {
-  check(config);
-  const int64_t V = vocab_size;
-  const int64_t H = config.hidden;
-  const int64_t output = H * V + V;
-  if (config.cell == Cell::kMlp) {
-    return V * H + H + output;
-  }
-  const auto table = table_of(cell_kind(config));
-  const int64_t G = table.gate_count;
-  if (resolved(config).model == ModelKind::kScratch) {
-    return G * (V * H + H * H) + (G + (table.has_b_hh ? 1 : 0)) * H + output;
-  }
-  // torch::nn has two biases a gate; the layers above the first read H values instead of V.
-  return G * (V * H + H * H + 2 * H) + (config.layers - 1) * G * (2 * H * H + 2 * H) + output;
 }
 
 double training_flops_per_token(const ModelConfig& config, int64_t vocab_size) {

@@ -4,17 +4,18 @@
 #include <cstddef>
 #include <utility>
 
-#include "models/check_step.h"
+#include "models/arguments.h"
 
 namespace unroll {
 
-ForwardDecoder::ForwardDecoder(SequenceModel& model, int64_t batch_size)
-    : model_(model),
-      tokens_(torch::empty({batch_size, 1}, torch::kInt64)),
-      state_(model.begin_state(batch_size)) {}
+ForwardDecoder::ForwardDecoder(SequenceModel& model, int64_t batch_size) : model_(model) {
+  check_batch_size(batch_size);
+  tokens_ = torch::empty({batch_size, 1}, torch::kInt64);
+  state_ = model.begin_state(batch_size);
+}
 
 std::span<const float> ForwardDecoder::step(std::span<const int64_t> tokens) {
-  check_step(tokens, static_cast<std::size_t>(tokens_.numel()));
+  check_step(tokens, tokens_.numel(), model_.vocab_size());
   const Inference inference(model_);
   std::copy(tokens.begin(), tokens.end(), tokens_.data_ptr<int64_t>());
   auto [logits, next] = model_.forward(tokens_.to(model_.device()), state_);

@@ -65,6 +65,18 @@ decltype(rnn)* scratch_forward(CellKind cell) {
   return rnn;
 }
 
+std::optional<ModelConfig> scratch_config(decltype(rnn)* forward) {
+  if (forward == mlp) {
+    return ModelConfig{.model = ModelKind::kScratch, .cell = Cell::kMlp};
+  }
+  for (const auto cell : kAllCells) {
+    if (forward == scratch_forward(cell)) {
+      return scratch_config(cell);
+    }
+  }
+  return std::nullopt;
+}
+
 std::unique_ptr<SequenceModel> make_plain_model(const ModelConfig& config, int64_t vocab_size,
                                                 torch::Device device) {
   return resolved(config).model == ModelKind::kScratch ? make_scratch(config, vocab_size, device)

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "models/cell_kind.h"
 #include "unroll/compute.h"
@@ -13,6 +14,10 @@ namespace unroll {
 
 /// The forward function of a scratch model's recurrence: `rnn`, `gru` and so on.
 decltype(rnn)* scratch_forward(CellKind cell);
+
+/// The scratch model, but for its size, that such a function computes; nothing for one of the
+/// user's own.
+std::optional<ModelConfig> scratch_config(decltype(rnn)* forward);
 
 /// A new scratch or concise model, which computes by its own formulas. The description has been
 /// checked.

@@ -1,10 +1,34 @@
 #include "unroll/scratch.h"
 
+#include <typeinfo>
+
 #include "base/formatted.h"
+#include "models/arguments.h"
+#include "models/plain_model.h"
+#include "models/weight_shapes.h"
+#include "tensors/leaves.h"
 #include "tensors/one_hot.h"
+#include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
+namespace {
+
+void check_parameters(const NamedTensors& params, torch::Device device) {
+  if (params.empty()) {
+    throw Error("get_params must give at least 1 parameter, got 0");
+  }
+  for (const auto& [name, tensor] : params) {
+    if (!tensor.defined() || !tensor.is_floating_point()) {
+      throw Error(formatted("the parameter {} must be of a floating-point dtype, got {}", name,
+                            tensor.defined() ? c10::toString(tensor.scalar_type()) : "no tensor"));
+    }
+    check_device(tensor, device, formatted("the parameter {}", name));
+  }
+  require_leaves(params);
+}
+
+}  // namespace
 
 RNNModelScratch::RNNModelScratch(int64_t vocab_size, int64_t num_hiddens, torch::Device device,
                                  const GetParams& get_params, InitState init_state,
@@ -18,17 +42,46 @@ RNNModelScratch::RNNModelScratch(int64_t vocab_size, int64_t num_hiddens, torch:
     throw UsageError(formatted("a model needs vocabulary >= 1 and hidden >= 1, got {} and {}",
                                vocab_size, num_hiddens));
   }
+  if (!get_params || !init_state_ || !forward_fn_) {
+    throw UsageError("a model needs get_params, init_state and forward_fn, got an empty function");
+  }
   params_ = get_params(vocab_size, num_hiddens, device);
+  check_parameters(params_, device);
+  state_form_ = std::make_shared<StateForm>(begin_state(1));
 }
 
 std::pair<torch::Tensor, State> RNNModelScratch::forward(const torch::Tensor& X,
                                                          const State& state) {
-  const auto inputs = one_hot(X.t(), vocab_size_, params_.front().tensor.scalar_type());
-  return forward_fn_(inputs, state, params_);
+  const auto& weight = params_.front().tensor;
+  const auto tokens = checked_tokens(X, vocab_size_, weight.device());
+  state_form_->check(state, tokens.size(0), weight);
+  const auto inputs = one_hot(tokens.t(), vocab_size_, weight.scalar_type());
+  auto result = forward_fn_(inputs, state, params_);
+  check_shape(result.first, {tokens.numel(), vocab_size_}, "the outputs of forward_fn");
+  return result;
 }
 
 State RNNModelScratch::begin_state(int64_t batch_size) const {
-  return init_state_(batch_size, num_hiddens_, device_);
+  check_batch_size(batch_size);
+  auto state = init_state_(batch_size, num_hiddens_, device_);
+  const auto type = params_.front().tensor.scalar_type();
+  for (auto& s : state) {
+    if (s.defined() && s.is_floating_point() && s.scalar_type() != type) {
+      s = s.to(type);
+    }
+  }
+  return state;
+}
+
+ModelConfig RNNModelScratch::config() const {
+  const auto* function = forward_fn_.target<decltype(&rnn)>();
+  auto known = function == nullptr ? std::nullopt : scratch_config(*function);
+  if (typeid(*this) != typeid(RNNModelScratch) || !known) {
+    throw Error("no description stands for this scratch model: its forward function is its own");
+  }
+  known->hidden = num_hiddens_;
+  check_weights(*known, vocab_size_, params_);
+  return *known;
 }
 
 }  // namespace unroll

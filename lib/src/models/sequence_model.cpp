@@ -1,4 +1,5 @@
 #include "base/formatted.h"
+#include "models/arguments.h"
 #include "models/forward_decoder.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
@@ -6,14 +7,18 @@
 namespace unroll {
 
 std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const State& state) {
-  auto [logits, new_state] = forward(batch.X, state);
+  const auto [X, Y] = checked_batch(batch, vocab_size(), device());
+  auto [logits, new_state] = forward(X, state);
   // Y transposed, so that labels and logits both run time step by time step.
-  const auto labels = batch.Y.t().reshape({-1});
-  return {torch::cross_entropy_loss(logits, labels), std::move(new_state)};
+  return {torch::cross_entropy_loss(logits, Y.t().reshape({-1})), std::move(new_state)};
 }
 
 std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optional<int64_t>) {
   throw Error("this decoder takes one step at a time");
+}
+
+ModelConfig SequenceModel::config() const {
+  throw Error("no description stands for this model: it is a class of its own");
 }
 
 Compute SequenceModel::effective_compute(int64_t /*batch_size*/) const {

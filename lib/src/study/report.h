@@ -48,13 +48,13 @@ struct CopyReport {
 
 /// An evaluation and its surroundings.
 struct EvaluateReport {
-  Evaluation result;                    ///< what the evaluation came to
-  std::string text;                     ///< the file
-  int64_t characters = 0;               ///< of the predicted tokens, as Corpus counts them
-  int64_t unknown = 0;                  ///< tokens of the text that the vocabulary lacks
-  TokenKind tokens = TokenKind::kChar;  ///< what one token is
-  int64_t batch_size = 0;               ///< rows read side by side
-  std::optional<CopyReport> copied;     ///< if it was looked for
+  Evaluation result = {};                 ///< what the evaluation came to
+  std::string text = {};                  ///< the file
+  int64_t characters = 0;                 ///< of the predicted tokens, as Corpus counts them
+  int64_t unknown = 0;                    ///< tokens of the text that the vocabulary lacks
+  TokenKind tokens = TokenKind::kChar;    ///< what one token is
+  int64_t batch_size = 0;                 ///< rows read side by side
+  std::optional<CopyReport> copied = {};  ///< if it was looked for
 
   double bits_per_character() const;
 };

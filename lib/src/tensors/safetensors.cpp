@@ -7,8 +7,10 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
@@ -23,26 +25,41 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 
 using Json = nlohmann::ordered_json;
 
-}  // namespace
-
-void save_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
+// What the header says of the tensors, which lie one behind the other. Throws Error for what no
+// reader would take.
+Json header_of(const SafeTensors& content) {
   Json header = Json::object();
   header["__metadata__"] = content.metadata;
-  std::vector<torch::Tensor> tensors;
+  std::set<std::string_view> names{"__metadata__"};
   uint64_t offset = 0;
   for (const auto& [name, tensor] : content.tensors) {
-    tensors.push_back(tensor.detach().to(torch::kCPU).contiguous());
-    const uint64_t end = offset + tensors.back().nbytes();
+    if (!names.insert(name).second) {
+      throw Error(name == "__metadata__"
+                      ? "no tensor may be called __metadata__, which is the metadata's name"
+                      : formatted("two tensors are called {}", name));
+    }
+    if (!tensor.defined()) {
+      throw Error(formatted("there is no tensor under the name {}", name));
+    }
+    const uint64_t end = offset + tensor.nbytes();
     header[name] = {{"dtype", dtype_name(tensor.scalar_type())},
                     {"shape", tensor.sizes().vec()},
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
+  return header;
+}
+
+}  // namespace
+
+void save_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
   std::string text;
   try {
-    text = header.dump();
+    text = header_of(content).dump();
   } catch (const Json::exception& error) {
     throw Error(formatted("{}: its header cannot be written: {}", path.string(), error.what()));
+  } catch (const Error& error) {
+    throw Error(formatted("{}: cannot be written: {}", path.string(), error.what()));
   }
   // Spaces behind the header put the tensors on a multiple of eight bytes.
   text.append((8 - text.size() % 8) % 8, ' ');
@@ -55,8 +72,9 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
   AtomicFile file(path);
   file.write(&size, sizeof size);
   file.write(text.data(), text.size());
-  for (const auto& tensor : tensors) {
-    file.write(tensor.data_ptr(), tensor.nbytes());
+  for (const auto& [name, tensor] : content.tensors) {
+    const auto stored = tensor.detach().to(torch::kCPU).contiguous();
+    file.write(stored.data_ptr(), stored.nbytes());
   }
   file.commit();
 }

@@ -18,7 +18,7 @@ struct SafeTensorsHeader {
   struct Entry {
     std::string name;
     c10::ScalarType dtype = c10::ScalarType::Float;
-    std::vector<int64_t> shape;
+    std::vector<int64_t> shape = {};
     uint64_t begin = 0;
     uint64_t end = 0;
   };

@@ -87,6 +87,14 @@ std::vector<int64_t> Vocab::operator[](const std::vector<std::string>& tokens) c
   return indices;
 }
 
+std::vector<int64_t> Vocab::operator[](std::initializer_list<std::string_view> tokens) const {
+  std::vector<int64_t> indices;
+  for (const auto token : tokens) {
+    indices.push_back((*this)[token]);
+  }
+  return indices;
+}
+
 bool Vocab::contains(std::string_view token) const {
   return token_to_idx_.find(token) != token_to_idx_.end();
 }

@@ -11,7 +11,7 @@ DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& 
     : net_(net), updater_(updater), options_(options), params_(values(net.weights())) {}
 
 State DeviceWork::run(const Batch& batch, const State& state, const Sums& sums) {
-  auto [loss_with_graph, new_state] = net_.loss(batch, state);
+  auto [loss_with_graph, new_state] = loss_of(net_, batch, state, options_);
   updater_.zero_grad();
   loss_with_graph.backward();
 

@@ -27,6 +27,10 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
 }
 
 void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
+  if (!epoch.has_corpus()) {
+    TrainStep::run_batch(epoch, k);
+    return;
+  }
   if (!epoch_ || !epoch_->is_same(epoch) || k != next_ || k >= epoch.size()) {
     begin(epoch, k);
   }

@@ -29,7 +29,7 @@ void HostStep::run(const Batch& batch, bool reset_state) {
     timer.start();
   };
   const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
-  auto [loss, new_state] = net_.loss(batch, state);
+  auto [loss, new_state] = loss_of(net_, batch, state, options_);
   lap(seconds_.forward);
   updater_.zero_grad();
   loss.backward();

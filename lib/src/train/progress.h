@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <utility>
+
 #include "unroll/train.h"
 
 namespace unroll {
@@ -20,6 +22,12 @@ inline Sums& begin_sums(TrainProgress& progress, torch::Device device) {
     progress.sums = zero_sums(device);
   }
   return progress.sums;
+}
+
+/// The loss of a batch and the state after it, as the options want it.
+inline std::pair<torch::Tensor, State> loss_of(SequenceModel& net, const Batch& batch,
+                                               const State& state, const StepOptions& options) {
+  return options.loss ? options.loss(net, batch, state) : net.loss(batch, state);
 }
 
 }  // namespace unroll

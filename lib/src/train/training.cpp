@@ -8,6 +8,8 @@
 #include "base/fields.h"
 #include "base/formatted.h"
 #include "base/median.h"
+#include "data/token_row.h"
+#include "infer/vocab_fits.h"
 #include "train/progress.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
@@ -19,11 +21,6 @@
 namespace unroll {
 namespace {
 
-// Where a generator stands.
-torch::Tensor generator_state(torch::Device device) {
-  return at::globalContext().defaultGenerator(device).get_state();
-}
-
 // LibTorch looks at each of the two numbers by itself, but where they do not belong together it
 // would read numbers from beyond its own.
 bool is_possible(const at::mt19937_data_pod& state) {
@@ -32,8 +29,8 @@ bool is_possible(const at::mt19937_data_pod& state) {
   return is_fresh || state.left_ + next == at::MERSENNE_STATE_N + 1;
 }
 
-void set_generator_state(torch::Device device, const torch::Tensor& state) {
-  auto generator = at::globalContext().defaultGenerator(device);
+void set_state(at::Generator generator, const torch::Tensor& state) {
+  const auto device = generator.device();
   const std::lock_guard<std::mutex> lock(generator.mutex());
   const auto before = generator.get_state();
   bool is_set = false;
@@ -112,6 +109,35 @@ class Training::ScheduledStep : public TrainStep {
   int64_t batches_;
 };
 
+namespace {
+
+// The mode, training or not, that a model is in again afterwards.
+class ModeKept {
+ public:
+  explicit ModeKept(SequenceModel& net) : net_(net), was_training_(net.is_training()) {}
+  ~ModeKept() { net_.train(was_training_); }
+  ModeKept(const ModeKept&) = delete;
+  ModeKept& operator=(const ModeKept&) = delete;
+
+ private:
+  SequenceModel& net_;
+  bool was_training_;
+};
+
+// Throws Error unless every token of a corpus is in the model's vocabulary.
+void check_corpus_fits(const SequenceModel& net, const torch::Tensor& corpus) {
+  check_token_row(corpus);
+  const auto [least, most] = torch::aminmax(corpus);
+  for (const auto& end : {least, most}) {
+    if (const auto token = end.item<int64_t>(); token < 0 || token >= net.vocab_size()) {
+      throw Error(formatted("a token of the corpus must be in the model's [0, {}), got {}",
+                            net.vocab_size(), token));
+    }
+  }
+}
+
+}  // namespace
+
 Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                    TrainOptions options, torch::Tensor valid)
     : net_(net),
@@ -126,6 +152,13 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
   if (valid_.defined() && valid_.numel() < 2) {
     throw Error(
         formatted("the validation text must have at least 2 tokens, got {}", valid_.numel()));
+  }
+  check_vocab_fits(net_, vocab_);
+  if (const auto epoch = train_iter_.epoch(0); epoch.has_corpus()) {
+    check_corpus_fits(net_, epoch.corpus());
+  }
+  if (valid_.defined()) {
+    check_corpus_fits(net_, valid_);
   }
   updater_ = make_updater(net_, options_.updater);
 }
@@ -166,6 +199,7 @@ bool Training::is_out_of_patience() const {
 
 TrainResult Training::run(const TrainCallbacks& callbacks) {
   const Timer timer;
+  const ModeKept mode(net_);
   for (const auto& prompt : options_.prompts) {
     predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
   }
@@ -200,14 +234,21 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
   return result;
 }
 
+at::Generator Training::generator_on(torch::Device device) const {
+  const auto own = net_.effective_compute(train_iter_.options().batch_size).generator;
+  return own && own->device().type() == device.type()
+             ? *own
+             : at::globalContext().defaultGenerator(device);
+}
+
 TrainState Training::state() const {
-  return {
-      .progress = progress_,
-      .updater = updater_->state(),
-      .best = best_,
-      .history = history_,
-      .cpu_generator = generator_state(torch::kCPU),
-      .cuda_generator = net_.device().is_cuda() ? generator_state(net_.device()) : torch::Tensor()};
+  return {.progress = progress_,
+          .updater = updater_->state(),
+          .best = best_,
+          .history = history_,
+          .cpu_generator = generator_on(torch::kCPU).get_state(),
+          .cuda_generator =
+              net_.device().is_cuda() ? generator_on(net_.device()).get_state() : torch::Tensor()};
 }
 
 void Training::load_state(const TrainState& state) {
@@ -254,9 +295,9 @@ void Training::load_state(const TrainState& state) {
     }
   }
   updater_->load_state(state.updater);
-  set_generator_state(torch::kCPU, state.cpu_generator);
+  set_state(generator_on(torch::kCPU), state.cpu_generator);
   if (net_.device().is_cuda() && state.cuda_generator.defined()) {
-    set_generator_state(net_.device(), state.cuda_generator);
+    set_state(generator_on(net_.device()), state.cuda_generator);
   }
   progress_ = std::move(progress);
   best_ = state.best;

@@ -9,8 +9,10 @@
 
 #include "base/fields.h"
 #include "base/formatted.h"
+#include "tensors/leaves.h"
 #include "train/device_updater.h"
 #include "train/gradients.h"
+#include "train/own_optimizer.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
 #include "unroll/optim.h"
@@ -55,6 +57,11 @@ NamedTensors to_tensors(const std::string& weight, const torch::optim::SGDParamS
   return {{weight + ".momentum_buffer", state.momentum_buffer()}};
 }
 
+// What it would remember of a weight that never had a gradient.
+void set_unused(const torch::Tensor& weight, torch::optim::SGDParamState& state) {
+  state.momentum_buffer(torch::zeros_like(weight));
+}
+
 void from_tensors(const NamedTensors& tensors, const NamedTensor& weight,
                   torch::optim::SGDParamState& state) {
   state.momentum_buffer(stored_for(weight, tensors, ".momentum_buffer"));
@@ -65,6 +72,13 @@ NamedTensors to_tensors(const std::string& weight, const AdamState& state) {
   return {{weight + ".step", torch::tensor(state.step(), torch::kInt64)},
           {weight + ".exp_avg", state.exp_avg()},
           {weight + ".exp_avg_sq", state.exp_avg_sq()}};
+}
+
+template <typename AdamState>
+void set_unused(const torch::Tensor& weight, AdamState& state) {
+  state.step(0);
+  state.exp_avg(torch::zeros_like(weight));
+  state.exp_avg_sq(torch::zeros_like(weight));
 }
 
 template <typename AdamState>
@@ -86,21 +100,25 @@ class TorchUpdater : public Updater {
   void step() override { optim_.step(); }
   void set_lr(double lr) override { optim_.param_groups().at(0).options().set_lr(lr); }
 
-  // Without momentum SGD has an entry a weight that holds nothing.
   NamedTensors state() const override {
     NamedTensors result;
+    bool has_begun = false;
     for (const auto& [name, weight] : weights_) {
       const auto found = optim_.state().find(weight.unsafeGetTensorImpl());
-      if (found == optim_.state().end()) {
-        continue;
+      ParamState unused;
+      const bool is_used = found != optim_.state().end();
+      if (!is_used) {
+        set_unused(weight, unused);
       }
-      for (auto& tensor : to_tensors(name, static_cast<const ParamState&>(*found->second))) {
-        if (tensor.tensor.defined()) {
+      const auto& kept = is_used ? static_cast<const ParamState&>(*found->second) : unused;
+      for (auto& tensor : to_tensors(name, kept)) {
+        if (tensor.tensor.defined()) {  // without momentum SGD has an entry that holds nothing
+          has_begun = has_begun || is_used;
           result.push_back(std::move(tensor));
         }
       }
     }
-    return result;
+    return has_begun ? result : NamedTensors{};
   }
 
   void load_state(const NamedTensors& state) override {
@@ -130,12 +148,23 @@ class TorchUpdater : public Updater {
 };
 
 template <typename Optim, typename ParamState, typename OptimOptions>
-std::unique_ptr<Updater> make_torch_updater(SequenceModel& net, OptimOptions optim_options,
+std::unique_ptr<Updater> make_torch_updater(NamedTensors weights, OptimOptions optim_options,
                                             const UpdaterOptions& options) {
   if (options.weight_decay) {
     optim_options.weight_decay(*options.weight_decay);
   }
-  return std::make_unique<TorchUpdater<Optim, ParamState>>(net.weights(), optim_options);
+  return std::make_unique<TorchUpdater<Optim, ParamState>>(std::move(weights), optim_options);
+}
+
+// Those of the model's weights that are trained.
+NamedTensors trained_weights(const SequenceModel& net) {
+  auto weights = net.weights();
+  require_leaves(weights);
+  std::erase_if(weights, [](const NamedTensor& weight) { return !weight.tensor.requires_grad(); });
+  if (weights.empty()) {
+    throw Error("no weight of the model requires a gradient, so that there is nothing to train");
+  }
+  return weights;
 }
 
 }  // namespace
@@ -165,24 +194,28 @@ std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& 
   using torch::optim::AdamW;
   using torch::optim::SGD;
   check(options);
+  auto weights = trained_weights(net);
+  if (options.own) {
+    return std::make_unique<OwnOptimizer>(values(weights), options);
+  }
   if (!net.device().is_cpu()) {
-    return std::make_unique<DeviceUpdater>(net.weights(), options);
+    return std::make_unique<DeviceUpdater>(std::move(weights), options);
   }
   switch (options.optimizer) {
     case Optimizer::kAdam:
       return make_torch_updater<Adam, torch::optim::AdamParamState>(
-          net, torch::optim::AdamOptions(options.lr), options);
+          std::move(weights), torch::optim::AdamOptions(options.lr), options);
     case Optimizer::kAdamW:
       return make_torch_updater<AdamW, torch::optim::AdamWParamState>(
-          net, torch::optim::AdamWOptions(options.lr), options);
+          std::move(weights), torch::optim::AdamWOptions(options.lr), options);
     case Optimizer::kSgd:
       break;
   }
   if (options.momentum == 0 && options.weight_decay.value_or(0) == 0) {
-    return std::make_unique<PlainSgd>(values(net.weights()), options.lr);
+    return std::make_unique<PlainSgd>(values(weights), options.lr);
   }
   return make_torch_updater<SGD, torch::optim::SGDParamState>(
-      net, torch::optim::SGDOptions(options.lr).momentum(options.momentum), options);
+      std::move(weights), torch::optim::SGDOptions(options.lr).momentum(options.momentum), options);
 }
 
 }  // namespace unroll

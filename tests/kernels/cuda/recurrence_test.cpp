@@ -22,7 +22,7 @@ namespace {
 using torch::Tensor;
 
 struct Case {
-  CellKind cell;
+  CellKind cell = CellKind::kRnn;
   int64_t steps;
   int64_t batch_size;
   int64_t hidden;

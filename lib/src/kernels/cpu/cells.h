@@ -45,15 +45,15 @@ struct CellInput {
 /// the gates, or become their tiles. What a cell does not have stays empty.
 struct CellMemory {
   CellKind cell = CellKind::kRnn;
-  Activations h;      ///< the states
-  Panels c;           ///< LSTM: the cell states
-  Activations gates;  ///< the gates side by side; backward, the gradients by their inputs
-  Activations n;      ///< GRU: the candidate; with the reset after the product, what r multiplies
-  Activations rh;     ///< GRU with the reset before the product: r h
-  Panels b_hh;        ///< (1, H) GRU with the reset after the product
-  Panels dh;          ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
+  Activations h = {};      ///< the states
+  Panels c = {};           ///< LSTM: the cell states
+  Activations gates = {};  ///< the gates side by side; backward, the gradients by their inputs
+  Activations n = {};   ///< GRU: the candidate; with the reset after the product, what r multiplies
+  Activations rh = {};  ///< GRU with the reset before the product: r h
+  Panels b_hh = {};     ///< (1, H) GRU with the reset after the product
+  Panels dh = {};       ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
   /// (B, H) backward, from the next step to this one: LSTM, by c; GRU, by h, past the products
-  Panels carry;
+  Panels carry = {};
 };
 
 /// h' = tanh(sums + x), or max(0, sums + x).

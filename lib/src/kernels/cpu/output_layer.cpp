@@ -41,7 +41,8 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   const int64_t rows = logits.rows();
   const int64_t parts = (rows + kRowsOfAPart - 1) / kRowsOfAPart;
   std::vector<double> totals(static_cast<std::size_t>(parts));
-  const float scale = 1.0F / static_cast<float>(rows);
+  const int64_t counted = rows - std::count(labels, labels + rows, kIgnoredLabel);
+  const float scale = 1.0F / static_cast<float>(counted);
   parallel_for(0, parts, grain(kCopying * kRowsOfAPart * logits.columns()),
                [&](int64_t first, int64_t last) {
                  for (int64_t n = first; n < last; ++n) {
@@ -54,7 +55,7 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   for (const double part : totals) {
     total += part;
   }
-  return total / static_cast<double>(rows);
+  return total / static_cast<double>(counted);
 }
 
 void OutputLayer::backward(const OutputParameters& gradients) {

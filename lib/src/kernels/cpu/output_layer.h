@@ -30,8 +30,8 @@ class OutputLayer {
   /// logits (T*B, V) of h's steps from the second on.
   void forward(const Activations& h, bool with_backward);
 
-  /// Mean cross-entropy in nats; labels (T*B). Its gradient by the logits replaces the
-  /// logits.
+  /// Mean cross-entropy in nats; labels (T*B), of which those that are kIgnoredLabel do not count:
+  /// not a number where none does. Its gradient by the logits replaces the logits.
   double mean_cross_entropy(const int64_t* labels);
 
   /// After forward() the logits; before backward() they must hold the gradient by them.

@@ -105,21 +105,21 @@ class Recurrence {
  private:
   // Gates whose products with the same state are taken together.
   struct Group {
-    Gates gates;
-    std::vector<int64_t> members;  // which of the cell's gates
-    Weights W_h;                   // (H, columns)
-    Weights W_h_t;                 // (columns, H)
-    Weights W_x;                   // (inputs, columns)
-    Panels b;                      // (1, columns)
-    Panels input;                  // the inputs' share: X_t W_x + b
+    Gates gates = {};
+    std::vector<int64_t> members = {};  // which of the cell's gates
+    Weights W_h = {};                   // (H, columns)
+    Weights W_h_t = {};                 // (columns, H)
+    Weights W_x = {};                   // (inputs, columns)
+    Panels b = {};                      // (1, columns)
+    Panels input = {};                  // the inputs' share: X_t W_x + b
   };
   // Gradients by the inputs' share in some gates; a member of -1 marks columns of something else.
   struct InputPart {
-    Gates gates;
-    std::vector<int64_t> members;
+    Gates gates = {};
+    std::vector<int64_t> members = {};
     const Activations* dz = nullptr;
-    Weights W_x_t;  // (columns, inputs)
-    Panels sums;    // summed over the rows of a slot
+    Weights W_x_t = {};  // (columns, inputs)
+    Panels sums = {};    // summed over the rows of a slot
   };
 
   const Activations& left(std::size_t phase) const { return phase == 0 ? memory_.h : memory_.rh; }

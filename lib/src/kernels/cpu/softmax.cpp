@@ -53,7 +53,7 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
   };
   double total = 0;
   double product = 1;
-  for (int64_t r = begin; r < end; ++r) {
+  const auto add_row = [&](int64_t r) HWY_ATTR {
     auto most = nothing;
     for_each_vector(
         r, [&](const float* values, int64_t v) HWY_ATTR { most = hn::Max(most, load(values, v)); });
@@ -70,16 +70,24 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
     });
     const float sum = hn::GetLane(hn::SumOfLanes(kTag, sums));
     product *= static_cast<double>(sum);
-    if ((r - begin) % kSumsAtOnce == kSumsAtOnce - 1 || r + 1 == end) {
-      total += std::log(product);
-      product = 1;
-    }
     total -= static_cast<double>(label_logit);
     const auto factor = hn::Set(kTag, scale / sum);
     for_each_vector(r, [&](float* values, int64_t /*v*/) HWY_ATTR {
       hn::Store(hn::Mul(hn::Load(kTag, values), factor), kTag, values);
     });
     *label -= scale;
+  };
+  for (int64_t r = begin; r < end; ++r) {
+    if (HWY_LIKELY(labels[r] != kIgnoredLabel)) {
+      add_row(r);
+    } else {
+      for_each_vector(r, [&](float* values, int64_t /*v*/)
+                             HWY_ATTR { hn::Store(hn::Zero(kTag), kTag, values); });
+    }
+    if ((r - begin) % kSumsAtOnce == kSumsAtOnce - 1 || r + 1 == end) {
+      total += std::log(product);
+      product = 1;
+    }
   }
   return total;
 }

@@ -30,12 +30,12 @@ enum class TileShape { kTwoByTwo, kOneByFour, kOther };
 
 /// Products to compute: C = the sum of the terms' products, or C += it when `accumulate`.
 struct TileTask {
-  TileTerm terms[2];
-  int term_count;  ///< 1 or 2
+  TileTerm terms[2] = {};
+  int term_count = 0;  ///< 1 or 2
   int parts;
   int rows;     ///< 1 or 2 tiles
   int columns;  ///< 1 to 4 tiles
-  TileResult result;
+  TileResult result = {};
   bool accumulate;
 };
 

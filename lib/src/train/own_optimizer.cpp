@@ -1,0 +1,64 @@
+#include "train/own_optimizer.h"
+
+#include <torch/serialize/input-archive.h>
+#include <torch/serialize/output-archive.h>
+
+#include <sstream>
+#include <string>
+
+#include "base/formatted.h"
+#include "unroll/error.h"
+
+namespace unroll {
+namespace {
+
+constexpr const char* kName = "optimizer";
+
+}  // namespace
+
+OwnOptimizer::OwnOptimizer(const std::vector<torch::Tensor>& weights, const UpdaterOptions& options)
+    : optimizer_(options.own(weights)), lr_(options.lr) {
+  if (!optimizer_) {
+    throw UsageError("the function that makes the optimizer must make one, got null");
+  }
+  for (const auto& group : optimizer_->param_groups()) {
+    own_lrs_.push_back(group.options().get_lr());
+  }
+}
+
+void OwnOptimizer::set_lr(double lr) {
+  for (std::size_t i = 0; i < own_lrs_.size(); ++i) {
+    optimizer_->param_groups()[i].options().set_lr(own_lrs_[i] * (lr / lr_));
+  }
+}
+
+NamedTensors OwnOptimizer::state() const {
+  torch::serialize::OutputArchive archive;
+  optimizer_->save(archive);
+  std::ostringstream stream;
+  archive.save_to(stream);
+  const auto bytes = stream.str();
+  auto tensor = torch::empty(static_cast<int64_t>(bytes.size()), torch::kUInt8);
+  std::copy(bytes.begin(), bytes.end(), tensor.data_ptr<uint8_t>());
+  return {{kName, tensor}};
+}
+
+void OwnOptimizer::load_state(const NamedTensors& state) {
+  const auto& bytes = tensor_named(state, kName);
+  if (state.size() != 1 || bytes.scalar_type() != torch::kUInt8 || bytes.dim() != 1) {
+    throw Error(formatted("the state of an own optimizer is one row of bytes, got {} tensors",
+                          state.size()));
+  }
+  try {
+    const auto* first = bytes.const_data_ptr<uint8_t>();
+    std::istringstream stream(std::string(first, first + bytes.numel()));
+    torch::serialize::InputArchive archive;
+    archive.load_from(stream);
+    optimizer_->load(archive);
+  } catch (const c10::Error& error) {
+    throw Error(formatted("the state of the own optimizer cannot be read: {}",
+                          error.what_without_backtrace()));
+  }
+}
+
+}  // namespace unroll
