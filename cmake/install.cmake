@@ -13,6 +13,7 @@ if(UNROLL_BUILD_APP)
   install(TARGETS unroll_app)
 endif()
 
+get_target_property(unroll_type unroll TYPE)
 configure_package_config_file(cmake/unrollConfig.cmake.in unrollConfig.cmake INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file(unrollConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(

@@ -2,12 +2,10 @@
 
 #include <string_view>
 #include <type_traits>
-#include <typeinfo>
 
 #include "base/formatted.h"
 #include "models/arguments.h"
 #include "tensors/one_hot.h"
-#include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -20,16 +18,6 @@ void require(bool holds, std::string_view expected) {
   if (!holds) {
     throw UsageError(formatted("RNNModel needs a recurrent layer that {}", expected));
   }
-}
-
-Cell cell_of(const torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t& mode) {
-  if (std::holds_alternative<torch::enumtype::kLSTM>(mode)) {
-    return Cell::kLstm;
-  }
-  if (std::holds_alternative<torch::enumtype::kGRU>(mode)) {
-    return Cell::kGru;
-  }
-  return std::holds_alternative<torch::enumtype::kRNN_RELU>(mode) ? Cell::kRnnRelu : Cell::kRnn;
 }
 
 }  // namespace
@@ -87,26 +75,6 @@ void RNNModel::clone_(torch::nn::Module& other, const std::optional<torch::Devic
   linear_ = replace_module("linear", copy->linear_);
   std::visit([&](const auto& layer) { replace_module("rnn", layer); }, rnn_);
   train(copy->is_training());
-}
-
-ModelConfig RNNModel::config() const {
-  if (typeid(*this) != typeid(RNNModel)) {
-    throw Error("no description stands for this model: its class is derived from RNNModel");
-  }
-  return std::visit(
-      [&](const auto& layer) {
-        const auto& options = layer->options_base;
-        if (!options.bias()) {
-          throw Error("no description stands for this model: its recurrent layer has no biases");
-        }
-        ModelConfig config{.model = ModelKind::kConcise,
-                           .cell = cell_of(options.mode()),
-                           .hidden = options.hidden_size(),
-                           .layers = options.num_layers()};
-        config.dropout = config.layers > 1 ? options.dropout() : 0;  // torch drops nothing else
-        return resolved(config);
-      },
-      rnn_);
 }
 
 std::pair<torch::Tensor, State> RNNModel::forward(const torch::Tensor& X, const State& state) {

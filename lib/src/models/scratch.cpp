@@ -1,14 +1,9 @@
 #include "unroll/scratch.h"
 
-#include <typeinfo>
-
 #include "base/formatted.h"
 #include "models/arguments.h"
-#include "models/plain_model.h"
-#include "models/weight_shapes.h"
 #include "tensors/leaves.h"
 #include "tensors/one_hot.h"
-#include "unroll/compute.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -71,17 +66,6 @@ State RNNModelScratch::begin_state(int64_t batch_size) const {
     }
   }
   return state;
-}
-
-ModelConfig RNNModelScratch::config() const {
-  const auto* function = forward_fn_.target<decltype(&rnn)>();
-  auto known = function == nullptr ? std::nullopt : scratch_config(*function);
-  if (typeid(*this) != typeid(RNNModelScratch) || !known) {
-    throw Error("no description stands for this scratch model: its forward function is its own");
-  }
-  known->hidden = num_hiddens_;
-  check_weights(*known, vocab_size_, params_);
-  return *known;
 }
 
 }  // namespace unroll

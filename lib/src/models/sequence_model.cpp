@@ -17,10 +17,6 @@ std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optiona
   throw Error("this decoder takes one step at a time");
 }
 
-ModelConfig SequenceModel::config() const {
-  throw Error("no description stands for this model: it is a class of its own");
-}
-
 Compute SequenceModel::effective_compute(int64_t /*batch_size*/) const {
   return {.backend = Backend::kPlain, .precision = Precision::kFp32, .graph = GraphMode::kOff};
 }
