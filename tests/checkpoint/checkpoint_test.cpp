@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/formatted.h"
@@ -203,14 +204,14 @@ TEST(Checkpoint, WhatNoDescriptionStandsForIsNotWritten) {
   const auto corpus = make_corpus("some text");
   const int64_t V = corpus.vocab.size();
   const RNNModel unbiased(torch::nn::LSTM(torch::nn::LSTMOptions(V, 4).bias(false)), V);
-  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(unbiased, corpus.vocab); }),
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(unbiased, corpus.vocab, corpus.text); }),
             "no description stands for this model: its recurrent layer has no biases");
   const RNNModelScratch own(V, 4, torch::kCPU, get_params, init_rnn_state,
                             [](const auto&... given) { return rnn(given...); });
-  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(own, corpus.vocab); }),
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(own, corpus.vocab, corpus.text); }),
             "no description stands for this scratch model: its forward function is its own");
   const auto net = make_model(kSmall, V + 1, torch::kCPU);
-  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(*net, corpus.vocab); }),
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(*net, corpus.vocab, corpus.text); }),
             formatted("the vocabulary must have the model's {} entries, got {}", V + 1, V));
 }
 
@@ -233,6 +234,45 @@ TEST(Checkpoint, WeightsOfAnotherModelAreNotWritten) {
                 other.weights[1].tensor = other.weights[1].tensor.to(torch::kFloat64);
               }),
               HasSubstr("weight W_hh must be of Float, got Double"));
+}
+
+TEST(Checkpoint, WhatCouldNotBeReadIsNotWritten) {
+  const TempFolder folder;
+  CorpusOptions by_word;
+  by_word.text = {Normalize::kLetters, TokenKind::kWord};
+  const auto words = make_corpus("some words of a text", by_word);
+  const auto net = make_model(kSmall, words.vocab.size(), torch::kCPU);
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(*net, words.vocab, {}); }),
+            "the vocabulary is of tokens by word, but the text was read by char");
+  const Vocab reserved({{"a"}}, 0, {"<pad>"});
+  EXPECT_EQ(
+      thrown<Error>([&] { make_checkpoint(*make_model(kSmall, 3, torch::kCPU), reserved, {}); }),
+      "a token by char must be one code point, got '<pad>'");
+  for (const auto& weight : values(net->weights())) {
+    weight.set_data(weight.to(torch::kFloat64));
+  }
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(*net, words.vocab, words.text); }),
+            "weight W_xh must be of Float, got Double");
+  auto checkpoint = checkpoint_of(kSmall, words);
+  checkpoint.epochs = -1;
+  thrown<Error>([&] { save_checkpoint(folder / "model", checkpoint); });
+  EXPECT_EQ(folder.size(), 0);
+  checkpoint.epochs = 1;
+  checkpoint.perplexity = std::numeric_limits<double>::infinity();
+  save_checkpoint(folder / "model", checkpoint);
+  EXPECT_EQ(load_checkpoint(folder / "model").perplexity, 0);
+}
+
+TEST(Checkpoint, OfAStateThatIsNotZeroIsNotWritten) {
+  const auto corpus = make_corpus("some text");
+  const RNNModelScratch net(
+      corpus.vocab.size(), 4, torch::kCPU, get_params,
+      [](int64_t B, int64_t H, torch::Device) {
+        return State{torch::full({B, H}, 0.5)};
+      },
+      rnn);
+  EXPECT_EQ(thrown<Error>([&] { make_checkpoint(net, corpus.vocab, corpus.text); }),
+            "no description stands for this scratch model: its first state is its own");
 }
 
 // A file as Python would write it: no more than is needed, the tensors in another order.
@@ -272,12 +312,14 @@ TEST(CheckpointFromPython, NeedsNoMoreThanItsModelAndItsTokens) {
   EXPECT_EQ(loaded.epochs, 0);
   const auto net = make_model(loaded, torch::kCPU);
   EXPECT_TRUE(torch::equal(net->weights().front().tensor, torch::ones({3, 2})));
+  save_checkpoint(folder / "again", loaded);  // what was read can be written
 }
 
 TEST(CheckpointFromPython, AKeyThatIsMissingIsNamedWithWhatItHolds) {
   EXPECT_EQ(refused_config(R"("model":"scratch",)", ""),
             "'model' is missing, expected one of scratch, concise");
-  EXPECT_EQ(refused_config(R"("hidden":2,)", ""), "'hidden' is missing, expected an integer");
+  EXPECT_EQ(refused_config(R"("hidden":2,)", ""),
+            "'hidden' is missing, expected an integer: hidden units of a layer");
   EXPECT_EQ(refused_config(R"("normalize":"letters",)", ""),
             "'normalize' is missing, expected one of letters, none");
   EXPECT_EQ(refused_config(R"(,"vocab":["<unk>","a","b"])", ""),
@@ -306,9 +348,8 @@ TEST(CheckpointFromPython, TensorsThatAreNotKnownAreRefused) {
     return thrown<Error>([&] { load_checkpoint(folder / "more"); });
   };
   EXPECT_THAT(refused({"model.b_r", torch::zeros({2})}),
-              HasSubstr("weight 'b_r' is none of the model's"));
-  EXPECT_THAT(refused({"extra", torch::zeros({2})}),
-              HasSubstr("its tensor 'extra' is none of a checkpoint's"));
+              HasSubstr("weight 'b_r' is not the model's"));
+  EXPECT_THAT(refused({"extra", torch::zeros({2})}), HasSubstr("its tensor 'extra' is not known"));
   EXPECT_THAT(refused({"history", torch::zeros({2})}), HasSubstr("its tensor 'history'"));
 }
 

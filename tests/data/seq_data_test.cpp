@@ -261,7 +261,7 @@ TEST(SeqData, WhatIsNoRowOfIntegersIsRefused) {
     EXPECT_EQ(thrown<Error>([&] { hold_out(corpus, 0.5); }), message);
     return message;
   };
-  const std::string begin = "a corpus must be a row (N) of an integer dtype, got ";
+  const std::string begin = "a corpus must be a row (N) of uint8 or signed integers, got ";
   EXPECT_EQ(refused(torch::rand({20})), begin + "Float of shape [20]");
   EXPECT_EQ(refused(torch::zeros({20}, torch::kBool)), begin + "Bool of shape [20]");
   EXPECT_EQ(refused(torch::zeros({20, 2}, torch::kInt64)), begin + "Long of shape [20, 2]");

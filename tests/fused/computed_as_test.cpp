@@ -1,4 +1,5 @@
 // What is computed of a model that was given, not made.
+#include <ATen/CPUGeneratorImpl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/nn/module.h>
@@ -19,7 +20,7 @@ namespace unroll {
 namespace {
 
 constexpr int64_t V = 7, H = 9;
-constexpr Compute kFusedCompute{.backend = Backend::kFused};
+const Compute kFusedCompute{.backend = Backend::kFused};
 
 // Throws unless the kernels compute what the model does.
 void expect_same_function(const std::shared_ptr<SequenceModel>& net) {
@@ -148,6 +149,39 @@ TEST(ComputedAs, AnotherDescriptionIsRefusedByWhatDiffers) {
       "the model has layers 1, its description 2");
   EXPECT_NO_THROW(
       computed_as(net, {.model = concise, .cell = Cell::kRnnRelu, .hidden = H}, kFusedCompute));
+}
+
+TEST(ComputedAs, AFirstStateOfItsOwnIsNotTheKernels) {
+  const auto net = std::make_shared<RNNModelScratch>(
+      V, H, torch::kCPU, get_params,
+      [](int64_t B, int64_t h, torch::Device) {
+        return State{torch::ones({B, h})};
+      },
+      rnn);
+  EXPECT_EQ(refused(net),
+            "the fused backend cannot compute this model: no description stands for this scratch "
+            "model: its first state is its own");
+}
+
+TEST(ComputedAs, WeightsThatAreRegisteredLaterAreRefused) {
+  const auto net = std::make_shared<RNNModel>(torch::nn::RNN(torch::nn::RNNOptions(V, H)), V);
+  const auto fused = computed_as(net, kFusedCompute);
+  net->register_module("further", torch::nn::Linear(2, 2));
+  const auto X = torch::zeros({2, 3}, torch::kInt64);
+  EXPECT_EQ(thrown<Error>([&] { fused->forward(X, fused->begin_state(2)); }),
+            "this model has 6 weights, got 8");
+  thrown<Error>([&] { fused->make_decoder(1); });
+}
+
+TEST(ComputedAs, AGeneratorOfAnotherDeviceIsRefused) {
+  const auto net = std::make_shared<RNNModel>(
+      torch::nn::GRU(torch::nn::GRUOptions(V, H).num_layers(2).dropout(0.5)), V);
+  EXPECT_EQ(thrown<Error>([&] { computed_as(net, {.generator = at::Generator()}); }),
+            "a generator of your own must be on cpu, got none");
+  const auto unbiased =
+      std::make_shared<RNNModel>(torch::nn::GRU(torch::nn::GRUOptions(V, H).bias(false)), V);
+  thrown<Error>(
+      [&] { computed_as(unbiased, {.generator = at::make_generator<at::CPUGeneratorImpl>(1)}); });
 }
 
 // A user's own module, with a model as a part of it.

@@ -147,7 +147,7 @@ TEST(Evaluate, TakesEveryIntegerDtype) {
 TEST(Evaluate, WhatIsNoRowOfIntegersIsRefused) {
   RowCounter net;
   EXPECT_EQ(thrown<Error>([&] { evaluate(net, torch::rand({20})); }),
-            "a corpus must be a row (N) of an integer dtype, got Float of shape [20]");
+            "a corpus must be a row (N) of uint8 or signed integers, got Float of shape [20]");
 }
 
 TEST(Evaluate, OneTokenIsTooShort) {

@@ -43,8 +43,9 @@ class ArgumentsOfEachModel : public ::testing::TestWithParam<TestModel> {
 };
 
 TEST_P(ArgumentsOfEachModel, TokensAreARectangleOfIntegersBelowV) {
-  const std::string shape = "X must be (B,T) with B and T at least 1, got shape ";
-  EXPECT_EQ(refused({}), shape + "[none]");
+  const std::string begin = "X must be (B,T) with B and T at least 1, got ";
+  const std::string shape = begin + "shape ";
+  EXPECT_EQ(refused({}), begin + "no tensor");
   EXPECT_EQ(refused(torch::zeros({3}, torch::kInt64)), shape + "[3]");
   EXPECT_EQ(refused(torch::zeros({2, 3, 1}, torch::kInt64)), shape + "[2, 3, 1]");
   EXPECT_EQ(refused(torch::zeros({0, 3}, torch::kInt64)), shape + "[0, 3]");

@@ -1,5 +1,6 @@
 #include "unroll/concise.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/nn/cloneable.h>
 
@@ -114,6 +115,19 @@ TEST(RnnModel, IsClonedAsAPartOfAnotherModule) {
   copy->parameters()[0].data().add_(1);
   EXPECT_FALSE(torch::equal(copy->net->forward(X, copy->net->begin_state(2)).first,
                             tagger.net->forward(X, tagger.net->begin_state(2)).first));
+}
+
+TEST(RnnModel, WhatIsMoreThanAModelIsNotClonedAsOne) {
+  struct Derived : RNNModel {
+    using RNNModel::RNNModel;
+  };
+  const auto layer = [] { return torch::nn::RNN(torch::nn::RNNOptions(6, 4)); };
+  EXPECT_THAT(thrown<Error>([&] { Derived(layer(), 6).clone(); }),
+              ::testing::EndsWith("is more than an RNNModel: its class must clone it"));
+  RNNModel extended(layer(), 6);
+  extended.register_module("further", torch::nn::Linear(2, 2));
+  thrown<Error>([&] { extended.clone(); });
+  thrown<Error>([&] { extended.config(); });
 }
 
 TEST(RnnModel, TwoNeverShareTheirParameters) {

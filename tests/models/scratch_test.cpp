@@ -127,6 +127,34 @@ TEST(RnnModelScratch, ParametersThatAreNoneAreRefused) {
             "a model needs get_params, init_state and forward_fn, got an empty function");
 }
 
+TEST(RnnModelScratch, ParametersThatStandThereTwiceAreRefused) {
+  const auto W = torch::ones({2});
+  EXPECT_EQ(refused([&](auto...) {
+              return NamedTensors{{"W", W}, {"W", torch::ones({2})}};
+            }),
+            "the parameters W and W must have names and tensors of their own");
+  EXPECT_EQ(refused([&](auto...) {
+              return NamedTensors{{"W", W}, {"V", W}};
+            }),
+            "the parameters W and V must have names and tensors of their own");
+}
+
+TEST(ScratchFunctions, StatesOfAnotherShapeAreRefused) {
+  const auto inputs = torch::zeros({4, 2, 3});
+  const auto params = get_params(3, 5, torch::kCPU);
+  const auto lstm_params = get_lstm_params(3, 5, torch::kCPU);
+  EXPECT_EQ(thrown<Error>([&] {
+              rnn(inputs, {torch::zeros({1, 5})}, params);
+            }),
+            "a state must have shape [2, 5], got [1, 5]");
+  EXPECT_EQ(thrown<Error>([&] { rnn(inputs, {}, params); }),
+            "this model has 1 state tensors, got 0");
+  EXPECT_EQ(thrown<Error>([&] {
+              lstm(inputs, {torch::zeros({2, 5})}, lstm_params);
+            }),
+            "this model has 2 state tensors, got 1");
+}
+
 TEST(RnnModelScratch, OutputsOfAnotherShapeAreRefused) {
   RNNModelScratch net(3, 2, torch::kCPU, get_params, init_rnn_state,
                       [](const torch::Tensor&, const State& state, const NamedTensors&) {

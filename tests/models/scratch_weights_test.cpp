@@ -66,6 +66,16 @@ TEST_P(ScratchAndConcise, AgreeInEveryGradient) {
   }
 }
 
+TEST_P(ScratchAndConcise, WeightsOfAnotherModelAreRefused) {
+  const bool is_lstm = GetParam() == Cell::kLstm;
+  const auto other = plain(ModelKind::kConcise, is_lstm ? Cell::kRnn : Cell::kLstm, H);
+  thrown<Error>([&] { scratch_weights(other, concise->weights()); });
+  thrown<Error>([&] { scratch_gradients(other, concise->weights()); });
+  thrown<Error>([&] { scratch_weights(scratch_model, concise->weights()); });
+  thrown<Error>([&] { concise_weights(other.cell, scratch->weights()); });
+  thrown<Error>([&] { scratch_weights(concise_model, {}); });
+}
+
 TEST_P(ScratchAndConcise, WeightsSurviveTheRoundTrip) {
   // A ReLU bounds no state: smaller weights keep it from growing with each step.
   const double deviation = GetParam() == Cell::kRnnRelu ? 0.4 : 1;

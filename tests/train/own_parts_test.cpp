@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/rmsprop.h>
+#include <torch/optim/sgd.h>
 
 #include <memory>
 #include <string>
@@ -97,6 +98,19 @@ TEST_F(OwnParts, ATrainingWithAFrozenWeightIsResumed) {
   }
 }
 
+TEST_F(OwnParts, AnEarlierGradientOfAFrozenWeightDoesNotCount) {
+  const auto norms = [&](bool has_gradient) {
+    auto net = make_net();
+    freeze(*net, true);
+    if (has_gradient) {
+      auto frozen = net->weights()[1].tensor;
+      frozen.mutable_grad() = torch::full_like(frozen, 100);
+    }
+    return train_ch8(*net, train_iter, corpus.vocab, brief).epochs.front().grad_norm;
+  };
+  EXPECT_EQ(norms(true), norms(false));
+}
+
 TEST_F(OwnParts, AWeightThatIsNotUsedIsNoObstacle) {
   const auto with_unused = [](int64_t V, int64_t H, torch::Device device) {
     auto params = get_params(V, H, device);
@@ -178,7 +192,7 @@ TEST_F(OwnParts, AnOptimizerThatIsNoneOrOfAnotherStateIsRefused) {
   EXPECT_THAT(thrown<Error>([&] {
                 updater->load_state({{"optimizer", torch::zeros({9}, torch::kUInt8)}});
               }),
-              HasSubstr("the state of the own optimizer cannot be read"));
+              HasSubstr("the optimizer's state cannot be read"));
   EXPECT_THAT(thrown<Error>([&] {
                 updater->load_state({{"optimizer", torch::zeros({9})}});
               }),
@@ -208,6 +222,27 @@ TEST_F(OwnParts, ALossOfOnesOwnIsTrainedOn) {
   expect_equal(unstopped(options, false), values(make_net()->weights()));
 }
 
+TEST_F(OwnParts, ALossThatIsNoneIsRefused) {
+  const auto refused = [&](auto change) {
+    auto options = brief;
+    options.step.loss = [&](SequenceModel& net, const Batch& batch, const State& state) {
+      auto result = net.loss(batch, state);
+      change(result);
+      return result;
+    };
+    return thrown<Error>([&] { unstopped(options, false); });
+  };
+  using Result = std::pair<torch::Tensor, State>;
+  EXPECT_EQ(refused([](Result& r) { r.first = torch::Tensor(); }),
+            "a loss must be a scalar with a gradient, got no tensor");
+  EXPECT_EQ(refused([](Result& r) { r.first = r.first.expand({2}); }),
+            "a loss must be a scalar with a gradient, got shape [2]");
+  EXPECT_EQ(refused([](Result& r) { r.first = r.first.detach(); }),
+            "a loss must be a scalar with a gradient, got one without");
+  EXPECT_EQ(refused([](Result& r) { r.second.clear(); }),
+            "the state after a batch must have 1 tensors, got 0");
+}
+
 TEST_F(OwnParts, BatchesOfOnesOwnAreTrainedOnAndResumed) {
   // Those of the corpus, by a function.
   const SeqDataLoader own(
@@ -234,6 +269,29 @@ TEST_F(OwnParts, BatchesOfOnesOwnAreTrainedOnAndResumed) {
   resumed.load_state(state);
   resumed.run();
   expect_equal(values(second->weights()), values(net->weights()));
+}
+
+TEST_F(OwnParts, BatchesThatDoNotFitTheModelAreRefusedBeforeTheFirstEpoch) {
+  const auto V = corpus.vocab.size();
+  const SeqDataLoader own(2, [V](int64_t, int64_t) {
+    return Batch{torch::full({2, 3}, V), torch::zeros({2, 3}, torch::kInt64)};
+  });
+  const auto net = make_net();
+  EXPECT_EQ(thrown<Error>([&] { Training(*net, own, corpus.vocab, brief); }),
+            "a token must be in [0, " + std::to_string(V) + "), got " + std::to_string(V));
+}
+
+TEST_F(OwnParts, AnOptimizerOfSomeWeightsClipsByTheirGradientsOfOneStep) {
+  auto options = brief;
+  options.step.clip = 0;
+  options.updater.own = [](std::vector<torch::Tensor> weights) {
+    weights.resize(1);
+    return std::make_unique<torch::optim::SGD>(weights, torch::optim::SGDOptions(1e-9));
+  };
+  auto net = make_net();
+  const auto epochs = train_ch8(*net, train_iter, corpus.vocab, options).epochs;
+  // Nothing is learned, so that a gradient that was added up would grow the norm.
+  EXPECT_NEAR(epochs.back().grad_norm, epochs.front().grad_norm, 0.01 * epochs.front().grad_norm);
 }
 
 TEST_F(OwnParts, LabelsThatAreLeftOutDoNotCount) {

@@ -48,18 +48,19 @@ struct Checkpoint {
   std::optional<TrainRecord> training = {};  ///< if the training can be resumed
 };
 
-/// A checkpoint of a model as it is now; the weights are the live tensors, not copies. Throws Error
-/// if no description stands for what the model computes (SequenceModel::config), or the vocabulary
-/// is not of its size.
+/// A checkpoint of a model as it is now; the weights are the live tensors, not copies.
+///
+/// `text`: how the text of the vocabulary was read, as Corpus::text has it. Throws Error if no
+/// description stands for what the model computes (SequenceModel::config), the vocabulary is not of
+/// its size, or save_checkpoint would.
 ///
 ///     save_checkpoint("model.safetensors", make_checkpoint(*net, corpus.vocab, corpus.text));
-Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab,
-                           const TextOptions& text = {});
+Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text);
 
 /// Writes a checkpoint as a safetensors file: tensors `model.*`, and of a training `updater.*`,
 /// `sums.*`, `carry.*`, `rng.*` and `history`; `__metadata__` with `format` "unroll", `version` and
 /// `config`, a JSON text. Throws as save_safetensors does, and Error if the weights are not those
-/// of the description, in float32.
+/// of the description, in float32, or the vocabulary has a token that is not of the text's kind.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Throws Error, naming the path, when the file is truncated, damaged or something else, when a key

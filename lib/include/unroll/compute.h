@@ -112,6 +112,7 @@ constexpr auto enum_names(GraphMode) {
 /// How a model is computed. This is not part of the model: every backend gives the same results up
 /// to rounding, so the same weights can be used with any.
 ///
+///     #include <ATen/CPUGeneratorImpl.h>
 ///     make_model({.cell = Cell::kLstm, .layers = 2, .dropout = 0.5}, V, torch::kCPU,
 ///                {.generator = at::make_generator<at::CPUGeneratorImpl>(seed)});
 struct Compute {
@@ -192,14 +193,13 @@ std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t voc
 std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
                                            const Compute& compute);
 
-/// The same for a model that is thought to be `config`. Throws Error, naming what differs, if it is
-/// not.
+/// The same for a model that must be `config`. Throws Error, naming what differs, if it is not.
 std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
                                            const ModelConfig& config, const Compute& compute);
 
 /// A one-layer model's weights as the scratch model of the same cell holds them: the notebook's
 /// names, order and shapes. A concise model's two biases of a gate become one, their sum.
-/// Throws UsageError for more than one layer.
+/// Throws UsageError for more than one layer, Error for weights of another model.
 NamedTensors scratch_weights(const ModelConfig& config, const NamedTensors& weights);
 
 /// The gradients of such weights, likewise. A weight without gradient counts as zero.
@@ -207,7 +207,7 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
 
 /// The inverse of scratch_weights: what torch::nn's layer of this cell holds for the same function.
 /// Its second bias of a gate is zero, but for the GRU's candidate, which takes b_hh.
-/// Throws UsageError for a cell that torch::nn lacks (mlp).
+/// Throws UsageError for a cell that torch::nn lacks (mlp), Error for weights of another cell.
 NamedTensors concise_weights(Cell cell, const NamedTensors& scratch);
 
 }  // namespace unroll

@@ -37,7 +37,9 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
   RNNModel& operator=(const RNNModel&) = delete;
   ~RNNModel() override = default;
 
-  /// Another RNNModel, with copies of the parameters, on `device` if one is given.
+  /// Another RNNModel, with copies of the parameters, on `device` if one is given. Throws Error for
+  /// a derived class, which must override this, and if further modules or parameters were
+  /// registered.
   std::shared_ptr<torch::nn::Module> clone(
       const std::optional<torch::Device>& device = std::nullopt) const override;
 
@@ -47,7 +49,8 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
   State begin_state(int64_t batch_size) const override;
   int64_t vocab_size() const override { return vocab_size_; }
 
-  /// Known unless the layer has no biases or the class is derived from.
+  /// Known unless the layer has no biases, further parameters were registered, or the class is
+  /// derived from RNNModel.
   ModelConfig config() const override;
   NamedTensors weights() const override;
   torch::Device device() const override;

@@ -4,9 +4,6 @@
 
 namespace unroll {
 
-// torch, c10 and at have an Error too: write unroll::Error beside `using namespace torch`, and for
-// the same reason unroll::Backend and, beside torch::optim, unroll::Optimizer.
-
 /// Something failed: a file, a device, memory, a value in the data.
 /// The message is one line that names the offending value and what was expected.
 class Error : public std::runtime_error {

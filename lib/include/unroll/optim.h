@@ -29,7 +29,7 @@ void sgd(const std::vector<torch::Tensor>& params, double lr, int64_t batch_size
 /// Pascanu et al. 2013, https://arxiv.org/abs/1211.5063
 torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double theta);
 
-/// The same over a model's weights.
+/// The same over those of a model's weights that require a gradient.
 torch::Tensor grad_clipping(const SequenceModel& net, double theta);
 
 /// Changes parameters by their gradients: sgd on raw tensors, or any torch::optim.
@@ -74,8 +74,9 @@ using MakeOptimizer =
 /// How gradients become steps.
 ///
 /// With `own`, the other fields but lr have no effect. The learning rates of its groups are those
-/// that it was made with, times what the schedule makes of `lr`, over `lr`. Its state is kept as
-/// torch::optim's serialisation writes it.
+/// that it was made with, times what the schedule makes of `lr`, over `lr`. A checkpoint keeps its
+/// state as LibTorch serialises it, but not the function: a resumed training must be given it
+/// again.
 ///
 ///     UpdaterOptions rmsprop{.own = [](std::vector<torch::Tensor> weights) {
 ///       return std::make_unique<torch::optim::RMSprop>(std::move(weights), 0.001);
@@ -108,8 +109,8 @@ void check(const UpdaterOptions& options);
 /// updater.
 ///
 /// Weights that do not require a gradient are not trained, and the updater remembers nothing of
-/// them. Throws UsageError as check does; Error if no weight requires a gradient, or one that does
-/// is not a leaf.
+/// them. Throws UsageError as check does, or if `own` makes no optimizer; Error if no weight
+/// requires a gradient, or one that does is not a leaf.
 std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& options);
 
 /// The learning rate after the warm-up.

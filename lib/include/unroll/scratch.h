@@ -15,7 +15,7 @@ class StateForm;
 
 /// (V, H, device) -> parameters.
 using GetParams = std::function<NamedTensors(int64_t, int64_t, torch::Device)>;
-/// (B, H, device) -> the state before the first token.
+/// (B, H, device) -> the state before the first token; the batch is dimension -2 of each tensor.
 using InitState = std::function<State(int64_t, int64_t, torch::Device)>;
 /// (inputs (T,B,V), state, parameters) -> outputs (T*B,V) and the new state.
 using ForwardFn = std::function<std::pair<torch::Tensor, State>(const torch::Tensor&, const State&,
@@ -48,8 +48,8 @@ class RNNModelScratch : public SequenceModel {
   State begin_state(int64_t batch_size) const override;
   int64_t vocab_size() const override { return vocab_size_; }
 
-  /// Known if forward_fn is `rnn`, `rnn_relu`, `gru`, `gru_reset_after`, `lstm` or `mlp` and the
-  /// parameters are its own.
+  /// Known if forward_fn is `rnn`, `rnn_relu`, `gru`, `gru_reset_after`, `lstm` or `mlp`, with the
+  /// parameters that it takes and a first state of zeros.
   ModelConfig config() const override;
   NamedTensors weights() const override { return params_; }
   torch::Device device() const override { return device_; }

@@ -47,7 +47,7 @@ struct DataOptions {
   }
 };
 
-/// Batch k of pass e, a pure function of both.
+/// Batch k of pass e, a pure function of both: X and Y (B,T) integers on the model's device.
 using BatchFn = std::function<Batch(int64_t e, int64_t k)>;
 
 /// The batches of one pass over a corpus; usable in a range-for.
@@ -109,9 +109,9 @@ class Epoch {
   /// these, batches can be cut without the host. Throws Error without corpus.
   torch::Tensor starts() const;
 
-  /// Whether this is a copy of `other`.
+  /// Whether this is a copy of `other`; never without corpus.
   bool is_same(const Epoch& other) const {
-    return inputs_.is_same(other.inputs_) && starts_.is_same(other.starts_);
+    return has_corpus() && inputs_.is_same(other.inputs_) && starts_.is_same(other.starts_);
   }
 
   /// The rows of each batch that worker `rank` of `world` trains on; all shards together are the

@@ -85,7 +85,9 @@ class TrainStep {
   virtual void reset_seconds() {}
 };
 
-/// A step's loss, a scalar with gradient, and the state after the batch.
+/// A step's loss, a scalar with gradient, and the state after the batch. It is called once a step,
+/// which is not captured as a graph. A checkpoint does not keep it: a resumed training must be
+/// given it again.
 using LossFn = std::function<std::pair<torch::Tensor, State>(SequenceModel& net, const Batch& batch,
                                                              const State& state)>;
 
@@ -122,7 +124,7 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
 /// The results of one epoch.
 struct EpochStats {
   int64_t epoch = 0;             ///< from 1
-  double perplexity = 0;         ///< exp(mean cross-entropy in nats per token)
+  double perplexity = 0;         ///< exp(mean loss of the batches in nats)
   double tokens_per_second = 0;  ///< predictions and validation excluded
   double grad_norm = 0;          ///< mean norm before clipping
   double seconds = 0;            ///< predictions and validation excluded
@@ -269,7 +271,7 @@ class Training {
 };
 
 /// Trains for options.epochs epochs, like the notebook's `train_ch8`. Calls back instead of
-/// printing. Throws UsageError for options out of range, Diverged when training diverges.
+/// printing. Throws as Training does, and Diverged when training diverges.
 TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                       const TrainOptions& options = {}, const TrainCallbacks& callbacks = {});
 

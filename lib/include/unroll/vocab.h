@@ -38,8 +38,8 @@ class Vocab {
                  const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar);
 
   /// The same for lines in braces: Vocab({{"a", "b"}, {"a"}}).
-  Vocab(std::initializer_list<std::vector<std::string>> lines, int64_t min_freq = 0,
-        const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar)
+  explicit Vocab(std::initializer_list<std::vector<std::string>> lines, int64_t min_freq = 0,
+                 const std::vector<std::string>& reserved = {}, TokenKind kind = TokenKind::kChar)
       : Vocab(std::vector<std::vector<std::string>>(lines), min_freq, reserved, kind) {}
 
   /// From tokens already counted, in order of first appearance. Keeps at most `most_entries`,

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -155,19 +156,52 @@ void require_equal(const Json& saved, const Json& asked) {
   }
 }
 
-// Throws Error unless what is read from a file will be the same model.
-void check_model(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  try {
-    ordered_weights(checkpoint.config, checkpoint.vocab.size(), checkpoint.weights);
-    for (const auto& [name, tensor] : checkpoint.weights) {
-      if (tensor.scalar_type() != torch::kFloat32) {
-        throw Error(formatted("weight {} must be of Float, got {}", name,
-                              torch::toString(tensor.scalar_type())));
-      }
+// Throws Error unless a file can hold this, and gives back the same model.
+void check_writable(const Checkpoint& checkpoint) {
+  const auto& [config, vocab, text, weights, epochs, perplexity, training] = checkpoint;
+  ordered_weights(config, vocab.size(), weights);
+  for (const auto& [name, tensor] : weights) {
+    if (tensor.scalar_type() != torch::kFloat32) {
+      throw Error(formatted("weight {} must be of Float, got {}", name,
+                            torch::toString(tensor.scalar_type())));
     }
+  }
+  if (vocab.kind() != text.tokens) {
+    throw Error(formatted("the vocabulary is of tokens by {}, but the text was read by {}",
+                          to_string(vocab.kind()), to_string(text.tokens)));
+  }
+  for (std::size_t i = 1; i < vocab.tokens().size(); ++i) {  // the first is <unk>
+    const auto& token = vocab.tokens()[i];
+    if (vocab.kind() != TokenKind::kByte || token.size() != 1) {
+      check_token(token, vocab.kind());
+    }
+  }
+  if (epochs < 0) {
+    throw Error(formatted("the epochs must be at least 0, got {}", epochs));
+  }
+}
+
+// A file's weights as the model has them: float32, in its order. Throws Error for a tensor that is
+// not known, missing or of another shape.
+NamedTensors read_weights(const Checkpoint& checkpoint, NamedTensors tensors) {
+  NamedTensors weights;
+  for (auto& [name, tensor] : tensors) {
+    if (std::string_view(name).starts_with(kModelPrefix)) {
+      if (!tensor.is_floating_point()) {
+        throw Error(
+            formatted("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
+      }
+      weights.push_back({name.substr(kModelPrefix.size()), tensor.to(torch::kFloat32)});
+    } else if (!checkpoint.training || !is_of_training(name)) {
+      throw Error(formatted("its tensor '{}' is not known", abridged(name)));
+    }
+  }
+  try {
+    return ordered_weights(checkpoint.config, checkpoint.vocab.size(), weights);
   } catch (const Error& error) {
-    throw Error(
-        formatted("{}: the model is not as its description says: {}", path.string(), error.what()));
+    throw Error(formatted("{} (for hidden {}, layers {} and {} tokens)", error.what(),
+                          checkpoint.config.hidden, checkpoint.config.layers,
+                          checkpoint.vocab.size()));
   }
 }
 
@@ -180,15 +214,22 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
   checkpoint.vocab = vocab;
   checkpoint.text = text;
   checkpoint.weights = net.weights();
+  check_writable(checkpoint);
   return checkpoint;
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  check_model(path, checkpoint);
+  try {
+    check_writable(checkpoint);
+  } catch (const Error& error) {
+    throw Error(formatted("{}: cannot be written: {}", path.string(), error.what()));
+  }
   Json config = to_json(resolved(checkpoint.config));
   config.update(to_json(checkpoint.text));
   config["epochs"] = checkpoint.epochs;
-  config["perplexity"] = checkpoint.perplexity;
+  if (std::isfinite(checkpoint.perplexity)) {
+    config["perplexity"] = checkpoint.perplexity;  // JSON has no infinity
+  }
   if (checkpoint.training) {
     config["training"] = to_json(*checkpoint.training);
   }
@@ -250,27 +291,11 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
         checkpoint.training->compute.backend = backend;
       }
     }
+    checkpoint.weights = read_weights(checkpoint, std::move(content.tensors));
   } catch (const Json::exception& error) {
     fail(formatted("its config cannot be read ({})", error.what()));
   } catch (const Error& error) {
     fail(error.what());
-  }
-  for (auto& [name, tensor] : content.tensors) {
-    if (std::string_view(name).starts_with(kModelPrefix)) {
-      if (!tensor.is_floating_point()) {
-        fail(formatted("its weight '{}' is of {}", name, torch::toString(tensor.scalar_type())));
-      }
-      checkpoint.weights.push_back({name.substr(kModelPrefix.size()), std::move(tensor)});
-    } else if (!checkpoint.training || !is_of_training(name)) {
-      fail(formatted("its tensor '{}' is none of a checkpoint's", abridged(name)));
-    }
-  }
-  try {
-    checkpoint.weights =
-        ordered_weights(checkpoint.config, checkpoint.vocab.size(), checkpoint.weights);
-  } catch (const Error& error) {
-    fail(formatted("{} (for hidden {}, layers {} and {} tokens)", error.what(),
-                   checkpoint.config.hidden, checkpoint.config.layers, checkpoint.vocab.size()));
   }
   return checkpoint;
 }

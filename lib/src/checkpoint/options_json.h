@@ -89,8 +89,9 @@ void require_fields(const nlohmann::json& json, std::initializer_list<std::strin
     using T = std::remove_cvref_t<decltype(value)>;
     const bool is_needed = std::find(names.begin(), names.end(), field.name) != names.end();
     if (is_needed && !json.contains(json_key(field.name))) {
-      throw Error(
-          formatted("'{}' is missing, expected {}", json_key(field.name), expected_value<T>()));
+      const bool is_named = NamedEnum<typename OptionalTraits<T>::Value>;
+      throw Error(formatted("'{}' is missing, expected {}{}{}", json_key(field.name),
+                            expected_value<T>(), is_named ? "" : ": ", is_named ? "" : field.help));
     }
   });
 }

@@ -127,6 +127,7 @@ SeqDataLoader::SeqDataLoader(int64_t batches, BatchFn batch, Sampling sampling)
   }
   options_ = {.batch_size = first.size(0), .num_steps = first.size(1), .sampling = sampling};
   device_ = first.device();
+  static_cast<void>(epoch(0)[0]);  // throws unless the labels fit
 }
 
 int64_t SeqDataLoader::num_tokens() const {

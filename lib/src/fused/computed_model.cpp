@@ -15,7 +15,8 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
     const bool can = cuda_part().part != nullptr;
     const bool is_wanted =
         compute.graph == GraphMode::kOn || (compute.graph == GraphMode::kAuto && can);
-    graph_ = is_wanted ? GraphMode::kOn : GraphMode::kOff;
+    // A graph replays the default generator's draws alone.
+    graph_ = is_wanted && !generator_ ? GraphMode::kOn : GraphMode::kOff;
   }
   if (compute.backend != Backend::kPlain) {
     const auto config = model_->config();
@@ -28,6 +29,7 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
   }
   engines_.push_back(make_plain_engine(*model_));
   std::erase(engines_, nullptr);
+  require_own_generator(*engines_.front());
 }
 
 Compute ComputedModel::effective_compute(int64_t batch_size) const {
@@ -56,12 +58,18 @@ std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const Sta
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
   auto& used = engine(batch.X.size(0), tensors);
-  if (generator_ && has_dropout_ && is_training() && is_plain(used)) {
+  if (is_training()) {
+    require_own_generator(used);
+  }
+  return used.run(tensors, batch, state);
+}
+
+void ComputedModel::require_own_generator(const Engine& used) const {
+  if (generator_ && has_dropout_ && is_plain(used)) {
     throw Error(
         "dropout is computed plain here, and draws from LibTorch's default generator instead of "
         "the model's own");
   }
-  return used.run(tensors, batch, state);
 }
 
 Engine& ComputedModel::engine(int64_t batch_size, at::TensorList tensors) const {

@@ -82,6 +82,7 @@ class CpuEngine : public Engine {
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
                                       const State& state) override {
     check_states(layout_, state, batch.X.size(0), hidden_, tensors.front());
+    check_weight_count(layout_, tensors.size() - state.size());
     const auto call = c10::make_intrusive<LanguageModelCall>();
     call->layout = layout_;
     call->pass = passes_.take();

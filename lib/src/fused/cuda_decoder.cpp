@@ -4,6 +4,7 @@
 
 #include "base/formatted.h"
 #include "fused/tensor_pointers.h"
+#include "models/arguments.h"
 #include "unroll/error.h"
 
 namespace unroll {

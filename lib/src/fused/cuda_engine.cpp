@@ -32,6 +32,7 @@ class CudaEngine : public Engine {
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
                                       const State& state) override {
+    check_weight_count(layout_, tensors.size() - state.size());
     const at::TensorList weights(tensors.data(), weight_count(layout_));
     auto [logits, after] =
         run_on_cuda(kernels_, layout_, weights, batch.X, state, model_.is_training() ? dropout_ : 0,

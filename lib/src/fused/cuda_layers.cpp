@@ -17,7 +17,7 @@ torch::Tensor side_by_side(const Tensors& tensors, int64_t dimension) {
   return tensors.size() == 1 ? tensors.front() : torch::cat(tensors, dimension);
 }
 
-// As at::dropout, of which a generator cannot be asked for.
+// As at::dropout, which takes no generator.
 torch::Tensor dropped(const torch::Tensor& h, double p,
                       const std::optional<at::Generator>& generator) {
   if (!generator) {

@@ -42,16 +42,19 @@ std::size_t state_count(const Layout& layout) {
   return static_cast<std::size_t>(table_of(layout.cell).state_count);
 }
 
+void check_weight_count(const Layout& layout, std::size_t count) {
+  if (count != weight_count(layout)) {
+    throw Error(formatted("this model has {} weights, got {}", weight_count(layout), count));
+  }
+}
+
 bool has_row_of_each_token(const Layout& layout, std::size_t i) {
   const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
   return layout.concise ? i == 0 : i < 3 * gates && i % 3 == 0;
 }
 
 int64_t hidden_of(const Layout& layout, at::TensorList weights) {
-  if (weights.size() != weight_count(layout)) {
-    throw Error(
-        formatted("this model has {} weights, got {}", weight_count(layout), weights.size()));
-  }
+  check_weight_count(layout, weights.size());
   const auto& W_hq = weights[weights.size() - 2];
   if (W_hq.dim() != 2) {
     throw Error(formatted("the output layer's weight must have 2 dimensions, got {}", W_hq.dim()));

@@ -28,6 +28,9 @@ Layout layout_of(const ModelConfig& config);
 std::size_t weight_count(const Layout& layout);
 std::size_t state_count(const Layout& layout);
 
+/// Throws Error unless there are as many weights as such a model has.
+void check_weight_count(const Layout& layout, std::size_t count);
+
 /// Whether weight i is a W_x that tokens are looked up in.
 bool has_row_of_each_token(const Layout& layout, std::size_t i);
 

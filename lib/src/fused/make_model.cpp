@@ -46,8 +46,9 @@ bool can_be_fused(const SequenceModel& model, const Compute& compute) {
   try {
     config = model.config();
   } catch (const Error& error) {
-    if (compute.backend == Backend::kFused ||
-        (compute.backend == Backend::kAuto && compute.precision != Precision::kFp32)) {
+    const bool is_needed = compute.backend == Backend::kFused ||
+                           compute.precision != Precision::kFp32 || compute.generator;
+    if (compute.backend != Backend::kPlain && is_needed) {
       throw Error(formatted("the fused backend cannot compute this model: {}", error.what()));
     }
   }
@@ -66,6 +67,11 @@ bool is_supported(Precision precision) {
 }
 
 void require_supported(const Compute& compute, torch::Device device) {
+  if (const auto& own = compute.generator;
+      own && (!own->defined() || own->device().type() != device.type())) {
+    throw Error(formatted("a generator of your own must be on {}, got {}", device.str(),
+                          own->defined() ? own->device().str() : "none"));
+  }
   const auto name = to_string(compute.precision);
   if (compute.graph == GraphMode::kOn && !device.is_cuda()) {
     throw Error(formatted("graph on needs a CUDA device, got device {}", device.str()));

@@ -7,7 +7,7 @@
 
 #include "base/fields.h"
 #include "base/formatted.h"
-#include "data/token_row.h"
+#include "infer/vocab_fits.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -91,7 +91,7 @@ double Evaluation::bits_per_token() const { return nats_per_token() / std::numbe
 Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const EvaluateOptions& options,
                     const SurpriseCallback& on_surprise) {
   check(options);
-  check_token_row(corpus);
+  check_corpus_fits(net, corpus);
   const int64_t predicted = corpus.numel() - 1;
   if (predicted < 1) {
     throw Error(formatted(

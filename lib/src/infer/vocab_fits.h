@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/formatted.h"
+#include "data/token_row.h"
 #include "unroll/error.h"
 #include "unroll/model.h"
 #include "unroll/vocab.h"
@@ -12,6 +13,21 @@ inline void check_vocab_fits(const SequenceModel& net, const Vocab& vocab) {
   if (vocab.size() != net.vocab_size()) {
     throw Error(formatted("the vocabulary must have the model's {} entries, got {}",
                           net.vocab_size(), vocab.size()));
+  }
+}
+
+/// Throws Error unless a corpus is a row of integers (N), each a token of the model's.
+inline void check_corpus_fits(const SequenceModel& net, const torch::Tensor& corpus) {
+  check_token_row(corpus);
+  if (corpus.numel() == 0) {
+    return;
+  }
+  const auto [least, most] = torch::aminmax(corpus);
+  for (const auto& end : {least, most}) {
+    if (const auto token = end.item<int64_t>(); token < 0 || token >= net.vocab_size()) {
+      throw Error(formatted("a token of the corpus must be in the model's [0, {}), got {}",
+                            net.vocab_size(), token));
+    }
   }
 }
 

@@ -74,8 +74,9 @@ void check_step(std::span<const int64_t> tokens, int64_t batch_size, int64_t voc
 
 torch::Tensor checked_tokens(const torch::Tensor& X, int64_t vocab_size, torch::Device device) {
   if (!X.defined() || X.dim() != 2 || X.numel() == 0) {
-    throw Error(formatted("X must be (B,T) with B and T at least 1, got shape [{}]",
-                          X.defined() ? joined(X.sizes(), ", ") : "none"));
+    throw Error(
+        formatted("X must be (B,T) with B and T at least 1, got {}",
+                  X.defined() ? formatted("shape [{}]", joined(X.sizes(), ", ")) : "no tensor"));
   }
   auto tokens = checked_indices(X, device, "X");
   check_each(

@@ -2,6 +2,7 @@
 
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 
 #include "base/formatted.h"
 #include "models/arguments.h"
@@ -43,6 +44,10 @@ RNNModel::RNNModel(RecurrentLayer rnn_layer, int64_t vocab_size, torch::Device d
 
 std::shared_ptr<torch::nn::Module> RNNModel::clone(
     const std::optional<torch::Device>& device) const {
+  if (typeid(*this) != typeid(RNNModel) || named_parameters(/*recurse=*/false).size() > 0 ||
+      children().size() != 2) {
+    throw Error(formatted("{} is more than an RNNModel: its class must clone it", name()));
+  }
   const auto layer = std::visit(
       [](const auto& of_this) -> RecurrentLayer {
         using Layer = std::decay_t<decltype(of_this)>;

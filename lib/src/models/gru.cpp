@@ -21,7 +21,7 @@ State init_gru_state(int64_t batch_size, int64_t num_hiddens, torch::Device devi
 std::pair<torch::Tensor, State> gru(const torch::Tensor& inputs, const State& state,
                                     const NamedTensors& params) {
   const auto [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, W_hq, b_q] = unpack<11>(params);
-  auto H = state.at(0);
+  auto [H] = unpack_state<1>(state, inputs, params);
   std::vector<torch::Tensor> outputs;
   for (const auto& X : inputs.unbind(0)) {
     const auto Z = torch::sigmoid(torch::mm(X, W_xz) + torch::mm(H, W_hz) + b_z);
@@ -37,7 +37,7 @@ std::pair<torch::Tensor, State> gru_reset_after(const torch::Tensor& inputs, con
                                                 const NamedTensors& params) {
   const auto [W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h, b_hh, W_hq, b_q] =
       unpack<12>(params);
-  auto H = state.at(0);
+  auto [H] = unpack_state<1>(state, inputs, params);
   std::vector<torch::Tensor> outputs;
   for (const auto& X : inputs.unbind(0)) {
     const auto Z = torch::sigmoid(torch::mm(X, W_xz) + torch::mm(H, W_hz) + b_z);

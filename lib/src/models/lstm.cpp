@@ -17,8 +17,7 @@ std::pair<torch::Tensor, State> lstm(const torch::Tensor& inputs, const State& s
                                      const NamedTensors& params) {
   const auto [W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c, W_hq, b_q] =
       unpack<14>(params);
-  auto H = state.at(0);
-  auto C = state.at(1);
+  auto [H, C] = unpack_state<2>(state, inputs, params);
   std::vector<torch::Tensor> outputs;
   for (const auto& X : inputs.unbind(0)) {
     const auto I = torch::sigmoid(torch::mm(X, W_xi) + torch::mm(H, W_hi) + b_i);

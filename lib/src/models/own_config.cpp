@@ -1,8 +1,11 @@
 // What models say of themselves: the descriptions from which the same function can be made.
+#include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <typeinfo>
 #include <variant>
 
+#include "models/cell_kind.h"
 #include "models/plain_model.h"
 #include "models/weight_shapes.h"
 #include "unroll/compute.h"
@@ -23,6 +26,12 @@ Cell cell_of(const torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t& m
   return std::holds_alternative<torch::enumtype::kRNN_RELU>(mode) ? Cell::kRnnRelu : Cell::kRnn;
 }
 
+std::size_t state_count(const ModelConfig& config) {
+  return config.cell == Cell::kMlp
+             ? 0
+             : static_cast<std::size_t>(table_of(cell_kind(config)).state_count);
+}
+
 }  // namespace
 
 ModelConfig SequenceModel::config() const {
@@ -37,6 +46,13 @@ ModelConfig RNNModelScratch::config() const {
   }
   known->hidden = num_hiddens_;
   check_weights(*known, vocab_size_, params_);
+  const auto begin = begin_state(1);
+  const auto is_zero = [&](const torch::Tensor& s) {
+    return s.sizes() == at::IntArrayRef{1, num_hiddens_} && s.count_nonzero().item<int64_t>() == 0;
+  };
+  if (begin.size() != state_count(*known) || !std::all_of(begin.begin(), begin.end(), is_zero)) {
+    throw Error("no description stands for this scratch model: its first state is its own");
+  }
   return *known;
 }
 
@@ -55,6 +71,7 @@ ModelConfig RNNModel::config() const {
                            .hidden = options.hidden_size(),
                            .layers = options.num_layers()};
         config.dropout = config.layers > 1 ? options.dropout() : 0;  // torch drops nothing else
+        check_weights(config, vocab_size_, weights());
         return resolved(config);
       },
       rnn_);

@@ -11,7 +11,7 @@ std::pair<torch::Tensor, State> elman(const torch::Tensor& inputs, const State& 
                                       const NamedTensors& params,
                                       torch::Tensor (*phi)(const torch::Tensor&)) {
   const auto [W_xh, W_hh, b_h, W_hq, b_q] = unpack<5>(params);
-  auto H = state.at(0);
+  auto [H] = unpack_state<1>(state, inputs, params);
   std::vector<torch::Tensor> outputs;
   for (const auto& X : inputs.unbind(0)) {
     H = phi(torch::mm(X, W_xh) + torch::mm(H, W_hh) + b_h);

@@ -13,7 +13,14 @@ void check_parameters(const NamedTensors& params, torch::Device device) {
   if (params.empty()) {
     throw Error("get_params must give at least 1 parameter, got 0");
   }
-  for (const auto& [name, tensor] : params) {
+  for (std::size_t i = 0; i < params.size(); ++i) {
+    const auto& [name, tensor] = params[i];
+    for (std::size_t j = 0; j < i; ++j) {
+      if (params[j].name == name || params[j].tensor.is_same(tensor)) {
+        throw Error(formatted("the parameters {} and {} must have names and tensors of their own",
+                              params[j].name, name));
+      }
+    }
     if (!tensor.defined() || !tensor.is_floating_point()) {
       throw Error(formatted("the parameter {} must be of a floating-point dtype, got {}", name,
                             tensor.defined() ? c10::toString(tensor.scalar_type()) : "no tensor"));

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "base/formatted.h"
 #include "kernels/cell_table.h"
+#include "models/arguments.h"
 #include "unroll/error.h"
 #include "unroll/tensors.h"
 
@@ -84,6 +86,18 @@ std::array<torch::Tensor, N> unpack(const NamedTensors& params) {
   for (std::size_t i = 0; i < N; ++i) {
     tensors[i] = params[i].tensor;
   }
+  return tensors;
+}
+
+/// The states as an array, likewise: N of them, each (B,H), as inputs (T,B,V) and the parameters
+/// have it, whose last but one is W_hq (H,V). Throws Error for others.
+template <std::size_t N>
+std::array<torch::Tensor, N> unpack_state(const State& state, const torch::Tensor& inputs,
+                                          const NamedTensors& params) {
+  StateForm(N, {inputs.size(1), params[params.size() - 2].tensor.size(0)})
+      .check(state, inputs.size(1), params.back().tensor);
+  std::array<torch::Tensor, N> tensors;
+  std::copy(state.begin(), state.end(), tensors.begin());
   return tensors;
 }
 

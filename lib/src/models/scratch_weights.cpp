@@ -5,6 +5,7 @@
 
 #include "base/formatted.h"
 #include "models/cell_kind.h"
+#include "models/weight_shapes.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
 
@@ -29,6 +30,8 @@ NamedTensors to_scratch_layout(const ModelConfig& config, const NamedTensors& te
   if (config.layers != 1) {
     throw UsageError(formatted("a scratch model has 1 layer, got {}", config.layers));
   }
+  const int64_t V = tensors.empty() ? 0 : tensors.back().tensor.numel();  // of the last bias
+  check_weights(config, V, tensors);
   if (resolved(config).model == ModelKind::kScratch) {
     return tensors;
   }
@@ -76,6 +79,10 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
 NamedTensors concise_weights(Cell cell, const NamedTensors& scratch) {
   const torch::NoGradGuard no_grad;
   const auto table = torch_table(cell);
+  const auto& W_hq = tensor_named(scratch, "W_hq");
+  auto config = scratch_config(cell_kind({.model = ModelKind::kConcise, .cell = cell}));
+  config.hidden = W_hq.dim() == 2 ? W_hq.size(0) : 0;
+  check_weights(config, tensor_named(scratch, "b_q").numel(), scratch);
   const auto count = static_cast<std::size_t>(table.gate_count);
   std::vector<torch::Tensor> W_ih(count);
   std::vector<torch::Tensor> W_hh(count);
@@ -89,12 +96,9 @@ NamedTensors concise_weights(Cell cell, const NamedTensors& scratch) {
     b_ih[k] = tensor_named(scratch, "b_" + suffix);
     b_hh[k] = has_own_b_hh(table, g) ? tensor_named(scratch, "b_hh") : torch::zeros_like(b_ih[k]);
   }
-  return {{"rnn.weight_ih_l0", torch::cat(W_ih)},
-          {"rnn.weight_hh_l0", torch::cat(W_hh)},
-          {"rnn.bias_ih_l0", torch::cat(b_ih)},
-          {"rnn.bias_hh_l0", torch::cat(b_hh)},
-          {"linear.weight", tensor_named(scratch, "W_hq").t().contiguous()},
-          {"linear.bias", tensor_named(scratch, "b_q")}};
+  return {{"rnn.weight_ih_l0", torch::cat(W_ih)},   {"rnn.weight_hh_l0", torch::cat(W_hh)},
+          {"rnn.bias_ih_l0", torch::cat(b_ih)},     {"rnn.bias_hh_l0", torch::cat(b_hh)},
+          {"linear.weight", W_hq.t().contiguous()}, {"linear.bias", tensor_named(scratch, "b_q")}};
 }
 
 }  // namespace unroll

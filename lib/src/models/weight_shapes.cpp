@@ -38,13 +38,13 @@ std::vector<WeightShape> scratch_shapes(const ModelConfig& config, int64_t V) {
 // torch::nn stacks the gates, and has two biases a gate.
 std::vector<WeightShape> concise_shapes(const ModelConfig& config, int64_t V) {
   const int64_t H = config.hidden;
-  const int64_t GH = gate_count(cell_kind(config)) * H;
+  const int64_t rows = gate_count(cell_kind(config)) * H;
   std::vector<WeightShape> shapes;
   for (int64_t l = 0; l < config.layers; ++l) {
-    shapes.push_back({formatted("rnn.weight_ih_l{}", l), {GH, l == 0 ? V : H}});
-    shapes.push_back({formatted("rnn.weight_hh_l{}", l), {GH, H}});
-    shapes.push_back({formatted("rnn.bias_ih_l{}", l), {GH}});
-    shapes.push_back({formatted("rnn.bias_hh_l{}", l), {GH}});
+    shapes.push_back({formatted("rnn.weight_ih_l{}", l), {rows, l == 0 ? V : H}});
+    shapes.push_back({formatted("rnn.weight_hh_l{}", l), {rows, H}});
+    shapes.push_back({formatted("rnn.bias_ih_l{}", l), {rows}});
+    shapes.push_back({formatted("rnn.bias_hh_l{}", l), {rows}});
   }
   shapes.push_back({"linear.weight", {V, H}});
   shapes.push_back({"linear.bias", {V}});
@@ -75,6 +75,10 @@ void check_weights(const ModelConfig& config, int64_t vocab_size, const NamedTen
 
 NamedTensors ordered_weights(const ModelConfig& config, int64_t vocab_size,
                              const NamedTensors& weights) {
+  // The description may come from a file, whose memory is bounded by what it holds.
+  if (config.layers > static_cast<int64_t>(weights.size())) {
+    throw Error(formatted("{} weights are too few for {} layers", weights.size(), config.layers));
+  }
   std::map<std::string_view, torch::Tensor> by_name;
   for (const auto& [name, tensor] : weights) {
     by_name.emplace(name, tensor);
@@ -89,7 +93,7 @@ NamedTensors ordered_weights(const ModelConfig& config, int64_t vocab_size,
     ordered.push_back({name, found.mapped()});
   }
   if (!by_name.empty()) {
-    throw Error(formatted("weight '{}' is none of the model's", abridged(by_name.begin()->first)));
+    throw Error(formatted("weight '{}' is not the model's", abridged(by_name.begin()->first)));
   }
   return ordered;
 }

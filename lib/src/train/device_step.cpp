@@ -8,7 +8,7 @@
 namespace unroll {
 
 DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options)
-    : net_(net), updater_(updater), options_(options), params_(values(net.weights())) {}
+    : net_(net), updater_(updater), options_(options), params_(values(trained_weights(net))) {}
 
 State DeviceWork::run(const Batch& batch, const State& state, const Sums& sums) {
   auto [loss_with_graph, new_state] = loss_of(net_, batch, state, options_);
@@ -28,8 +28,9 @@ State DeviceWork::run(const Batch& batch, const State& state, const Sums& sums) 
   sums.grad_norm.add_(norm.masked_fill(nonfinite, of_nonfinite));
   sums.nonfinite.add_(nonfinite);
   State carry = detach(new_state);
-  for (auto& s : carry) {
-    s = s.masked_fill(nonfinite, 0);
+  const auto begin = net_.begin_state(batch.X.size(0));
+  for (std::size_t i = 0; i < carry.size(); ++i) {
+    carry[i] = torch::where(nonfinite, begin[i], carry[i]);
   }
   return carry;
 }

@@ -20,7 +20,7 @@ class DeviceWork {
   /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts.
   /// Returns the state to carry.
   ///
-  /// A step that is not finite changes neither weights nor updater; the state to carry is zeros
+  /// A step that is not finite changes neither weights nor updater; the state to carry is a new one
   /// then, and with kStop the sum of losses becomes NaN, so that the epoch's perplexity shows it.
   State run(const Batch& batch, const State& state, const Sums& sums);
 

@@ -45,6 +45,12 @@ void descend(const torch::Tensor& p, double lr) {
   torch::autograd::impl::bump_version(p);
 }
 
+NamedTensors trained_weights(const SequenceModel& net) {
+  auto weights = net.weights();
+  std::erase_if(weights, [](const NamedTensor& weight) { return !weight.tensor.requires_grad(); });
+  return weights;
+}
+
 std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params) {
   std::vector<torch::Tensor> grads;
   for (const auto& p : params) {
@@ -86,7 +92,7 @@ torch::Tensor grad_clipping(const std::vector<torch::Tensor>& params, double the
 }
 
 torch::Tensor grad_clipping(const SequenceModel& net, double theta) {
-  return grad_clipping(values(net.weights()), theta);
+  return grad_clipping(values(trained_weights(net)), theta);
 }
 
 }  // namespace unroll

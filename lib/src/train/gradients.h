@@ -4,7 +4,12 @@
 
 #include <vector>
 
+#include "unroll/model.h"
+
 namespace unroll {
+
+/// Those of the model's weights that are trained: that require a gradient.
+NamedTensors trained_weights(const SequenceModel& net);
 
 /// The gradients that are there.
 std::vector<torch::Tensor> gradients(const std::vector<torch::Tensor>& params);

@@ -76,9 +76,10 @@ void GraphStep::begin(const Epoch& epoch, int64_t k) {
   starts_.narrow(0, 0, epoch.size()).copy_(epoch.starts());
   position_.fill_(k);
   if (epoch.carries_state()) {
+    const auto first = work_.model().begin_state(epoch.rows());
     for (std::size_t i = 0; i < carry_.size(); ++i) {
       if (k == 0) {
-        carry_[i].zero_();
+        carry_[i].copy_(first[i]);
       } else if (!carry_[i].is_same(progress_.carry.at(i))) {
         carry_[i].copy_(progress_.carry[i]);
       }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/formatted.h"
+#include "train/gradients.h"
 #include "train/progress.h"
 #include "unroll/notebook.h"
 
@@ -20,7 +21,7 @@ HostStep::HostStep(SequenceModel& net, Updater& updater, TrainProgress& progress
       updater_(updater),
       progress_(progress),
       options_(options),
-      params_(values(net.weights())) {}
+      params_(values(trained_weights(net))) {}
 
 void HostStep::run(const Batch& batch, bool reset_state) {
   Timer timer;

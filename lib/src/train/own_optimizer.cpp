@@ -3,8 +3,11 @@
 #include <torch/serialize/input-archive.h>
 #include <torch/serialize/output-archive.h>
 
+#include <algorithm>
+#include <exception>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include "base/formatted.h"
 #include "unroll/error.h"
@@ -16,13 +19,20 @@ constexpr const char* kName = "optimizer";
 
 }  // namespace
 
-OwnOptimizer::OwnOptimizer(const std::vector<torch::Tensor>& weights, const UpdaterOptions& options)
-    : optimizer_(options.own(weights)), lr_(options.lr) {
+OwnOptimizer::OwnOptimizer(std::vector<torch::Tensor> weights, const UpdaterOptions& options)
+    : weights_(std::move(weights)), optimizer_(options.own(weights_)), lr_(options.lr) {
   if (!optimizer_) {
     throw UsageError("the function that makes the optimizer must make one, got null");
   }
   for (const auto& group : optimizer_->param_groups()) {
     own_lrs_.push_back(group.options().get_lr());
+  }
+}
+
+// Of all weights, as the norm that is clipped is: also of those that the optimizer was not given.
+void OwnOptimizer::zero_grad() {
+  for (auto& weight : weights_) {
+    weight.mutable_grad().reset();
   }
 }
 
@@ -46,18 +56,20 @@ NamedTensors OwnOptimizer::state() const {
 void OwnOptimizer::load_state(const NamedTensors& state) {
   const auto& bytes = tensor_named(state, kName);
   if (state.size() != 1 || bytes.scalar_type() != torch::kUInt8 || bytes.dim() != 1) {
-    throw Error(formatted("the state of an own optimizer is one row of bytes, got {} tensors",
-                          state.size()));
+    throw Error(
+        formatted("the optimizer's state must be one row of bytes, got {} tensors", state.size()));
   }
   try {
     const auto* first = bytes.const_data_ptr<uint8_t>();
     std::istringstream stream(std::string(first, first + bytes.numel()));
     torch::serialize::InputArchive archive;
     archive.load_from(stream);
+    optimizer_->state().clear();
     optimizer_->load(archive);
-  } catch (const c10::Error& error) {
-    throw Error(formatted("the state of the own optimizer cannot be read: {}",
-                          error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+    throw Error(formatted("the optimizer's state cannot be read: {}",
+                          of_torch != nullptr ? of_torch->what_without_backtrace() : error.what()));
   }
 }
 

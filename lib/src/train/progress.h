@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/formatted.h"
+#include "unroll/error.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -27,7 +29,19 @@ inline Sums& begin_sums(TrainProgress& progress, torch::Device device) {
 /// The loss of a batch and the state after it, as the options want it.
 inline std::pair<torch::Tensor, State> loss_of(SequenceModel& net, const Batch& batch,
                                                const State& state, const StepOptions& options) {
-  return options.loss ? options.loss(net, batch, state) : net.loss(batch, state);
+  auto result = options.loss ? options.loss(net, batch, state) : net.loss(batch, state);
+  const auto& loss = result.first;
+  if (!loss.defined() || loss.dim() != 0 || !loss.requires_grad()) {
+    throw Error(formatted("a loss must be a scalar with a gradient, got {}",
+                          !loss.defined()   ? "no tensor"
+                          : loss.dim() != 0 ? formatted("shape [{}]", joined(loss.sizes(), ", "))
+                                            : "one without"));
+  }
+  if (result.second.size() != state.size()) {
+    throw Error(formatted("the state after a batch must have {} tensors, got {}", state.size(),
+                          result.second.size()));
+  }
+  return result;
 }
 
 }  // namespace unroll

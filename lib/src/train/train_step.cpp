@@ -17,7 +17,8 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
   if (device.is_cpu()) {
     return std::make_unique<HostStep>(net, updater, progress, options);
   }
-  if (device.is_cuda() && graph != GraphMode::kOff) {
+  // A loss of the user's own may compute on the host, which a graph would not repeat.
+  if (device.is_cuda() && graph != GraphMode::kOff && !options.loss) {
     const auto& cuda = cuda_part();
     if (cuda.part != nullptr) {
       return std::make_unique<GraphStep>(net, updater, progress, options,

@@ -8,8 +8,8 @@
 #include "base/fields.h"
 #include "base/formatted.h"
 #include "base/median.h"
-#include "data/token_row.h"
 #include "infer/vocab_fits.h"
+#include "models/arguments.h"
 #include "train/progress.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
@@ -124,18 +124,6 @@ class ModeKept {
   bool was_training_;
 };
 
-// Throws Error unless every token of a corpus is in the model's vocabulary.
-void check_corpus_fits(const SequenceModel& net, const torch::Tensor& corpus) {
-  check_token_row(corpus);
-  const auto [least, most] = torch::aminmax(corpus);
-  for (const auto& end : {least, most}) {
-    if (const auto token = end.item<int64_t>(); token < 0 || token >= net.vocab_size()) {
-      throw Error(formatted("a token of the corpus must be in the model's [0, {}), got {}",
-                            net.vocab_size(), token));
-    }
-  }
-}
-
 }  // namespace
 
 Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
@@ -156,6 +144,8 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
   check_vocab_fits(net_, vocab_);
   if (const auto epoch = train_iter_.epoch(0); epoch.has_corpus()) {
     check_corpus_fits(net_, epoch.corpus());
+  } else {
+    checked_batch(epoch[0], net_.vocab_size(), net_.device());
   }
   if (valid_.defined()) {
     check_corpus_fits(net_, valid_);

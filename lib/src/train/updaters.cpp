@@ -156,17 +156,6 @@ std::unique_ptr<Updater> make_torch_updater(NamedTensors weights, OptimOptions o
   return std::make_unique<TorchUpdater<Optim, ParamState>>(std::move(weights), optim_options);
 }
 
-// Those of the model's weights that are trained.
-NamedTensors trained_weights(const SequenceModel& net) {
-  auto weights = net.weights();
-  require_leaves(weights);
-  std::erase_if(weights, [](const NamedTensor& weight) { return !weight.tensor.requires_grad(); });
-  if (weights.empty()) {
-    throw Error("no weight of the model requires a gradient, so that there is nothing to train");
-  }
-  return weights;
-}
-
 }  // namespace
 
 void Updater::step_unless(const torch::Tensor& skip) {
@@ -195,6 +184,10 @@ std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& 
   using torch::optim::SGD;
   check(options);
   auto weights = trained_weights(net);
+  require_leaves(weights);
+  if (weights.empty()) {
+    throw Error("no weight of the model requires a gradient, so that there is nothing to train");
+  }
   if (options.own) {
     return std::make_unique<OwnOptimizer>(values(weights), options);
   }

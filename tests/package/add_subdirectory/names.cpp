@@ -1,5 +1,5 @@
-// unroll's names beside torch's, as in programs that use both namespaces whole. Error, Backend and
-// Optimizer are torch's too, and want `unroll::`.
+// unroll's names beside torch's, as in programs that use both namespaces whole. docs/models.md
+// lists those that are torch's too, and want `unroll::`.
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
@@ -21,6 +21,10 @@ TrainResult trained(const Corpus& corpus) {
   const auto net = make_model({.cell = Cell::kGru}, corpus.vocab.size(), kCPU, {});
   const TrainCallbacks callbacks{.on_epoch = [](const EpochStats&) {}};
   return train_ch8(*net, train_iter, corpus.vocab, {.updater = {.lr = 1}}, callbacks);
+}
+
+RNNModelScratch scratch(int64_t V) {
+  return RNNModelScratch(V, 8, kCPU, get_params, init_rnn_state, rnn);
 }
 
 // Every type by its name alone.

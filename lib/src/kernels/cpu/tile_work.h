@@ -32,11 +32,11 @@ enum class TileShape { kTwoByTwo, kOneByFour, kOther };
 struct TileTask {
   TileTerm terms[2] = {};
   int term_count = 0;  ///< 1 or 2
-  int parts;
-  int rows;     ///< 1 or 2 tiles
-  int columns;  ///< 1 to 4 tiles
+  int parts = 0;
+  int rows = 0;     ///< 1 or 2 tiles
+  int columns = 0;  ///< 1 to 4 tiles
   TileResult result = {};
-  bool accumulate;
+  bool accumulate = false;
 };
 
 /// How far such products have come.
