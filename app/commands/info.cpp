@@ -77,8 +77,10 @@ void show_checkpoint(const std::string& path) {
   show("vocabulary",
        formatted("{} tokens by {}, normalised: {}", checkpoint.vocab.size(),
                  to_string(checkpoint.text.tokens), to_string(checkpoint.text.normalize)));
-  show("trained",
-       formatted("{} epochs, perplexity {:.3f}", checkpoint.epochs, checkpoint.perplexity));
+  const bool is_measured = checkpoint.perplexity > 0;
+  show("trained", formatted("{} epochs{}", checkpoint.epochs,
+                            is_measured ? formatted(", perplexity {:.3f}", checkpoint.perplexity)
+                                        : std::string()));
   if (checkpoint.training) {
     show_training(*checkpoint.training);
   }

@@ -44,7 +44,7 @@ struct Checkpoint {
   TextOptions text = {};                     ///< how the training text was read
   NamedTensors weights = {};                 ///< the model's, by its own names
   int64_t epochs = 0;                        ///< epochs trained
-  double perplexity = 0;                     ///< of the last epoch, on the training text
+  double perplexity = 0;                     ///< of the last epoch, in training; 0: not known
   std::optional<TrainRecord> training = {};  ///< if the training can be resumed
 };
 
