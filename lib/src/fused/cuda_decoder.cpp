@@ -19,9 +19,10 @@ void check_fed(std::span<const int64_t> fed, std::size_t batch_size, int64_t voc
     throw Error(
         formatted("steps of {} tokens are to be fed, got {} tokens", batch_size, fed.size()));
   }
-  for (std::size_t i = 0; i < fed.size(); ++i) {
-    if (fed[i] < (i < batch_size ? 0 : -1) || fed[i] >= vocab_size) {
-      throw Error(formatted("a token must be in [0, {}), got {}", vocab_size, fed[i]));
+  check_tokens(fed.first(batch_size), vocab_size);
+  for (const auto& token : fed.subspan(batch_size)) {
+    if (token != -1) {
+      check_tokens({&token, 1}, vocab_size);
     }
   }
 }

@@ -1,17 +1,18 @@
 #include <vector>
 
+#include "models/cell_kind.h"
 #include "models/scratch_params.h"
 #include "unroll/scratch.h"
 
 namespace unroll {
 
 NamedTensors get_gru_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return draw_params(CellKind::kGruBefore, vocab_size, num_hiddens, device);
+  return draw_params(scratch_config(CellKind::kGruBefore), vocab_size, num_hiddens, device);
 }
 
 NamedTensors get_gru_reset_after_params(int64_t vocab_size, int64_t num_hiddens,
                                         torch::Device device) {
-  return draw_params(CellKind::kGruAfter, vocab_size, num_hiddens, device);
+  return draw_params(scratch_config(CellKind::kGruAfter), vocab_size, num_hiddens, device);
 }
 
 State init_gru_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {

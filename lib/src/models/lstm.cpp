@@ -1,12 +1,13 @@
 #include <vector>
 
+#include "models/cell_kind.h"
 #include "models/scratch_params.h"
 #include "unroll/scratch.h"
 
 namespace unroll {
 
 NamedTensors get_lstm_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return draw_params(CellKind::kLstm, vocab_size, num_hiddens, device);
+  return draw_params(scratch_config(CellKind::kLstm), vocab_size, num_hiddens, device);
 }
 
 State init_lstm_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {

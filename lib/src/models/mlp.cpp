@@ -4,12 +4,8 @@
 namespace unroll {
 
 NamedTensors get_mlp_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return ScratchParams(device)
-      .normal("W_xh", vocab_size, num_hiddens)
-      .zeros("b_h", num_hiddens)
-      .normal("W_hq", num_hiddens, vocab_size)
-      .zeros("b_q", vocab_size)
-      .all();
+  return draw_params({.model = ModelKind::kScratch, .cell = Cell::kMlp}, vocab_size, num_hiddens,
+                     device);
 }
 
 State init_mlp_state(int64_t /*batch_size*/, int64_t /*num_hiddens*/, torch::Device /*device*/) {

@@ -18,7 +18,7 @@ std::unique_ptr<SequenceModel> make_scratch(const ModelConfig& config, int64_t V
     return make(get_mlp_params, init_mlp_state, mlp);
   }
   const auto cell = cell_kind(config);
-  return make(std::bind_front(draw_params, cell), std::bind_front(zero_state, cell),
+  return make(std::bind_front(draw_params, config), std::bind_front(zero_state, cell),
               scratch_forward(cell));
 }
 

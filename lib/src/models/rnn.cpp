@@ -1,5 +1,6 @@
 #include <vector>
 
+#include "models/cell_kind.h"
 #include "models/scratch_params.h"
 #include "unroll/scratch.h"
 
@@ -23,7 +24,7 @@ std::pair<torch::Tensor, State> elman(const torch::Tensor& inputs, const State& 
 }  // namespace
 
 NamedTensors get_params(int64_t vocab_size, int64_t num_hiddens, torch::Device device) {
-  return draw_params(CellKind::kRnn, vocab_size, num_hiddens, device);
+  return draw_params(scratch_config(CellKind::kRnn), vocab_size, num_hiddens, device);
 }
 
 State init_rnn_state(int64_t batch_size, int64_t num_hiddens, torch::Device device) {

@@ -5,64 +5,29 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <string>
-#include <utility>
 
 #include "base/formatted.h"
 #include "kernels/cell_table.h"
 #include "models/arguments.h"
+#include "models/weight_shapes.h"
 #include "unroll/error.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
 
-/// Draws a scratch model's parameters one by one, in the order of the calls.
-class ScratchParams {
- public:
-  explicit ScratchParams(torch::Device device) : options_(torch::TensorOptions().device(device)) {}
-
-  /// A matrix drawn from N(0,1) * 0.01 on the device's default generator.
-  ScratchParams& normal(std::string name, int64_t rows, int64_t columns) {
-    return add(std::move(name), torch::randn({rows, columns}, options_) * 0.01);
-  }
-
-  ScratchParams& zeros(std::string name, int64_t size) {
-    return add(std::move(name), torch::zeros(size, options_));
-  }
-
-  /// W_x. (V,H), W_h. (H,H) and b_. (H) of one gate.
-  ScratchParams& gate(const std::string& suffix, int64_t vocab_size, int64_t num_hiddens) {
-    return normal("W_x" + suffix, vocab_size, num_hiddens)
-        .normal("W_h" + suffix, num_hiddens, num_hiddens)
-        .zeros("b_" + suffix, num_hiddens);
-  }
-
-  /// All of them, in the order drawn.
-  NamedTensors all() const { return params_; }
-
- private:
-  ScratchParams& add(std::string name, const torch::Tensor& tensor) {
-    params_.push_back({std::move(name), tensor.requires_grad_(true)});
-    return *this;
-  }
-
-  torch::TensorOptions options_;
-  NamedTensors params_;
-};
-
-/// W_x., W_h. and b_. of each gate in the order of the cell's table, b_hh where it has one, then
-/// W_hq (H,V) and b_q (V).
-inline NamedTensors draw_params(CellKind cell, int64_t vocab_size, int64_t num_hiddens,
+/// The parameters of such a scratch model: matrices drawn from N(0,1) * 0.01 on the device's
+/// default generator, in the model's order, and biases of zeros.
+inline NamedTensors draw_params(ModelConfig config, int64_t vocab_size, int64_t num_hiddens,
                                 torch::Device device) {
-  const auto table = table_of(cell);
-  ScratchParams params(device);
-  for (int g = 0; g < table.gate_count; ++g) {
-    params.gate(table.gates[g].suffix, vocab_size, num_hiddens);
+  config.hidden = num_hiddens;
+  NamedTensors params;
+  for (const auto& [name, sizes] : weight_shapes(config, vocab_size)) {
+    const bool is_matrix = sizes.size() == 2;
+    const auto values =
+        is_matrix ? torch::randn(sizes, device) * 0.01 : torch::zeros(sizes, device);
+    params.push_back({name, values.requires_grad_(true)});
   }
-  if (table.has_b_hh) {
-    params.zeros("b_hh", num_hiddens);
-  }
-  return params.normal("W_hq", num_hiddens, vocab_size).zeros("b_q", vocab_size).all();
+  return params;
 }
 
 /// (B,H) tensors of zeros, as many as the cell has states.
