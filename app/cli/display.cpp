@@ -5,6 +5,7 @@
 
 #include "base/atomic_file.h"
 #include "cli/message.h"
+#include "study/visible_text.h"
 #include "unroll/tensors.h"
 
 namespace unroll::app {
@@ -30,8 +31,8 @@ std::optional<Plot> make_plot(const Options& options, const TrainOptions& traini
 
 // A line.
 void put(const std::string& line) {
-  std::fwrite(line.data(), 1, line.size(), stdout);
-  std::fputc('\n', stdout);
+  const auto shown = shown_on(stdout, line + "\n");
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
   std::fflush(stdout);
 }
 
@@ -80,6 +81,13 @@ void Display::show(const TrainReport& report) {
   }
   if (plot_) {
     plot_->finish();
+  }
+}
+
+void Display::note(const std::string& line) {
+  if (!quiet_) {
+    progress_.clear();
+    print_note(visible(line) + "\n");
   }
 }
 

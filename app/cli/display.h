@@ -31,6 +31,9 @@ class Display {
   void show(const std::string& prediction);
   void show(const TrainReport& report);
 
+  /// A line on stderr, unless --quiet.
+  void note(const std::string& line);
+
   /// A line on stderr.
   void warn(const std::string& message);
 

@@ -3,8 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <thread>
+
 #include "base/device_name.h"
 #include "base/formatted.h"
+#include "cli/message.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
 
@@ -44,6 +47,7 @@ torch::Device set_up_machine(const Options& options) {
   if (options.has("threads")) {
     at::set_num_threads(static_cast<int>(options.integer("threads")));
   }
+  warn_of_threads(at::get_num_threads());
   return device;
 }
 
@@ -66,8 +70,21 @@ Compute explain_compute(const SequenceModel& net, const ModelConfig& config, con
   return effective;
 }
 
+void warn_of_threads(int64_t threads) {
+  const int64_t cores = std::thread::hardware_concurrency();  // 0: not known
+  if (cores > 0 && threads > cores) {
+    print_error(formatted("{} threads on {} core{} wait for each other; --threads {} is faster",
+                          threads, cores, cores == 1 ? "" : "s", cores));
+  }
+}
+
 bool is_fused_by_model(const Options& options) {
   return options.given("model") && options.text("model") == to_string(Backend::kFused);
+}
+
+void read_model(const Options& options, ModelConfig& config, Compute& compute) {
+  is_fused_by_model(options) ? options.read(config, {"model"}) : options.read(config);
+  read_compute(options, compute);
 }
 
 void read_compute(const Options& options, Compute& compute) {

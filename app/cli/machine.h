@@ -27,7 +27,8 @@ std::string without_graph(const std::string& reason);
 /// of mantissa, on a GPU that has it.
 void forbid_tf32();
 
-/// Sets the number of threads, forbids TF32, and returns the device.
+/// Sets the number of threads, forbids TF32, and returns the device. More threads than cores, which
+/// wait for each other, are reported on stderr.
 torch::Device set_up_machine(const Options& options);
 
 /// Calls `warn` with what a user may not expect of how the model computes batches of so many
@@ -36,8 +37,14 @@ torch::Device set_up_machine(const Options& options);
 Compute explain_compute(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
                         int64_t batch_size, const std::function<void(const std::string&)>& warn);
 
+/// A message on stderr that more threads than cores are slower, if there are so many.
+void warn_of_threads(int64_t threads);
+
 /// Whether --model says fused: the default model, and --compute fused.
 bool is_fused_by_model(const Options& options);
+
+/// Puts the options of a model and of who computes it into these, where they are given.
+void read_model(const Options& options, ModelConfig& config, Compute& compute);
 
 /// Puts --compute and the like into `compute`, where they are given.
 void read_compute(const Options& options, Compute& compute);

@@ -1,8 +1,11 @@
 #include "cli/message.h"
 
+#include <unistd.h>
+
 #include <cerrno>
-#include <string>
 #include <system_error>
+
+#include "study/visible_text.h"
 
 namespace unroll::app {
 
@@ -12,21 +15,21 @@ void print(std::FILE* file, std::string_view text) {
   }
 }
 
+void print_text(std::FILE* file, std::string_view text) { print(file, shown_on(file, text)); }
+
+std::string shown_on(std::FILE* file, std::string_view text) {
+  return is_terminal(file) ? visible(text, kKeptOnTerminal) : std::string(text);
+}
+
+bool is_terminal(std::FILE* file) { return isatty(fileno(file)) == 1; }
+
 void print_note(std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
 }
 
 void print_error(std::string_view message) {
-  std::string line;
-  for (const char c : message) {
-    if (static_cast<unsigned char>(c) < 0x20) {
-      line += formatted("\\x{:02x}", static_cast<unsigned char>(c));
-    } else {
-      line += c;
-    }
-  }
-  print_note(formatted("unroll: {}\n", line));
+  print_note(formatted("unroll: {}\n", visible(message)));
 }
 
 }  // namespace unroll::app

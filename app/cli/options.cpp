@@ -102,6 +102,15 @@ int64_t Options::integer(const std::string& name) const {
   return value;
 }
 
+std::string Options::given_but(OptionNames these) const {
+  for (const auto& argument : result_.arguments()) {
+    if (std::find(these.begin(), these.end(), argument.key()) == these.end()) {
+      return argument.key();
+    }
+  }
+  return {};
+}
+
 void Options::require(OptionNames names) const {
   for (const auto name : names) {
     if (!given(std::string(name))) {

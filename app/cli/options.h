@@ -61,6 +61,11 @@ class Options {
   std::vector<std::filesystem::path> paths(const std::string& name) const;
   std::vector<std::string> texts(const std::string& name) const;
   int64_t integer(const std::string& name) const;
+  /// Those of an options struct's fields that were given, as `--lr`.
+  template <typename Struct>
+  std::vector<std::string> given_of(OptionNames without = {}) const;
+  /// The first option given that is none of these; empty if there is none.
+  std::string given_but(OptionNames these) const;
   /// Throws UsageError, which points to the command's help, unless these were given.
   void require(OptionNames names) const;
 
@@ -115,6 +120,19 @@ void Options::read(Struct& into, OptionNames without) const {
       parse_value("--" + name, text(name), value);
     }
   });
+}
+
+template <typename Struct>
+std::vector<std::string> Options::given_of(OptionNames without) const {
+  std::vector<std::string> names;
+  const Struct any;
+  Struct::fields(any, [&](const auto&, const Field& field) {
+    const std::string name(field.name);
+    if (std::find(without.begin(), without.end(), field.name) == without.end() && given(name)) {
+      names.push_back("--" + name);
+    }
+  });
+  return names;
 }
 
 /// The values of an option that takes several with commas between them: `rnn,gru`.

@@ -6,6 +6,7 @@
 
 #include "base/formatted.h"
 #include "cli/message.h"
+#include "study/visible_text.h"
 
 namespace unroll::app {
 namespace {
@@ -42,7 +43,7 @@ void Progress::show(const ReadProgress& read) {
                            ? formatted("{:.0f}%", 100.0 * static_cast<double>(read.bytes) /
                                                       static_cast<double>(read.total_bytes))
                            : formatted("{:.0f} MB", megabytes);
-  print(formatted("reading {}  {}  {:.0f} MB/s", read.name, how_far, megabytes / seconds));
+  print(formatted("reading {}  {}  {:.0f} MB/s", visible(read.name), how_far, megabytes / seconds));
 }
 
 void Progress::show(const EpochStats& stats) {

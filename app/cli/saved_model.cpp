@@ -35,7 +35,11 @@ std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
     }
   }
   auto model = make_model(checkpoint, device, compute);
-  explain_compute(*model, checkpoint.config, compute, 1, print_error);
+  explain_compute(*model, checkpoint.config, compute, 1, [&](const std::string& reason) {
+    if (!options.given("quiet")) {
+      print_error(reason);
+    }
+  });
   return model;
 }
 

@@ -17,7 +17,8 @@ void add_saved_model_options(Options& options);
 /// to be wrong.
 Compute read_saved_model_options(const Options& options);
 
-/// The checkpoint's model on this device. Throws UsageError when --model names another than the
+/// The checkpoint's model on this device. Unless --quiet, it says on stderr what a user may not
+/// expect of how it is computed. Throws UsageError when --model names another than the
 /// weights are of.
 std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
                                                 const Checkpoint& checkpoint,

@@ -8,6 +8,38 @@
 #include "unroll/generate.h"
 
 namespace unroll::app {
+namespace {
+
+bool is_utf8(std::string_view text) {
+  try {
+    tokenize_line(text, TokenKind::kChar, [](std::string_view) {});
+    return true;
+  } catch (const InvalidUtf8Error&) {
+    return false;
+  }
+}
+
+// The first tokens of the text's first line that has any that are known: a prompt of one line, or
+// none where the text's bytes are no characters.
+std::vector<std::string> beginning_of(const Corpus& corpus) {
+  const auto kind = corpus.text.tokens;
+  const std::size_t most = kind == TokenKind::kWord ? 2 : 12;
+  std::vector<std::string> begun{""};  // with 0, 1, 2 and so on tokens
+  for (int64_t i = 0; i < corpus.size() && begun.size() <= most; ++i) {
+    const auto index = corpus.indices[i].item<int64_t>();
+    const auto& token = corpus.vocab.to_token(index);
+    if (index != Vocab::unk() && token != "\n") {
+      const auto& before = begun.back();
+      begun.push_back(before + std::string(gap_between(before, token, kind)) + token);
+    } else if (begun.size() > 1) {
+      break;
+    }
+  }
+  const auto longest = std::find_if(begun.rbegin(), begun.rend(), is_utf8);
+  return longest->empty() ? std::vector<std::string>{} : std::vector{*longest};
+}
+
+}  // namespace
 
 void add_corpus_options(Options& options) {
   options.group("Text")
@@ -58,8 +90,11 @@ Corpus read_with_hint(const std::function<Corpus()>& read) {
   }
 }
 
-Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
+Corpus load_corpus(const Options& options, CorpusOptions& corpus) {
   const auto texts = options.paths("text");
+  if (!corpus.max_tokens) {
+    corpus.max_tokens = notebook_max_tokens(texts);
+  }
   if (texts.empty()) {
     return make_corpus(sample_text(), corpus);
   }
@@ -71,12 +106,27 @@ Corpus load_corpus(const Options& options, const CorpusOptions& corpus) {
   });
 }
 
+std::string describe_corpus(const Options& options, const Corpus& corpus) {
+  const auto name = name_of_text(options);
+  const auto unknown =
+      corpus.unknown > 0 ? formatted(", {} of them <unk>", corpus.unknown) : std::string();
+  if (corpus.size() == corpus.text_tokens) {
+    return formatted("{}: all {} tokens{}", name, corpus.size(), unknown);
+  }
+  const auto* why = options.given("max-tokens") ? "as --max-tokens says"
+                    : options.given("resume")   ? "as in the training so far"
+                                                : "as in the notebook; --max-tokens 0 takes all";
+  return formatted("{}: {} of {} tokens{}, {}", name, corpus.size(), corpus.text_tokens, unknown,
+                   why);
+}
+
 SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
-                          const DataOptions& data, torch::Device device) {
+                          const DataOptions& data, torch::Device device,
+                          const std::string& before) {
   try {
     return {corpus, data, device};
   } catch (const Error& error) {
-    throw Error(formatted("{}: {}", name_of_text(options), error.what()));
+    throw Error(formatted("{}: {}{}", name_of_text(options), before, error.what()));
   }
 }
 
@@ -86,14 +136,18 @@ std::string name_of_text(const Options& options) {
 }
 
 std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
-                                     Normalize normalize, const Vocab& vocab) {
-  for (auto& prompt : prompts) {
-    prompt = normalize_prompt(prompt, normalize);
-    if (options.given("prompt")) {
-      check_prompt(prompt, vocab);
+                                     const Corpus& corpus) {
+  try {
+    for (auto& prompt : prompts) {
+      prompt = fit_prompt(prompt, corpus.text, corpus.vocab);
     }
+    return prompts;
+  } catch (const Error&) {
+    if (options.given("prompt")) {
+      throw;
+    }
+    return beginning_of(corpus);
   }
-  return prompts;
 }
 
 }  // namespace unroll::app

@@ -30,8 +30,13 @@ void add_file_options(Options& options) {
       .value("save-every", "save while training too: every 10 (epochs) or 5m (minutes)", "N")
       .value("keep", "checkpoints to keep, at most 100; FILE.1 is the one before", "N", "1")
       .value("resume",
-             "continue a checkpoint's training; options not given come from the checkpoint",
-             "FILE");
+             "continue a checkpoint's training; options not given come from the checkpoint", "FILE")
+      .value("init-from",
+             "begin a new training with a checkpoint's weights and vocabulary (fine-tuning)",
+             "FILE")
+      .flag("add-tokens",
+            "with --init-from: give tokens that the checkpoint lacks rows of their own, untrained "
+            "ones; else they are <unk>");
   options.group("Output")
       .value("plot", "draw the perplexity while training; - draws text at the end",
              "FILE.svg|.png|-")
@@ -41,7 +46,7 @@ void add_file_options(Options& options) {
 }
 
 void check_saving(const Options& options) {
-  for (const char* name : {"save", "log", "resume"}) {
+  for (const char* name : {"save", "log", "resume", "init-from"}) {
     if (options.given(name)) {
       options.path(name);
     }
@@ -65,10 +70,10 @@ void check_output_files(const Options& options) {
     throw UsageError(
         "--plot - writes to the standard output, which --json and --quiet reserve for the result");
   }
-  check_distinct_files(options, {"text", "valid", "save", "log", "plot", "index"});
+  check_distinct_files(options, {"text", "valid", "init-from", "save", "log", "plot", "index"});
   check_distinct_files(options, {"text", "valid", "resume", "log", "plot", "index"});
   if (const auto save = save_path(options); !save.empty()) {
-    for (const char* name : {"text", "valid", "log", "plot", "index"}) {
+    for (const char* name : {"text", "valid", "init-from", "log", "plot", "index"}) {
       check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")));
     }
   }
@@ -89,7 +94,7 @@ void record_settings(const Options& options, TrainRecord& record) {
       record.settings[name] = options.text(name);
     }
   }
-  for (const char* name : {"log", "plot", "index"}) {
+  for (const char* name : {"log", "plot", "index", "init-from"}) {
     if (options.has(name)) {
       const auto path = options.text(name);
       record.settings[name] = path == "-" || path == "auto" ? path : absolute(path);
@@ -131,38 +136,55 @@ void restore_settings(Options& options, const TrainRecord& record) {
   options.restore(std::move(values));
 }
 
-std::optional<Checkpoint> load_resumed(Options& options) {
+TrainCheckpoints load_checkpoints(Options& options) {
+  TrainCheckpoints checkpoints;
+  if (options.given("init-from")) {
+    if (options.given("resume")) {
+      throw UsageError("--init-from begins a new training, --resume continues one: choose one");
+    }
+    checkpoints.initial = load_checkpoint(options.path("init-from"));
+    return checkpoints;
+  }
+  if (options.is_set("add-tokens")) {
+    throw UsageError("--add-tokens needs --init-from");
+  }
   if (!options.given("resume")) {
-    return std::nullopt;
+    return checkpoints;
   }
-  auto checkpoint = load_checkpoint(options.path("resume"));
-  if (!checkpoint.training) {
-    throw Error(
-        formatted("{}: holds a model alone, no training to resume", options.path("resume")));
+  checkpoints.resumed = load_checkpoint(options.path("resume"));
+  if (!checkpoints.resumed->training) {
+    throw Error(formatted(
+        "{}: holds a model alone, no training to resume; --init-from begins a new one with it",
+        options.path("resume")));
   }
-  restore_settings(options, *checkpoint.training);
-  return checkpoint;
+  restore_settings(options, *checkpoints.resumed->training);
+  return checkpoints;
 }
 
-TrainRequest read_train_request(const Options& options, const std::optional<Checkpoint>& resumed) {
+TrainRequest read_train_request(const Options& options, const TrainCheckpoints& checkpoints) {
+  const auto& [resumed, initial] = checkpoints;
   TrainRequest request;
   auto& record = request.record;
   if (resumed) {
     request.config = resumed->config;
     record = *resumed->training;
     record.state = {};
+  } else if (initial) {
+    request.config = initial->config;
+    record.corpus.text = initial->text;
   }
-  is_fused_by_model(options) ? options.read(request.config, {"model"})
-                             : options.read(request.config);
-  read_compute(options, record.compute);
+  read_model(options, request.config, record.compute);
   check_graph(options, record.compute.graph);
   read_corpus_options(options, record.corpus);
   options.read(record.data);
   check(record.data);
   options.read(record.options);
   check(record.options);
-  if (record.options.patience > 0 && !options.has("valid")) {
-    throw UsageError("--patience needs --valid");
+  for (const char* name : {"patience", "valid-every"}) {
+    if ((options.given(name) || (record.options.patience > 0 && name == std::string("patience"))) &&
+        !options.has("valid")) {
+      throw UsageError(formatted("--{} needs --valid", name));
+    }
   }
   record_settings(options, record);
   check_machine_options(options);
@@ -170,8 +192,44 @@ TrainRequest read_train_request(const Options& options, const std::optional<Chec
   if (resumed) {
     check_resumable(*resumed, request.config, record);
   }
+  if (initial) {
+    for (const char* name : {"min-freq", "vocab-size"}) {
+      if (options.given(name)) {
+        throw UsageError(
+            formatted("--{} has no effect beside --init-from, which brings its vocabulary", name));
+      }
+    }
+    check_can_init(*initial, request.config, record.corpus.text);
+  }
   check(request.config, record.compute);
   return request;
+}
+
+std::string explain_finished(const Options& options, const TrainOptions& training,
+                             const TrainState& state) {
+  const int64_t epoch = state.progress.epoch;
+  const bool is_out_of_epochs = epoch >= training.epochs;
+  auto message =
+      is_out_of_epochs
+          ? formatted(
+                "{}: {} epochs are trained, and {} are asked for, so nothing is left to train; "
+                "--epochs above {} goes on",
+                options.path("resume"), epoch, training.epochs, epoch)
+          : formatted(
+                "{}: stopped early after epoch {}, as {} validations were not better than that "
+                "of epoch {}; --patience above {}, or 0, goes on",
+                options.path("resume"), epoch, state.best.waiting, state.best.epoch,
+                state.best.waiting);
+  // The others matter, or are what was asked for more of.
+  auto idle = options.given_of<TrainOptions>(
+      {is_out_of_epochs ? "epochs" : "patience", "predict", "prompt"});
+  if (options.given("save-every")) {
+    idle.emplace_back("--save-every");
+  }
+  if (!idle.empty()) {
+    message += formatted("; {} changed nothing", joined(idle, ", "));
+  }
+  return message;
 }
 
 std::optional<double> valid_share(const Options& options) {

@@ -9,6 +9,12 @@
 
 namespace unroll::app {
 
+/// The checkpoints that a training may come from.
+struct TrainCheckpoints {
+  std::optional<Checkpoint> resumed;  ///< whose training continues
+  std::optional<Checkpoint> initial;  ///< whose weights and vocabulary a new training begins with
+};
+
 /// What train is asked for, beside files and the machine.
 struct TrainRequest {
   ModelConfig config;
@@ -22,12 +28,18 @@ Options declare_train_options();
 /// given.
 void restore_settings(Options& options, const TrainRecord& record);
 
-/// The training to resume, if there is one; its options stand in for those that are not given.
-std::optional<Checkpoint> load_resumed(Options& options);
+/// Reads the checkpoint to resume or to begin with, if there is one. The options of a training to
+/// resume stand in for those that are not given.
+TrainCheckpoints load_checkpoints(Options& options);
 
 /// Throws UsageError for what the options show to be wrong by themselves, and when they ask for
-/// another training than the one to resume.
-TrainRequest read_train_request(const Options& options, const std::optional<Checkpoint>& resumed);
+/// another training than the one to resume, or another model than the one to begin with.
+TrainRequest read_train_request(const Options& options, const TrainCheckpoints& checkpoints);
+
+/// What a resumed training that is finished already needs to go on, and which of the options given
+/// changed nothing.
+std::string explain_finished(const Options& options, const TrainOptions& training,
+                             const TrainState& state);
 
 /// The share of the corpus that --valid holds out, if it is no file.
 std::optional<double> valid_share(const Options& options);

@@ -1,5 +1,6 @@
 #include "cli/train_texts.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -23,11 +24,60 @@ void require_same(const TextFingerprint& found, const TextFingerprint& expected,
   }
 }
 
+// What the vocabulary of the first checkpoint has to do with the text's.
+std::string describe_vocabulary(const TrainTexts& texts, const Options& options,
+                                const Checkpoint& first) {
+  const auto& vocab = texts.corpus.vocab;
+  const auto fresh = vocab.size() - first.vocab.size();
+  auto line = formatted("{}: its {} goes on from {} epochs; {} of its {} tokens occur here",
+                        options.path("init-from"), to_string(first.config.cell), first.epochs,
+                        texts.known, first.vocab.size() - 1);
+  if (fresh > 0) {
+    line += fresh == 1 ? std::string("; 1 new token begins untrained")
+                       : formatted("; {} new tokens begin untrained", fresh);
+  } else if (texts.corpus.unknown > 0) {
+    line += formatted(
+        "; what it lacks, {:.2g}% of the text, is read as <unk> (--add-tokens gives it rows)",
+        100.0 * static_cast<double>(texts.corpus.unknown) /
+            static_cast<double>(texts.corpus.size()));
+  }
+  return line;
+}
+
 }  // namespace
 
-TrainTexts load_texts(const Options& options, const CorpusOptions& request) {
+std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& options,
+                                        const TrainCheckpoints& checkpoints) {
+  std::vector<std::string> lines{describe_corpus(options, texts.corpus)};
+  if (checkpoints.initial) {
+    lines.push_back(describe_vocabulary(texts, options, *checkpoints.initial));
+  }
+  if (texts.valid.defined()) {
+    const auto unknown = count_unknown(texts.valid);
+    lines.push_back(formatted("{}: {} tokens{} to validate on",
+                              valid_share(options) ? formatted("the last {}", options.text("valid"))
+                                                   : options.path("valid"),
+                              texts.valid.size(0),
+                              unknown > 0 ? formatted(", {} of them <unk>,", unknown) : ""));
+  }
+  return lines;
+}
+
+TrainTexts load_texts(const Options& options, CorpusOptions& request,
+                      const TrainCheckpoints& checkpoints) {
   TrainTexts texts;
   texts.corpus = load_corpus(options, request);
+  if (const auto& first = checkpoints.initial) {
+    const auto& vocab = first->vocab;
+    const auto& own = texts.corpus.vocab;
+    texts.known = std::count_if(vocab.tokens().begin() + 1, vocab.tokens().end(),
+                                [&](const std::string& token) { return own.contains(token); });
+    texts.corpus = with_vocab(texts.corpus, options.is_set("add-tokens")
+                                                ? vocab.extended(texts.corpus.vocab.tokens())
+                                                : vocab);
+  } else if (checkpoints.resumed && options.has("init-from")) {
+    texts.corpus = with_vocab(texts.corpus, checkpoints.resumed->vocab);
+  }
   texts.train = texts.corpus.indices;
   if (!options.has("valid")) {
     return texts;

@@ -2,7 +2,11 @@
 
 #include <torch/types.h>
 
+#include <string>
+#include <vector>
+
 #include "cli/options.h"
+#include "cli/train_request.h"
 #include "unroll/checkpoint.h"
 #include "unroll/corpus.h"
 
@@ -14,10 +18,19 @@ struct TrainTexts {
   torch::Tensor train;                // (N) what of the corpus is not held out
   torch::Tensor valid;                // (N) undefined without --valid
   TextFingerprint valid_fingerprint;  // of a text of its own
+  int64_t known = 0;                  // tokens of the checkpoint begun with that the text has
 };
 
-/// Reads what the options name. Throws Error, naming the file.
-TrainTexts load_texts(const Options& options, const CorpusOptions& request);
+/// Reads what the options name, by the vocabulary of the checkpoint that the training begins with
+/// or was begun with, if there is one. Puts into `request` how much of the text is read. Throws
+/// Error, naming the file.
+TrainTexts load_texts(const Options& options, CorpusOptions& request,
+                      const TrainCheckpoints& checkpoints);
+
+/// What is said of them before the training: a line for the text, one for the checkpoint that the
+/// training begins with, and one for a text to validate on.
+std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& options,
+                                        const TrainCheckpoints& checkpoints);
 
 /// Throws Error, naming the file, unless the texts are those that the checkpoint's training had.
 void require_same_texts(const TrainTexts& texts, const Checkpoint& resumed, const Options& options);

@@ -14,6 +14,7 @@
 #include "cli/texts.h"
 #include "commands/commands.h"
 #include "study/report.h"
+#include "study/visible_text.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
 #include "unroll/study.h"
@@ -45,7 +46,8 @@ Options declare_bench_options() {
   options.group("Batch").fields(DataOptions{});
   options.group("Measuring")
       .fields(BenchOptions{})
-      .flag("json", "print one JSON object as the result");
+      .flag("json", "print one JSON object as the result")
+      .flag("quiet", "print nothing but the result");
   return options;
 }
 
@@ -139,6 +141,10 @@ void bench(int argc, const char* const* argv) {
   }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus.indices, data, device);
+  if (!options.is_set("quiet")) {
+    print_note(visible(describe_corpus(options, corpus)) + "\n");
+    warn_of_threads(*std::max_element(request.threads.begin(), request.threads.end()));
+  }
   at::manual_seed(data.seed);
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, bench_callbacks());
   print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));

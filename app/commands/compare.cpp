@@ -18,6 +18,7 @@
 #include "cli/texts.h"
 #include "commands/commands.h"
 #include "study/report.h"
+#include "study/visible_text.h"
 #include "unroll/study.h"
 
 namespace unroll::app {
@@ -117,7 +118,7 @@ class Observer {
 
   void show(const std::string& result) {
     progress_.clear();
-    print_formatted(stdout, "{}\n", result);
+    print_text(stdout, result + "\n");
     if (plot_) {
       plot_->finish();
     }
@@ -143,11 +144,13 @@ void compare(int argc, const char* const* argv) {
     check_writable(options.path("plot"));
   }
   const auto corpus = load_corpus(options, text);
-  request.train.prompts =
-      fit_prompts(options, request.train.prompts, corpus.text.normalize, corpus.vocab);
+  request.train.prompts = fit_prompts(options, request.train.prompts, corpus);
   const auto train_iter = make_loader(options, corpus.indices, data, device);
   at::manual_seed(data.seed);
 
+  if (!options.is_set("quiet")) {
+    print_note(visible(describe_corpus(options, corpus)) + "\n");
+  }
   Observer observer(options, request);
   catch_interrupts();
   const auto comparison =

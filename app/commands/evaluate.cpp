@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <span>
@@ -18,6 +17,9 @@
 #include "cli/options.h"
 #include "cli/output_files.h"
 #include "cli/saved_model.h"
+#include "cli/score_printer.h"
+#include "cli/token_lines.h"
+#include "cli/tokens.h"
 #include "commands/commands.h"
 #include "study/heat_map.h"
 #include "study/report.h"
@@ -30,6 +32,26 @@ namespace {
 
 bool stdout_is_taken_by_tokens(const Options& options) {
   return options.given("per-token") && options.text("per-token") == "-";
+}
+
+// How many scores there are.
+enum class Scores { kOne, kPerText, kPerLine };
+
+Scores read_scores(const Options& options) {
+  const bool per_line = options.is_set("per-line");
+  if (!per_line && !options.is_set("per-text")) {
+    return Scores::kOne;
+  }
+  const std::string name = per_line ? "per-line" : "per-text";
+  if (per_line && options.is_set("per-text")) {
+    throw UsageError("--per-line scores the lines of all texts, --per-text each text: choose one");
+  }
+  for (const char* of_one : {"per-token", "heat-map", "copied-from"}) {
+    if (options.given(of_one)) {
+      throw UsageError(formatted("--{} and --{}: the latter is of one text", name, of_one));
+    }
+  }
+  return per_line ? Scores::kPerLine : Scores::kPerText;
 }
 
 void check_outputs(const Options& options) {
@@ -61,80 +83,15 @@ void check_outputs(const Options& options) {
   }
 }
 
-// JSON lines into a file or to stdout.
-class TokenLines {
- public:
-  explicit TokenLines(const std::string& path) : path_(path) {
-    if (path_ == "-") {
-      return;
-    }
-    file_.open(path_, std::ios::binary);
-    check();
-  }
-
-  void write(const std::string& line) {
-    if (path_ == "-") {
-      print_formatted(stdout, "{}\n", line);
-    } else {
-      file_ << line << '\n';
-    }
-  }
-
-  void finish() {
-    file_.flush();
-    check();
-  }
-
- private:
-  void check() const {
-    if (!file_) {
-      throw Error(formatted("{}: cannot be written", path_));
-    }
-  }
-
-  std::string path_;
-  std::ofstream file_;
-};
-
-// A text as the model reads it, token by token; a surprise for all but the first.
-class Tokens {
- public:
-  explicit Tokens(const Corpus& corpus) : corpus_(corpus), vocab_(corpus.vocab) {}
-
-  int64_t size() const { return corpus_.size(); }
-  int64_t index(int64_t i) const {
-    const auto& indices = corpus_.indices;
-    return indices.scalar_type() == torch::kUInt8 ? indices.const_data_ptr<uint8_t>()[i]
-                                                  : indices.const_data_ptr<int32_t>()[i];
-  }
-  const std::string& text(int64_t i) const { return vocab_.to_token(index(i)); }
-
-  // What stands between token i and the one before it.
-  std::string_view gap(int64_t i) const {
-    return i > 0 ? gap_between(text(i - 1), text(i), vocab_.kind()) : "";
-  }
-
-  std::string span(int64_t start, int64_t length) const {
-    std::string joined;
-    for (int64_t i = start; i < start + length; ++i) {
-      joined += i == start ? "" : gap(i);
-      joined += text(i);
-    }
-    return joined;
-  }
-
- private:
-  const Corpus& corpus_;
-  const Vocab& vocab_;
-};
-
 void print_heat_map(const Tokens& tokens, const std::vector<float>& nats) {
+  HeatMap map([](std::string_view shown) { print(stdout, shown); });
   for (int64_t i = 0; i < tokens.size(); ++i) {
     // The replacement character stands for whatever the vocabulary lacks.
     const std::string token = tokens.index(i) == Vocab::unk() ? "\xef\xbf\xbd" : tokens.text(i);
-    print_formatted(stdout, "{}{}", tokens.gap(i),
-                    i == 0 ? heat_map(token) : heat_map(token, nats[static_cast<std::size_t>(i)]));
+    map.add(tokens.gap(i), token,
+            i == 0 ? std::nullopt : std::optional<double>(nats[static_cast<std::size_t>(i)]));
   }
+  map.finish();
   print_formatted(stdout, "{}{}\n\n", tokens.text(tokens.size() - 1) == "\n" ? "\n" : "\n\n",
                   heat_map_legend());
 }
@@ -169,14 +126,11 @@ Options declare_evaluate_options() {
             "text to predict, read as the training text was (required); - for the standard input; "
             "repeatable",
             "FILE")
+      .flag("per-text", "score each text by itself")
+      .flag("per-line", "score each line by itself, to rank sentences with")
       .value("copied-from", "find the longest span that the text shares with this file", "FILE");
   add_saved_model_options(options);
-  options.group("Row")
-      .value("batch-size",
-             "rows read side by side; each begins with a state of zeros (default: one for each "
-             "4096 tokens, at most 32)",
-             "B")
-      .fields(EvaluateOptions{}, {"batch-size"});
+  options.group("Row").fields(EvaluateOptions{});
   options.group("Output")
       .value("per-token",
              "write each token's surprise as a JSON object; - writes to stdout, "
@@ -185,7 +139,8 @@ Options declare_evaluate_options() {
       .flag("heat-map", "print the text coloured by surprise, before the result")
       .value("color", "colours of the heat map: auto (only on a terminal), always or never", "WHEN",
              "auto")
-      .flag("json", "print the result as one JSON object");
+      .flag("json", "print the result as one JSON object, or one for each score, on a line")
+      .flag("quiet", "print nothing but the result");
   add_machine_options(options);
   return options;
 }
@@ -193,6 +148,7 @@ Options declare_evaluate_options() {
 // What is asked for, as far as the options alone show it.
 struct EvaluateRequest {
   EvaluateOptions rows;
+  Scores scores = Scores::kOne;
   std::vector<std::filesystem::path> texts;
   Compute compute;
 };
@@ -206,6 +162,7 @@ EvaluateRequest read_evaluate_request(const Options& options) {
   if (options.given("copied-from")) {
     options.path("copied-from");
   }
+  request.scores = read_scores(options);
   check_outputs(options);
   request.compute = read_saved_model_options(options);
   check_machine_options(options);
@@ -243,8 +200,52 @@ void print_result(const Options& options, const EvaluateReport& report) {
   if (options.is_set("json")) {
     print_formatted(stdout, "{}\n", to_json(report));
   } else {
-    print_formatted(stdout_is_taken_by_tokens(options) ? stderr : stdout, "{}", summary(report));
+    print_text(stdout_is_taken_by_tokens(options) ? stderr : stdout, summary(report));
   }
+}
+
+// Scores the lines of a text, some at a time, so that they are printed as they come.
+void score_lines(SequenceModel& net, const std::filesystem::path& path, const TextOptions& text,
+                 const Vocab& vocab, const EvaluateOptions& rows, ScorePrinter& printer) {
+  constexpr std::size_t kAtOnce = 1024;
+  std::vector<torch::Tensor> corpora;
+  std::vector<Score> scores;
+  const auto score = [&] {
+    const auto results = evaluate_each(net, corpora, rows);
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      scores[i].result = results[i];
+      printer.print(scores[i]);
+    }
+    corpora.clear();
+    scores.clear();
+  };
+  read_lines(path, [&](int64_t number, std::string_view line) {
+    try {
+      corpora.push_back(torch::tensor(token_indices(line, text, vocab), torch::kInt64));
+    } catch (const Error& error) {
+      throw Error(formatted("{}: line {}: {}", text_name(path), number, error.what()));
+    }
+    scores.push_back({.text = text_name(path), .line = number, .content = std::string(line)});
+    if (scores.size() == kAtOnce) {
+      score();
+    }
+  });
+  score();
+}
+
+void print_scores(const Options& options, const EvaluateRequest& request, SequenceModel& net,
+                  const CorpusOptions& as_trained) {
+  ScorePrinter printer(options);
+  for (const auto& path : request.texts) {
+    if (request.scores == Scores::kPerLine) {
+      score_lines(net, path, as_trained.text, *as_trained.vocab, request.rows, printer);
+      continue;
+    }
+    const auto corpus = read_corpus(path, as_trained);
+    const auto name = text_name(path);
+    printer.print({.result = measure(net, corpus, request.rows, name, nullptr), .text = name});
+  }
+  printer.finish();
 }
 
 }  // namespace
@@ -254,12 +255,17 @@ void evaluate(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  auto request = read_evaluate_request(options);
+  const auto request = read_evaluate_request(options);
   const auto device = set_up_machine(options);
   const auto checkpoint = load_checkpoint(options.path("checkpoint"));
   const CorpusOptions as_trained{.text = checkpoint.text,
                                  .max_tokens = 0,
                                  .vocab = std::make_shared<const Vocab>(checkpoint.vocab)};
+  if (request.scores != Scores::kOne) {
+    const auto net = make_saved_model(options, checkpoint, request.compute, device);
+    print_scores(options, request, *net, as_trained);
+    return;
+  }
   const auto corpus = read_corpus(request.texts, as_trained);
   const auto net = make_saved_model(options, checkpoint, request.compute, device);
   const Tokens tokens(corpus);
@@ -268,9 +274,6 @@ void evaluate(int argc, const char* const* argv) {
     lines.emplace(options.text("per-token"));
   }
 
-  if (!options.given("batch-size")) {
-    request.rows.batch_size = default_batch_size(tokens.size());
-  }
   const bool shows_tokens = lines || options.is_set("heat-map");
   std::vector<float> nats;
   EvaluateReport report{.text = text_name(request.texts),
@@ -278,7 +281,6 @@ void evaluate(int argc, const char* const* argv) {
                         .unknown = corpus.unknown,
                         .tokens = checkpoint.text.tokens};
   report.result = measure(*net, corpus, request.rows, report.text, shows_tokens ? &nats : nullptr);
-  report.batch_size = std::min(request.rows.batch_size, report.result.tokens);
   if (options.given("copied-from")) {
     report.copied = find_copy(options.path("copied-from"), corpus, tokens, as_trained);
   }

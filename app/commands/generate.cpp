@@ -1,13 +1,14 @@
 #include "unroll/generate.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstdio>
 #include <functional>
-#include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/formatted.h"
@@ -15,6 +16,7 @@
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/saved_model.h"
+#include "cli/text_writer.h"
 #include "commands/commands.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
@@ -27,8 +29,10 @@ Options declare_generate_options() {
   Options options("generate",
                   "Continues a prompt: with the most likely tokens, or with drawn ones.");
   options.value("checkpoint", "what train --save wrote (required)", "FILE")
-      .list("prompt", "text to continue; repeatable (required without --interactive)", "TEXT")
+      .list("prompt", "text to continue; repeatable (one of these three is required)", "TEXT")
+      .value("prompt-file", "continue each line of a file, - for the standard input", "FILE")
       .flag("interactive", "continue each line of the standard input, as it comes")
+      .flag("whole-file", "take all of --prompt-file as one prompt")
       .value("unknown", "tokens of a prompt that the vocabulary lacks: error, skip or unk", "HOW",
              std::string(to_string(UnknownTokens::kError)))
       .value("length", "tokens to continue by", "N", formatted("{}", TrainOptions{}.predict));
@@ -36,6 +40,11 @@ Options declare_generate_options() {
   options.group("Sampling")
       .fields(GenerateOptions{})
       .value("samples", "texts for each prompt, computed as one batch", "N", "1");
+  options.group("Output")
+      .value("separator", R"(printed after each text; \n, \t, \0 and \\ are read as in C)", "TEXT",
+             R"(\n)")
+      .flag("json", "print one JSON object for each text, on a line")
+      .flag("quiet", "print nothing but the texts");
   add_machine_options(options);
   return options;
 }
@@ -45,8 +54,7 @@ struct GenerateRequest {
   std::vector<std::string> prompts = {};
   bool interactive = false;
   UnknownTokens unknown = UnknownTokens::kError;
-  int64_t length = 0;
-  std::size_t samples = 1;
+  WriterSettings texts = {};
   GenerateOptions options = {};
   Compute compute = {};
 };
@@ -64,15 +72,21 @@ GenerateOptions read_generate_options(const Options& options) {
   return request;
 }
 
-std::vector<std::string> read_prompts(const Options& options, bool interactive) {
+std::vector<std::string> read_prompts(const Options& options) {
   auto prompts = options.texts("prompt");
-  if (prompts.empty() && !interactive) {
-    throw UsageError("generate: --prompt or --interactive is missing (unroll generate --help)");
+  const bool has_file = options.given("prompt-file");
+  if (prompts.empty() && !has_file && !options.is_set("interactive")) {
+    throw UsageError(
+        "generate: --prompt, --prompt-file or --interactive is missing (unroll generate --help)");
   }
-  for (const auto& prompt : prompts) {
-    if (prompt.empty()) {
-      throw UsageError("prompt must have at least one token, got ''");
-    }
+  if (std::find(prompts.begin(), prompts.end(), "") != prompts.end()) {
+    throw UsageError("prompt must have at least one token, got ''");
+  }
+  if (options.is_set("whole-file") && !has_file) {
+    throw UsageError("--whole-file needs --prompt-file");
+  }
+  if (has_file && options.path("prompt-file") == kStandardInput && options.is_set("interactive")) {
+    throw UsageError("--prompt-file - and --interactive must not both read the standard input");
   }
   return prompts;
 }
@@ -88,101 +102,149 @@ std::size_t read_samples(const Options& options, double temperature) {
   return static_cast<std::size_t>(samples);
 }
 
+std::string read_separator(const Options& options) {
+  if (options.given("separator") && options.is_set("json")) {
+    throw UsageError("--separator and --json: an object is on a line of its own; choose one");
+  }
+  constexpr std::array<std::pair<char, char>, 4> kEscapes{
+      {{'n', '\n'}, {'t', '\t'}, {'0', '\0'}, {'\\', '\\'}}};
+  const auto text = options.text("separator");
+  std::string separator;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      separator += text[i];
+      continue;
+    }
+    const char next = ++i < text.size() ? text[i] : ' ';
+    const auto* escape = std::find_if(kEscapes.begin(), kEscapes.end(),
+                                      [&](const auto& one) { return one.first == next; });
+    if (escape == kEscapes.end()) {
+      throw UsageError(formatted(R"(--separator has \n, \t, \0 and \\ alone, got '{}')", text));
+    }
+    separator += escape->second;
+  }
+  return separator;
+}
+
 GenerateRequest read_generate_request(const Options& options) {
   options.require({"checkpoint"});
   GenerateRequest request{.interactive = options.is_set("interactive")};
-  request.prompts = read_prompts(options, request.interactive);
+  request.prompts = read_prompts(options);
   request.unknown = parse_enum<UnknownTokens>(options.text("unknown"));
-  request.length = options.integer("length");
-  require_in("--length", request.length, at_least(0));
+  request.texts.length = options.integer("length");
+  require_in("--length", request.texts.length, at_least(0));
   request.options = read_generate_options(options);
-  request.samples = read_samples(options, request.options.temperature);
+  request.texts.samples = read_samples(options, request.options.temperature);
+  request.texts.separator = read_separator(options);
+  request.texts.json = options.is_set("json");
   request.compute = read_saved_model_options(options);
   check_machine_options(options);
   options.path("checkpoint");
   return request;
 }
 
-// Whether someone may be waiting at the other end: of a terminal or a pipe, not of a file.
-bool stdout_is_read_at_once() {
-  struct stat status {};
-  return fstat(STDOUT_FILENO, &status) != 0 || !S_ISREG(status.st_mode);
-}
+using Fit = std::function<std::string(const std::string&)>;
 
-// Bytes, whatever they are; throws once nobody takes them any more.
-void write_out(std::string_view text) {
-  static const bool at_once = stdout_is_read_at_once();
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (at_once) {
-    std::fflush(stdout);
+// The prompt of a line, or an error that says which line.
+std::string fit_line(const Fit& fit, int64_t number, std::string_view line) {
+  if (line.empty()) {
+    throw Error(formatted("line {}: is empty, expected a prompt", number));
   }
-  if (std::ferror(stdout) != 0) {
-    throw Error("standard output cannot be written");
+  try {
+    return fit(std::string(line));
+  } catch (const Error& error) {
+    throw Error(formatted("line {}: {}", number, error.what()));
   }
 }
 
-// Continues prompts and prints each text on a line; a text alone is printed as it grows.
-class Writer {
+// Adds the prompts of a file: all are read before the first is continued.
+void read_prompt_file(const std::string& path, bool is_one, const Fit& fit,
+                      std::vector<std::string>& prompts) {
+  try {
+    if (is_one) {
+      std::string text;
+      read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) { text += block; });
+      prompts.push_back(fit(text));
+    } else {
+      read_lines(path, [&](int64_t number, std::string_view line) {
+        prompts.push_back(fit_line(fit, number, line));
+      });
+    }
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    const auto name = text_name(path) + ": ";
+    throw Error(message.starts_with(name) ? message : name + message);
+  }
+}
+
+// Continues the lines of the standard input, as they come, until it ends. What cannot be continued
+// gets a message.
+class Conversation {
  public:
-  Writer(SequenceModel& net, const Vocab& vocab, int64_t length, std::size_t samples)
-      : net_(net), vocab_(vocab), length_(length), samples_(samples) {}
+  Conversation(TextWriter& writer, GenerateOptions options, Fit fit)
+      : writer_(writer), options_(std::move(options)), fit_(std::move(fit)) {}
 
-  void write(const std::vector<std::string>& prompts, const GenerateOptions& request) {
-    if (prompts.size() == 1 && samples_ == 1) {
-      write_out(prompts.front());
-      unroll::generate(prompts, length_, net_, vocab_, request,
-                       [](std::size_t, std::string_view piece) { write_out(piece); });
-      write_out("\n");
-      return;
+  // Throws Error at the end when a line could not be continued.
+  void run() {
+    LineCutter lines;
+    const auto answer = [this](std::string_view line) {
+      reply(line);
+      ask();
+    };
+    std::array<char, 1 << 16> buffer{};
+    ask();
+    while (true) {
+      const auto size = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+      if (size < 0 && errno == EINTR) {
+        continue;
+      }
+      if (size <= 0) {
+        break;
+      }
+      lines.feed({buffer.data(), static_cast<std::size_t>(size)}, answer);
     }
-    std::vector<std::string> batch;
-    for (const auto& prompt : prompts) {
-      batch.insert(batch.end(), samples_, prompt);
+    lines.finish(answer);
+    if (terminal_) {
+      print_note("\n");
     }
-    for (const auto& text : unroll::generate(batch, length_, net_, vocab_, request)) {
-      write_out(text + '\n');
+    if (failed_ > 0) {
+      throw Error(formatted("{} of {} lines could not be continued", failed_, number_));
     }
   }
 
  private:
-  SequenceModel& net_;
-  const Vocab& vocab_;
-  int64_t length_;
-  std::size_t samples_;
-};
+  void ask() const {
+    if (terminal_) {
+      print_note("> ");
+    }
+  }
 
-// Continues the lines of the standard input until it ends; a line that cannot be continued gets a
-// message.
-void converse(Writer& writer, GenerateOptions request,
-              const std::function<std::string(const std::string&)>& fit) {
-  const bool terminal = isatty(STDIN_FILENO) != 0 && isatty(STDERR_FILENO) != 0;
-  const auto ask = [&](std::string& line) {
-    if (terminal) {
-      print_formatted(stderr, "> ");
+  // Each line takes the next seed.
+  void reply(std::string_view line) {
+    ++number_;
+    if (!line.empty() || !terminal_) {
+      std::string prompt;
+      try {
+        prompt = fit_line(fit_, number_, line);
+      } catch (const Error& error) {
+        print_error(error.what());
+        ++failed_;
+      }
+      if (!prompt.empty()) {
+        writer_.write({prompt}, options_);
+        std::fflush(stdout);
+      }
     }
-    return static_cast<bool>(std::getline(std::cin, line));
-  };
-  for (std::string line; ask(line); ++request.seed) {
-    if (line.ends_with('\r')) {
-      line.pop_back();
-    }
-    if (line.empty()) {
-      continue;
-    }
-    std::string prompt;
-    try {
-      prompt = fit(line);
-    } catch (const Error& error) {
-      print_error(error.what());
-      continue;
-    }
-    writer.write({prompt}, request);
-    std::fflush(stdout);
+    ++options_.seed;
   }
-  if (terminal) {
-    print_formatted(stderr, "\n");
-  }
-}
+
+  TextWriter& writer_;
+  GenerateOptions options_;
+  Fit fit_;
+  bool terminal_ = isatty(STDIN_FILENO) == 1 && is_terminal(stderr);
+  int64_t number_ = 0;
+  int64_t failed_ = 0;
+};
 
 }  // namespace
 
@@ -196,19 +258,23 @@ void generate(int argc, const char* const* argv) {
   const auto checkpoint = load_checkpoint(options.path("checkpoint"));
   const auto& text = checkpoint.text;
   const auto fit = [&](const std::string& prompt) {
-    return fit_prompt(prompt, text.normalize, checkpoint.vocab, request.unknown);
+    return fit_prompt(prompt, text, checkpoint.vocab, request.unknown);
   };
   std::transform(request.prompts.begin(), request.prompts.end(), request.prompts.begin(), fit);
   for (auto& stop : request.options.stop) {
     stop = normalize_stop(stop, text.normalize, text.tokens);
   }
+  if (options.given("prompt-file")) {
+    read_prompt_file(options.path("prompt-file"), options.is_set("whole-file"), fit,
+                     request.prompts);
+  }
   const auto net = make_saved_model(options, checkpoint, request.compute, device);
-  Writer writer(*net, checkpoint.vocab, request.length, request.samples);
+  TextWriter writer(*net, checkpoint.vocab, request.texts);
   if (!request.prompts.empty()) {
     writer.write(request.prompts, request.options);
   }
   if (request.interactive) {
-    converse(writer, request.options, fit);
+    Conversation(writer, request.options, fit).run();
   }
 }
 

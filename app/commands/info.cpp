@@ -2,15 +2,26 @@
 #include <ATen/Version.h>
 #include <torch/version.h>
 
+#include <algorithm>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/formatted.h"
+#include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/texts.h"
 #include "commands/commands.h"
+#include "study/peak_memory.h"
+#include "study/text_survey.h"
+#include "study/visible_text.h"
 #include "unroll/checkpoint.h"
 #include "unroll/compute.h"
 #include "unroll/device.h"
+#include "unroll/error.h"
 
 namespace unroll::app {
 namespace {
@@ -86,14 +97,154 @@ void show_checkpoint(const std::string& path) {
   }
 }
 
+// `'e' 120, 't' 97`, the first few of these tokens.
+std::string listed(std::span<const std::pair<std::string, int64_t>> tokens) {
+  constexpr std::size_t kShown = 8;
+  std::string list;
+  for (const auto& [token, count] : tokens.first(std::min(tokens.size(), kShown))) {
+    list += formatted("{}'{}' {}", list.empty() ? "" : ", ", visible(token), count);
+  }
+  return list + (tokens.size() > kShown ? ", ..." : "");
+}
+
+std::string percent(int64_t part, int64_t whole) {
+  return formatted("{:.2g}%", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+void show_survey(const TextSurvey& survey, const std::string& name) {
+  show("text", name);
+  show("size", formatted("{} bytes, {} characters, {} lines, the longest of {} characters",
+                         survey.bytes, survey.characters, survey.lines, survey.longest_line));
+  if (survey.unreadable == 0) {
+    return;
+  }
+  std::vector<std::string> places;
+  for (const auto& place : survey.places) {
+    places.push_back(formatted("{} line {}, byte {} (0x{:02x})", place.file, place.line,
+                               place.offset, place.byte));
+  }
+  show("unreadable",
+       formatted("{} (--invalid-utf8 replace reads U+FFFD): {}{}", survey.unreadable,
+                 joined(places, "; "),
+                 survey.unreadable > static_cast<int64_t>(places.size()) ? "; ..." : ""));
+}
+
+// Tokens of the whole text, which of them are rare, and which the vocabulary lacks.
+void show_tokens(const Corpus& corpus, const Vocab& vocab) {
+  const auto& counts = corpus.vocab.token_freqs();  // by falling frequency
+  show("tokens",
+       formatted("{} by {}, {} different ones, normalised: {}", corpus.text_tokens,
+                 to_string(corpus.text.tokens), counts.size(), to_string(corpus.text.normalize)));
+  show("vocabulary", formatted("{} entries, <unk> among them", vocab.size()));
+  show("frequent", listed(counts));
+  const auto once = std::find_if(counts.begin(), counts.end(),
+                                 [](const auto& token) { return token.second == 1; });
+  show("rare", once == counts.end() ? formatted("none occurs once; the rarest is '{}', {} times",
+                                                visible(counts.back().first), counts.back().second)
+                                    : formatted("{} occur once: {}", counts.end() - once,
+                                                listed({once, counts.end()})));
+  Vocab::TokenCounts unknown;
+  int64_t total = 0;
+  for (const auto& token : counts) {
+    if (!vocab.contains(token.first)) {
+      unknown.push_back(token);
+      total += token.second;
+    }
+  }
+  show("unknown", unknown.empty()
+                      ? "none"
+                      : formatted("{} ({}) of the tokens, of {} kind{}, are <unk>: {}", total,
+                                  percent(total, corpus.text_tokens), unknown.size(),
+                                  unknown.size() == 1 ? "" : "s", listed(unknown)));
+}
+
+// What a training with these options would be, and the memory that one takes: two steps are taken.
+void show_training_of(const Options& options, const Corpus& corpus, const DataOptions& data,
+                      const ModelSetup& setup, const UpdaterOptions& updater,
+                      torch::Device device) {
+  show("corpus", describe_corpus(options, corpus));
+  try {
+    const SeqDataLoader train_iter(corpus.indices, data, device);
+    const auto memory = measure_training(train_iter, corpus.vocab.size(), setup, updater);
+    show("training", formatted("{} batches of {} x {} an epoch; {} of {} units, {} parameters, {}",
+                               train_iter.epoch(0).size(), data.batch_size, data.num_steps,
+                               to_string(setup.config.cell), setup.config.hidden,
+                               parameter_count(setup.config, corpus.vocab.size()),
+                               to_string(updater.optimizer)));
+    constexpr int64_t kMebi = 1 << 20;
+    show("memory",
+         formatted("{} MiB at its peak{}, {} MiB of it for model and batches",
+                   memory.total() / kMebi, device.is_cpu() ? " in all" : " on " + device.str(),
+                   memory.added() / kMebi));
+  } catch (const Error& error) {
+    show("training", formatted("not possible: {}", error.what()));
+  }
+}
+
+void declare_text_options(Options& options) {
+  options.group("Text")
+      .list("text", "text to look at before a training, with train's options; repeatable", "FILE")
+      .fields(CorpusOptions{});
+  options.group("Training").fields(ModelConfig{}).fields(Compute{}).fields(DataOptions{}, {"seed"});
+  options.fields(UpdaterOptions{});
+  add_machine_options(options);
+}
+
+void show_text(const Options& options) {
+  const auto texts = options.paths("text");
+  if (std::find(texts.begin(), texts.end(), kStandardInput) != texts.end()) {
+    throw UsageError("info reads a text twice: --text must name files, got -");
+  }
+  CorpusOptions request;
+  read_corpus_options(options, request);
+  ModelSetup setup;
+  read_model(options, setup.config, setup.compute);
+  check(setup.config, setup.compute);
+  DataOptions data;
+  options.read(data);
+  check(data);
+  UpdaterOptions updater;
+  options.read(updater);
+  check(updater);
+  check_machine_options(options);
+  const auto device = set_up_machine(options);
+  require_supported(setup.compute, device);
+  std::optional<Checkpoint> checkpoint;
+  if (options.given("checkpoint")) {
+    checkpoint = load_checkpoint(options.path("checkpoint"));
+    request.text = checkpoint->text;
+  }
+
+  const auto survey = survey_text(texts);
+  show_survey(survey, text_name(texts));
+  if (!options.given("invalid-utf8")) {
+    request.text.invalid_utf8 = InvalidUtf8::kReplace;  // so that the rest can be shown
+  }
+  const auto corpus = load_corpus(options, request);
+  show_tokens(corpus, checkpoint ? checkpoint->vocab : corpus.vocab);
+  if (!checkpoint) {
+    show_training_of(options, corpus, data, setup, updater, device);
+  }
+}
+
 }  // namespace
 
 void info(int argc, const char* const* argv) {
-  Options options(
-      "info", "Shows what a checkpoint holds, or, without --checkpoint, this build and machine.");
-  options.value("checkpoint", "what train --save wrote", "FILE");
+  Options options("info",
+                  "Shows what a text holds and what a training on it takes, what a checkpoint "
+                  "holds, or, without either, this build and machine.");
+  options.value("checkpoint",
+                "what train --save wrote; beside --text: whose vocabulary is looked at", "FILE");
+  declare_text_options(options);
   if (!options.parse(argc, argv)) {
     return;
+  }
+  if (options.given("text")) {
+    show_text(options);
+    return;
+  }
+  if (const auto idle = options.given_but({"checkpoint"}); !idle.empty()) {
+    throw UsageError(formatted("--{} needs --text", idle));
   }
   if (options.given("checkpoint")) {
     show_checkpoint(options.path("checkpoint"));

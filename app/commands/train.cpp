@@ -85,33 +85,40 @@ std::optional<Saver> make_saver(const Options& options, const TrainRecord& recor
 
 // Reads the texts, and takes into the record what is known of them.
 TrainTexts read_texts(const Options& options, TrainRecord& record,
-                      const std::optional<Checkpoint>& resumed) {
-  auto texts = load_texts(options, record.corpus);
-  if (resumed) {
-    require_same_texts(texts, *resumed, options);
+                      const TrainCheckpoints& checkpoints) {
+  auto texts = load_texts(options, record.corpus, checkpoints);
+  if (checkpoints.resumed) {
+    require_same_texts(texts, *checkpoints.resumed, options);
   }
   const auto& corpus = texts.corpus;
-  record.options.prompts =
-      fit_prompts(options, record.options.prompts, corpus.text.normalize, corpus.vocab);
+  record.options.prompts = fit_prompts(options, record.options.prompts, corpus);
   record.fingerprint = corpus.fingerprint;
   record.valid_fingerprint = texts.valid_fingerprint;
   return texts;
 }
 
 // Puts the training where the checkpoint stands.
-void resume(Training& training, SequenceModel& net, const Checkpoint& resumed,
-            const std::string& path, Display& display) {
-  const auto& record = *resumed.training;
+void load(Training& training, SequenceModel& net, const Checkpoint& resumed,
+          const std::string& path) {
   try {
     load_weights(net, resumed.weights);
-    training.load_state(record.state);
+    training.load_state(resumed.training->state);
   } catch (const Error& error) {
     throw Error(formatted("{}: the training cannot be resumed: {}", path, error.what()));
   }
+}
+
+// What is known of the training so far, and what may surprise.
+void show_resumed(const Checkpoint& resumed, const Options& options, const Training& training,
+                  const TrainOptions& asked, Display& display) {
+  const auto& record = *resumed.training;
   display.show(record.state.history);
   if (record.build != build_of_this()) {
-    display.warn(formatted("{} was computed by {}, this is {}: the last digits may differ", path,
-                           record.build, build_of_this()));
+    display.warn(formatted("{} was computed by {}, this is {}: the last digits may differ",
+                           options.path("resume"), record.build, build_of_this()));
+  }
+  if (training.is_finished()) {
+    display.note(explain_finished(options, asked, record.state));
   }
 }
 
@@ -170,9 +177,6 @@ std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Cor
 TrainResult run(Training& training, const TrainCallbacks& callbacks,
                 const std::optional<Saver>& saver) {
   catch_interrupts();
-  if (saver) {
-    outlive_readers();
-  }
   try {
     return training.run(callbacks);
   } catch (const Diverged& error) {
@@ -203,36 +207,52 @@ void train(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  auto resumed = load_resumed(options);
+  auto checkpoints = load_checkpoints(options);
+  auto& [resumed, initial] = checkpoints;
   // What the request alone shows to be wrong, before any other file or device is touched.
-  auto request = read_train_request(options, resumed);
+  auto request = read_train_request(options, checkpoints);
   auto& record = request.record;
   const auto device = set_up_machine(options);
   const auto compute = compute_on(device, options, record);
   require_supported(compute, device);
   Display display(options, record.options);
   auto saver = make_saver(options, record, resumed, display);
+  if (saver) {
+    outlive_readers();
+  }
   display.check_plot();
-  const auto texts = read_texts(options, record, resumed);
+  const auto texts = read_texts(options, record, checkpoints);
   const auto& corpus = texts.corpus;
 
-  const auto train_iter = make_loader(options, texts.train, record.data, device);
+  const auto share = options.has("valid") ? valid_share(options) : std::nullopt;
+  const auto train_iter = make_loader(options, texts.train, record.data, device,
+                                      share ? formatted("--valid {} leaves ", *share) : "");
   at::manual_seed(record.data.seed);
   const auto net = make_model(request.config, corpus.vocab.size(), device, compute);
-  const auto effective = explain_compute(*net, request.config, compute, record.data.batch_size,
-                                         [&](const std::string& reason) { display.warn(reason); });
+  if (initial) {
+    init_weights(*net, *initial);
+  }
   Training training(*net, train_iter, corpus.vocab, record.options, texts.valid);
   if (resumed) {
-    resume(training, *net, *resumed, options.path("resume"), display);
+    load(training, *net, *resumed, options.path("resume"));
   }
   Log log(display);
   if (options.has("log")) {
     log.open(options.path("log"), training.history());  // the last thing that can fail
   }
+  for (const auto& line : describe_texts(texts, options, checkpoints)) {
+    display.note(line);
+  }
+  const auto effective = explain_compute(*net, request.config, compute, record.data.batch_size,
+                                         [&](const std::string& reason) { display.warn(reason); });
+  if (resumed) {
+    show_resumed(*resumed, options, training, record.options, display);
+  }
   if (resumed && saver && texts.valid.defined()) {
     saver->keep_best_of(options.path("resume"), *resumed);
   }
   resumed.reset();
+  initial.reset();
   if (saver) {
     saver->set_source(checkpoint_of(request, corpus, *net, training, log));
   }
@@ -243,7 +263,10 @@ void train(int argc, const char* const* argv) {
             .effective = effective,
             .device = describe(device),
             .vocab_size = corpus.vocab.size(),
-            .tokens = corpus.size(),
+            .tokens = texts.train.size(0),
+            .unknown = count_unknown(texts.train),
+            .valid_tokens = texts.valid.defined() ? texts.valid.size(0) : 0,
+            .valid_unknown = texts.valid.defined() ? count_unknown(texts.valid) : 0,
             .threads = at::get_num_threads()});
 }
 

@@ -115,7 +115,7 @@ TEST(OptionRange, MessagesNameTheNumberAndItsBounds) {
 
 TEST(OptionRange, TakesNumbersAlone) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  EXPECT_EQ(refusal(kInfinity, at_least(0)), "x must be >= 0, got inf");
+  EXPECT_EQ(refusal(kInfinity, at_least(0)), "x must be a finite number, got inf");
   for (const auto& range :
        {at_least(0), from_to(0, 1), above_to(0, 1), between(0, 1), OptionRange{}}) {
     for (const double value : {kInfinity, -kInfinity, std::nan("")}) {

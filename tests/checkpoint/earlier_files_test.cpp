@@ -201,8 +201,12 @@ TEST_P(EarlierFiles, KeepWhatTheyHaveWhenTheyAreSavedAgain) {
   expect_part_of(config_of(before), config_of(after));
   EXPECT_EQ(names_of(after.tensors), names_of(before.tensors));
   for (const auto& [name, tensor] : before.tensors) {
-    EXPECT_TRUE(tensor.allclose(tensor_named(after.tensors, name), 0, 0, /*equal_nan=*/true))
-        << name;
+    auto again = tensor_named(after.tensors, name);
+    if (name == "history") {  // has a column more now, which is empty here
+      EXPECT_TRUE(again.select(1, tensor.size(1)).isnan().all().item<bool>());
+      again = again.narrow(1, 0, tensor.size(1));
+    }
+    EXPECT_TRUE(tensor.allclose(again, 0, 0, /*equal_nan=*/true)) << name;
   }
   const auto loaded = load_checkpoint(folder / "again");
   EXPECT_EQ(loaded.config, checkpoint.config);

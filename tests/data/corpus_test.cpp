@@ -92,8 +92,8 @@ TEST(Corpus, CharactersMayStraddleBlocks) {
 TEST(Corpus, NormalizeNoneKeepsEveryCharacter) {
   const auto corpus =
       make_corpus("B\r\nb\re\xcc\x81\n", options_of(TokenKind::kChar, Normalize::kNone));
-  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "\n", "B", "b", "\r", "\xc3\xa9"));
-  EXPECT_THAT(indices_of(corpus), ElementsAre(2, 1, 3, 4, 5, 1));
+  EXPECT_THAT(corpus.vocab.tokens(), ElementsAre("<unk>", "\n", "B", "b", "\xc3\xa9"));
+  EXPECT_THAT(indices_of(corpus), ElementsAre(2, 1, 3, 1, 4, 1));
 }
 
 TEST(Corpus, BytesAreBytes) {
@@ -181,9 +181,10 @@ TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
     const int different = std::array{5, 200, 300, 3000}[seed % 4];
     auto options = options_of(TokenKind::kChar, Normalize::kNone);
     options.vocab_size = std::array<int64_t, 3>{0, 20, 256}[random() % 3];
-    options.max_tokens = std::array<int64_t, 3>{0, 1, 700}[random() % 3];
+    const auto most = std::array<std::size_t, 3>{0, 1, 700}[random() % 3];
+    options.max_tokens = static_cast<int64_t>(most);
     SCOPED_TRACE(formatted("seed {}: {} characters, vocabulary {}, cut at {}", seed, different,
-                           options.vocab_size, options.max_tokens));
+                           options.vocab_size, most));
     const auto text = random_text(random, 1 + static_cast<int64_t>(random() % 3000), different);
     const auto corpus = make_corpus(text, options);
     // A file that is read twice, and another text's vocabulary, give the same.
@@ -202,8 +203,8 @@ TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
 
     const auto tokens = tokenize({text}, TokenKind::kChar);
     auto expected = corpus.vocab[tokens[0]];
-    if (options.max_tokens > 0) {
-      expected.resize(std::min<std::size_t>(expected.size(), options.max_tokens));
+    if (most > 0) {
+      expected.resize(std::min(expected.size(), most));
     }
     EXPECT_EQ(indices_of(corpus), expected);
     EXPECT_EQ(corpus.indices.scalar_type(),
@@ -211,7 +212,74 @@ TEST(Corpus, IndicesAreThoseOfTheVocabularyHoweverManyTokensThereAre) {
     EXPECT_EQ(corpus.vocab.token_freqs(), Vocab(tokens).token_freqs());
     EXPECT_EQ(corpus.unknown, std::count(expected.begin(), expected.end(), 0));
     EXPECT_EQ(corpus.characters, corpus.size());
+    EXPECT_EQ(corpus.text_tokens, static_cast<int64_t>(tokens[0].size()));
+    EXPECT_EQ(indexed.text_tokens, corpus.text_tokens);
+    EXPECT_EQ(read.text_tokens, corpus.text_tokens);
   }
+}
+
+TEST(Corpus, IsAllOfATextUnlessItIsToBeCut) {
+  const std::string text(20'000, 'a');
+  EXPECT_EQ(make_corpus(text).size(), 20'000);
+  EXPECT_EQ(make_corpus(text, {.max_tokens = 0}).size(), 20'000);
+  const auto cut = make_corpus(text, {.max_tokens = 7});
+  EXPECT_EQ(cut.size(), 7);
+  EXPECT_EQ(cut.text_tokens, 20'000);
+}
+
+TEST(Corpus, TheNotebooksCutIsThatOfTheNotebooksText) {
+  EXPECT_EQ(notebook_max_tokens({}), 10'000);
+  const TempFolder folder;
+  // As long as The Time Machine, and another text.
+  const auto other = folder.write("other.txt", std::string(178'979, 'a'));
+  EXPECT_EQ(notebook_max_tokens({other}), 0);
+  EXPECT_EQ(notebook_max_tokens({folder / "missing"}), 0);
+  EXPECT_EQ(notebook_max_tokens({std::filesystem::path("-")}), 0);
+  const std::filesystem::path time_machine = UNROLL_DATA_DIR "/timemachine.txt";
+  if (!std::filesystem::exists(time_machine)) {
+    GTEST_SKIP() << time_machine << " is absent: scripts/fetch_time_machine";
+  }
+  EXPECT_EQ(notebook_max_tokens({time_machine}), 10'000);
+  EXPECT_EQ(notebook_max_tokens({time_machine, other}), 0);
+}
+
+TEST(Corpus, ByAnotherVocabularyIsAsIfReadByIt) {
+  const auto own = make_corpus("abbbcc a", {.min_freq = 2});
+  for (const auto& vocab : {make_corpus("dcbbb").vocab, own.vocab,
+                            make_corpus("xyz").vocab.extended(own.vocab.tokens())}) {
+    CorpusOptions options;
+    options.vocab = std::make_shared<const Vocab>(vocab);
+    const auto expected = make_corpus("abbbcc a", options);
+    const auto moved = with_vocab(own, vocab);
+    // What the first reading left out as rare is lost.
+    const auto known = own.indices.ne(Vocab::unk());
+    EXPECT_TRUE(
+        torch::equal(moved.indices.masked_select(known), expected.indices.masked_select(known)));
+    EXPECT_EQ(moved.indices.masked_select(known.logical_not()).count_nonzero().item<int64_t>(), 0);
+    EXPECT_EQ(moved.unknown, count_unknown(moved.indices));
+    EXPECT_EQ(moved.vocab.tokens(), vocab.tokens());
+    EXPECT_EQ(std::tuple(moved.characters, moved.text_tokens, moved.fingerprint.hash),
+              std::tuple(expected.characters, expected.text_tokens, expected.fingerprint.hash));
+  }
+  std::vector<std::string> many(300, "");
+  for (std::size_t i = 0; i < many.size(); ++i) {
+    many[i] = std::string("\xe4\xb8") + static_cast<char>(0x80 + i % 64) + std::to_string(i);
+  }
+  const auto wide = with_vocab(own, Vocab().extended(many).extended(own.vocab.tokens()));
+  EXPECT_EQ(wide.indices.scalar_type(), torch::kInt32);
+  EXPECT_EQ(wide.vocab.to_token(wide.indices[1].item<int64_t>()), "b");
+  thrown<UsageError>([&] { with_vocab(own, Vocab({}, 0, {}, TokenKind::kWord)); });
+}
+
+TEST(Corpus, TheIndicesOfALineAreThoseOfACorpusOfIt) {
+  const auto vocab = make_corpus("the time traveller").vocab;
+  for (const char* line : {"The -- TIME, x", "a", "t"}) {
+    CorpusOptions options;
+    options.vocab = std::make_shared<const Vocab>(vocab);
+    EXPECT_EQ(token_indices(line, {}, vocab), indices_of(make_corpus(line, options)));
+  }
+  EXPECT_TRUE(token_indices("7 8", {}, vocab).empty());
+  thrown<UsageError>([&] { token_indices("a", {.tokens = TokenKind::kWord}, vocab); });
 }
 
 TEST(Corpus, AVocabularyOfSoManyEntriesKeepsTheMostFrequent) {

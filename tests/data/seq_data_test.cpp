@@ -370,5 +370,24 @@ TEST(SeqData, SamplingNamesAreParsedBack) {
               HasSubstr("'shuffled'"));
 }
 
+TEST(SeqData, ATextTooShortForABatchIsToldOneThatFits) {
+  const auto refusal = [](int64_t tokens, const DataOptions& options) {
+    return thrown<Error>([&] { SeqDataLoader(torch::zeros({tokens}, torch::kUInt8), options); });
+  };
+  EXPECT_EQ(refusal(812, {}),
+            "812 tokens, need at least 1121 for batch 32 x steps 35; batch-size 23 fits");
+  EXPECT_EQ(refusal(35, {}),
+            "35 tokens, need at least 1121 for batch 32 x steps 35; batch-size 1 with num-steps 34 "
+            "fits");
+  EXPECT_EQ(refusal(1, {}), "1 token, need at least 1121 for batch 32 x steps 35");
+  EXPECT_EQ(refusal(45, {.offset = 9}),
+            "45 tokens, need at least 1130 for batch 32 x steps 35 after offset 9; batch-size 1 "
+            "fits");
+  // And these do fit.
+  SeqDataLoader(torch::zeros({812}, torch::kUInt8), {.batch_size = 23});
+  SeqDataLoader(torch::zeros({35}, torch::kUInt8), {.batch_size = 1, .num_steps = 34});
+  SeqDataLoader(torch::zeros({45}, torch::kUInt8), {.batch_size = 1, .offset = 9});
+}
+
 }  // namespace
 }  // namespace unroll

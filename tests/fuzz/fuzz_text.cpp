@@ -101,7 +101,7 @@ std::optional<std::string> expected_text(std::string_view text) {
       return std::nullopt;
     }
     if (text.substr(i, 2) != "\r\n") {
-      kept += text[i];
+      kept += text[i] == '\r' ? '\n' : text[i];
     }
   }
   utf8proc_uint8_t* mapped = nullptr;

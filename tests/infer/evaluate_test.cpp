@@ -135,6 +135,63 @@ TEST_P(EvaluateEachModel, RecordsNothing) {
 INSTANTIATE_TEST_SUITE_P(Models, EvaluateEachModel, ::testing::ValuesIn(all_models(8)),
                          [](const auto& info) { return name_of(info.param); });
 
+TEST_P(EvaluateEachModel, ManyTextsAreScoredAsEachByItself) {
+  const auto net = random_model(GetParam());
+  std::vector<torch::Tensor> texts;
+  for (const int64_t tokens : {5, 1, 40, 0, 2, 37, 40, 7}) {
+    texts.push_back(random_corpus(tokens, static_cast<uint64_t>(tokens)));
+  }
+  for (const int64_t B : {1, 3, 32}) {
+    const auto results = evaluate_each(*net, texts, {.batch_size = B, .num_steps = 6});
+    ASSERT_EQ(results.size(), texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      EXPECT_EQ(results[i].tokens, std::max<int64_t>(texts[i].numel() - 1, 0));
+      if (texts[i].numel() > 1) {
+        const auto alone = evaluate(*net, texts[i], {.batch_size = 1});
+        EXPECT_NEAR(results[i].nats, alone.nats, 1e-5 * alone.nats) << "text " << i << ", B " << B;
+        EXPECT_EQ(results[i].unknown, alone.unknown);
+      }
+    }
+  }
+}
+
+TEST(Evaluate, UnknownTokensAreCountedAndLeftOutOnRequest) {
+  RowCounter net;
+  // Whatever the token, ln 2 after one token, ln 3 after two and so on: of 0, which is unknown.
+  const auto result = evaluate(net, torch::tensor({0, 0, 1, 0}));
+  EXPECT_EQ(result.tokens, 3);
+  EXPECT_EQ(result.unknown, 2);
+  EXPECT_NEAR(result.unknown_nats, std::log(2) + std::log(4), 1e-5);
+  EXPECT_NEAR(result.known_perplexity(), 1.5, 1e-5);  // 1 has the rest, 2/3
+  EXPECT_NEAR(result.perplexity(), std::cbrt(2 * 1.5 * 4), 1e-5);
+  EXPECT_TRUE(std::isnan(evaluate(net, torch::tensor({1, 0, 0})).known_perplexity()));
+}
+
+TEST(Evaluate, ACertainTokenHasASurpriseOfZeroNotOfMinusZero) {
+  class Certain : public RowCounter {
+   public:
+    std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override {
+      return {torch::tensor({-1000.0F, 0.0F}).repeat({X.numel(), 1}), state};
+    }
+  };
+  Certain net;
+  const auto result =
+      evaluate(net, torch::ones({5}, torch::kInt64), {}, [](int64_t, std::span<const float> nats) {
+        for (const float n : nats) {
+          EXPECT_FALSE(std::signbit(n));
+        }
+      });
+  EXPECT_FALSE(std::signbit(result.nats));
+  EXPECT_EQ(result.perplexity(), 1);
+}
+
+TEST(Evaluate, HowManyRowsThereAreIsTheTextsUnlessGiven) {
+  RowCounter net;
+  EXPECT_EQ(evaluate(net, torch::ones({100}, torch::kUInt8)).rows, 1);
+  EXPECT_EQ(evaluate(net, torch::ones({3 * 4096}, torch::kUInt8)).rows, 3);
+  EXPECT_EQ(evaluate(net, torch::ones({5}, torch::kUInt8), {.batch_size = 9}).rows, 4);
+}
+
 TEST(Evaluate, TakesEveryIntegerDtype) {
   const auto net = random_model(plain(ModelKind::kScratch, Cell::kRnn, 8));
   const auto corpus = random_corpus(30, 5);

@@ -249,6 +249,28 @@ TEST(Generate, APieceComesWithItsToken) {
   EXPECT_THAT(fed, ElementsAre(1, 2, 3));
 }
 
+TEST(Generate, EachTokenComesWithItsSurprise) {
+  const std::vector<float> logits{-1, 0.5F, 3, 2, -INFINITY};
+  Constant net(logits);
+  double total = 0;
+  for (const float logit : logits) {
+    total += std::exp(static_cast<double>(logit));
+  }
+  for (const double temperature : {0.0, 0.5}) {  // by which it was taken does not count
+    std::vector<std::string> taken(2);
+    const auto texts =
+        generate({"a", "bc"}, 20, net, kLetters, {.temperature = temperature, .top_k = 3}, {},
+                 [&](std::size_t sequence, int64_t token, double nats) {
+                   taken.at(sequence) += kLetters.to_token(token);
+                   const auto logit = logits.at(static_cast<std::size_t>(token));
+                   EXPECT_NEAR(nats, std::log(total) - static_cast<double>(logit), 1e-9);
+                 });
+    EXPECT_THAT(texts, ElementsAre("a" + taken[0], "bc" + taken[1]));
+    EXPECT_EQ(texts,
+              generate({"a", "bc"}, 20, net, kLetters, {.temperature = temperature, .top_k = 3}));
+  }
+}
+
 TEST(Generate, WordsStandApartWithinALine) {
   const auto words = Vocab::from_tokens({"<unk>", "one", "two", "\n"}, TokenKind::kWord);
   std::string text;
@@ -267,9 +289,10 @@ TEST(Generate, OptionsHaveBounds) {
     return thrown<UsageError>([&] { generate({"a"}, 1, net, kLetters, options); });
   };
   EXPECT_THAT(refused({.top_k = -1}), AllOf(HasSubstr("top-k"), HasSubstr("got -1")));
-  for (const double top_p : {0.0, -0.5, 1.5, double{NAN}}) {
+  for (const double top_p : {0.0, -0.5, 1.5}) {
     EXPECT_THAT(refused({.top_p = top_p}), HasSubstr("top-p must be > 0 and at most 1, got"));
   }
+  EXPECT_EQ(refused({.top_p = NAN}), "top-p must be a finite number, got nan");
   EXPECT_THAT(refused({.no_repeat_ngram = -2}),
               AllOf(HasSubstr("no-repeat-ngram"), HasSubstr("got -2")));
   EXPECT_THAT(refused({.stop = {"a", ""}}), HasSubstr("stop string"));

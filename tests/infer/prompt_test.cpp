@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "support/thrown.h"
+#include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/generate.h"
 
@@ -11,12 +12,24 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+const TextOptions kAsItIs{.normalize = Normalize::kNone};
 const Vocab kLetters = Vocab::from_tokens({"<unk>", "a", "b", "c", "d"}, TokenKind::kChar);
 
-TEST(Prompt, IsNormalisedAsTheText) {
-  EXPECT_EQ(normalize_prompt("Time Traveller", Normalize::kLetters), "time traveller");
-  EXPECT_EQ(normalize_prompt("time ", Normalize::kLetters), "time ");
-  EXPECT_EQ(normalize_prompt("Time", Normalize::kNone), "Time");
+TEST(Prompt, IsReadAsTheTextWas) {
+  const auto letters = make_corpus("the time traveller").vocab;
+  EXPECT_EQ(fit_prompt("Time: Traveller!", {}, letters), "time traveller ");
+  EXPECT_EQ(fit_prompt("THE  time\n", {}, letters), "the time");
+  const auto as_it_is = make_corpus("Time\n", {.text = kAsItIs}).vocab;
+  EXPECT_EQ(fit_prompt("Time\r\n", kAsItIs, as_it_is), "Time\n");
+  EXPECT_THAT(thrown<Error>([&] { fit_prompt("time", kAsItIs, as_it_is); }), HasSubstr("'t'"));
+  const TextOptions replacing{.normalize = Normalize::kNone, .invalid_utf8 = InvalidUtf8::kReplace};
+  const auto with_replacement = make_corpus("caf\xe9", {.text = replacing}).vocab;
+  EXPECT_EQ(fit_prompt("f\xff", replacing, with_replacement), "f\xef\xbf\xbd");
+}
+
+TEST(Prompt, OfWhichNothingIsReadIsRefused) {
+  EXPECT_EQ(thrown<Error>([] { fit_prompt("7, 8", {}, kLetters, UnknownTokens::kUnk); }),
+            "prompt '7, 8': none of its characters is one that the model reads, a letter A-Z");
 }
 
 TEST(Prompt, AStopStringIsWrittenAsTheTextIs) {
@@ -34,6 +47,12 @@ TEST(Prompt, AStopStringIsWrittenAsTheTextIs) {
   }
 }
 
+TEST(Prompt, AStopStringThatNoTextHasIsRefused) {
+  EXPECT_EQ(
+      thrown<UsageError>([] { normalize_stop("The end.", Normalize::kLetters, TokenKind::kChar); }),
+      "stop 'The end.': the model writes only letters a-z and spaces, so never this");
+}
+
 TEST(Prompt, IsCheckedAgainstTheVocabulary) {
   EXPECT_NO_THROW(check_prompt("abc", kLetters));
   EXPECT_THAT(thrown<Error>([] { check_prompt("ab?", kLetters); }),
@@ -44,24 +63,24 @@ TEST(Prompt, IsCheckedAgainstTheVocabulary) {
 }
 
 TEST(Prompt, UnknownTokensAreAnErrorUnlessAllowed) {
-  EXPECT_EQ(fit_prompt("AB", Normalize::kLetters, kLetters), "ab");
-  EXPECT_THAT(thrown<Error>([] { fit_prompt("A?", Normalize::kLetters, kLetters); }),
-              HasSubstr("'?'"));
+  EXPECT_EQ(fit_prompt("AB", {}, kLetters), "ab");
+  EXPECT_THAT(thrown<Error>([] { fit_prompt("Axe", {}, kLetters); }), HasSubstr("'x'"));
+  EXPECT_THAT(thrown<Error>([] { fit_prompt("a?", kAsItIs, kLetters); }), HasSubstr("'?'"));
 }
 
 TEST(Prompt, UnknownTokensAreLeftOut) {
-  EXPECT_EQ(fit_prompt("?A, b", Normalize::kLetters, kLetters, UnknownTokens::kSkip), "ab");
+  EXPECT_EQ(fit_prompt("?A, xb", {}, kLetters, UnknownTokens::kSkip), "ab");
   const auto words = Vocab::from_tokens({"<unk>", "to", "be", "\n"}, TokenKind::kWord);
-  EXPECT_EQ(fit_prompt("or to  not be", Normalize::kNone, words, UnknownTokens::kSkip), "to be");
-  EXPECT_THAT(
-      thrown<Error>([] { fit_prompt("7?", Normalize::kLetters, kLetters, UnknownTokens::kSkip); }),
-      AllOf(HasSubstr("'7?'"), HasSubstr("none")));
-  thrown<UsageError>([] { fit_prompt("", Normalize::kLetters, kLetters, UnknownTokens::kSkip); });
+  const TextOptions by_word{.normalize = Normalize::kNone, .tokens = TokenKind::kWord};
+  EXPECT_EQ(fit_prompt("or to  not be", by_word, words, UnknownTokens::kSkip), "to be");
+  EXPECT_THAT(thrown<Error>([] { fit_prompt("7?", kAsItIs, kLetters, UnknownTokens::kSkip); }),
+              AllOf(HasSubstr("'7?'"), HasSubstr("none")));
+  thrown<UsageError>([] { fit_prompt("", {}, kLetters, UnknownTokens::kSkip); });
 }
 
 TEST(Prompt, UnknownTokensStayInTheTextThatIsReadAsUnk) {
-  EXPECT_EQ(fit_prompt("A?", Normalize::kLetters, kLetters, UnknownTokens::kUnk), "a?");
-  thrown<UsageError>([] { fit_prompt("", Normalize::kLetters, kLetters, UnknownTokens::kUnk); });
+  EXPECT_EQ(fit_prompt("a?", kAsItIs, kLetters, UnknownTokens::kUnk), "a?");
+  thrown<UsageError>([] { fit_prompt("", {}, kLetters, UnknownTokens::kUnk); });
 }
 
 TEST(Prompt, WhatBecomesOfUnknownTokensIsReadByName) {

@@ -62,6 +62,7 @@ TEST(Report, JsonHasEveryKeyInFullPrecision) {
                         {"predictions", {"time \"traveller\"", "caf\xc3\xa9"}},
                         {"vocab_size", 28},
                         {"tokens", 10000},
+                        {"unknown", 0},
                         {"seconds", 2.5},
                         {"threads", 2},
                         {"model", "scratch"},
@@ -88,9 +89,27 @@ TEST(Report, JsonHasTheValidationsWhereThereAreSome) {
   EXPECT_EQ(json.at("valid_perplexity"), 3.5);
   EXPECT_EQ(json.at("best_valid_perplexity"), 3.25);
   EXPECT_EQ(json.at("best_epoch"), 1);
+  EXPECT_FALSE(json.contains("valid_known_perplexity"));
   const auto line = Json::parse(log_line(result.epochs[0]));
   EXPECT_EQ(line.at("valid_perplexity"), 3.5);
   EXPECT_FALSE(line.contains("skipped"));
+}
+
+TEST(Report, AValidationWithUnknownTokensIsAlsoGivenWithoutThem) {
+  auto result = result_of({3, 2});
+  result.epochs[1].valid_perplexity = 3.5;
+  result.epochs[1].valid_known_perplexity = 3.125;
+  result.best = {.perplexity = 3.25, .epoch = 1};
+  auto report = report_of(result);
+  report.valid_tokens = 90;
+  report.valid_unknown = 4;
+  EXPECT_THAT(summary(report),
+              HasSubstr("\nvalidation perplexity 3.12 without the 4 of 90 tokens that are <unk>"));
+  const auto json = Json::parse(to_json(report));
+  EXPECT_EQ(json.at("valid_known_perplexity"), 3.125);
+  EXPECT_EQ(json.at("valid_tokens"), 90);
+  EXPECT_EQ(json.at("valid_unknown"), 4);
+  EXPECT_EQ(Json::parse(log_line(result.epochs[1])).at("valid_known_perplexity"), 3.125);
 }
 
 TEST(Report, LogLineHasEveryKey) {
@@ -159,18 +178,22 @@ TEST(Report, ComparisonAsJsonHasAllModels) {
 }
 
 EvaluateReport evaluation_of(TokenKind tokens) {
-  return {.result = {.nats = 8 * std::numbers::ln2, .tokens = 4},
+  return {.result = {.nats = 8 * std::numbers::ln2,
+                     .tokens = 4,
+                     .unknown_nats = 5 * std::numbers::ln2,
+                     .unknown = 1,
+                     .rows = 2},
           .text = "new.txt",
           .characters = 16,
           .unknown = 1,
           .tokens = tokens,
-          .batch_size = 2,
           .copied = {}};
 }
 
 TEST(Report, AnEvaluationsSummaryHasItsUnits) {
   EXPECT_EQ(summary(evaluation_of(TokenKind::kChar)),
-            "perplexity 4.0000\n1.3863 nats, 2.0000 bits a token\n0.5000 bits a character\n"
+            "perplexity 4.0000, 2.0000 without the unknown tokens\n1.3863 nats, 2.0000 bits a "
+            "token\n0.5000 bits a character\n"
             "4 tokens predicted in 2 rows, 1 of the text unknown\n");
   EXPECT_THAT(summary(evaluation_of(TokenKind::kByte)), HasSubstr("0.5000 bits a byte\n"));
 }
@@ -189,6 +212,7 @@ TEST(Report, ASummarySaysWhatIsCopiedAndWhence) {
 TEST(Report, AnEvaluationsJsonHasEveryKey) {
   auto report = evaluation_of(TokenKind::kByte);
   Json expected{{"perplexity", report.result.perplexity()},
+                {"known_perplexity", report.result.known_perplexity()},
                 {"nats_per_token", report.result.nats_per_token()},
                 {"bits_per_token", report.result.bits_per_token()},
                 {"bits_per_character", 0.5},
@@ -207,6 +231,33 @@ TEST(Report, AnEvaluationsJsonHasEveryKey) {
                         {"source", "book.txt"},
                         {"span", "\xef\xbf\xbd"}};
   EXPECT_EQ(Json::parse(to_json(report)), expected);
+}
+
+TEST(Report, AScoreIsARowOrAJsonObject) {
+  const Score line{.result = evaluation_of(TokenKind::kChar).result,
+                   .text = "new.txt",
+                   .line = 3,
+                   .content = "a\tb\x1b"};
+  EXPECT_EQ(score_row(line), "4.0000\t5.5452\t4\t1\tnew.txt:3\ta\tb\xe2\x90\x9b");
+  const auto json = Json::parse(to_json(line));
+  EXPECT_EQ(json.at("perplexity"), line.result.perplexity());
+  EXPECT_EQ(json.at("known_perplexity"), line.result.known_perplexity());
+  EXPECT_EQ(json.at("line"), 3);
+  EXPECT_EQ(json.at("content"), "a\tb\x1b");
+  const Score nothing{.result = {}, .text = "new.txt"};
+  EXPECT_EQ(score_row(nothing), "-\t0.0000\t0\t0\tnew.txt");
+  EXPECT_TRUE(Json::parse(to_json(nothing)).at("perplexity").is_null());
+}
+
+TEST(Report, AWrittenTextIsAJsonObject) {
+  EXPECT_EQ(Json::parse(to_json(GeneratedReport{
+                .prompt = "a", .text = "a\n\xc3", .tokens = 4, .nats = 2, .seed = 7, .sample = 1})),
+            Json({{"prompt", "a"},
+                  {"text", "a\n\xef\xbf\xbd"},
+                  {"tokens", 4},
+                  {"seed", 7},
+                  {"sample", 1},
+                  {"nats_per_token", 0.5}}));
 }
 
 TEST(Report, ASurpriseIsAJsonObjectWhateverTheToken) {

@@ -83,9 +83,40 @@ TEST(Text, LettersKeepsLettersAndSingleSpaces) {
   EXPECT_EQ(normalize_letters(""), "");
 }
 
+TEST(Text, TheBeginningOfATextIsReadAsTheTextAndKeepsTheGapAfterItsLastWord) {
+  const auto letters = [](std::string_view text) { return normalize_beginning(text, {}); };
+  EXPECT_EQ(letters("The Time-Traveller, 1895: "), "the time traveller ");
+  EXPECT_EQ(letters("  the"), "the");
+  EXPECT_EQ(letters("One\nTwo"), "onetwo");  // as the notebook joins lines
+  EXPECT_EQ(letters("One.\n"), "one");
+  EXPECT_EQ(letters("7, 8"), "");
+  EXPECT_EQ(normalize_beginning("one.\nTwo -", {.tokens = TokenKind::kWord}), "one two ");
+  EXPECT_EQ(normalize_beginning("\xef\xbb\xbf"
+                                "e\xcc\x81\r\nB ",
+                                kCharacters),
+            "\xc3\xa9\nB ");
+  EXPECT_EQ(normalize_beginning("a\xff", kReplacing), "a\xef\xbf\xbd");
+  EXPECT_THAT(thrown<InvalidUtf8Error>([&] { letters("a\xff"); }), HasSubstr("byte 1 (0xff)"));
+}
+
+TEST(Text, LinesEndAtLfCrLfOrCrWhereverATextIsCut) {
+  const std::string text = "one\r\n\rtwo\n\nthree\r\r\nfour";
+  for (std::size_t size = 1; size <= text.size(); ++size) {
+    std::vector<std::string> lines;
+    const auto add = [&](std::string_view line) { lines.emplace_back(line); };
+    LineCutter cutter;
+    for (std::size_t at = 0; at < text.size(); at += size) {
+      cutter.feed(std::string_view(text).substr(at, size), add);
+    }
+    cutter.finish(add);
+    EXPECT_THAT(lines, ElementsAre("one", "", "two", "", "three", "", "four"))
+        << "pieces of " << size;
+  }
+}
+
 TEST(Text, ReadTimeMachineKeepsEmptyLines) {
   const TempFolder folder;
-  const auto file = folder.write("text.txt", "The Time\r\n\n***\nMachine");
+  const auto file = folder.write("text.txt", "The Time\r\n\n***\rMachine");
   EXPECT_THAT(read_time_machine(file), ElementsAre("the time", "", "", "machine"));
 }
 
@@ -179,7 +210,7 @@ TEST(Text, EndlessMarksAreComposedThirtyAtATime) {
 TEST(Text, LineEndsAreOneCharacterAndAByteOrderMarkIsNone) {
   EXPECT_EQ(read({"\xef\xbb\xbf"
                   "a\r\nb\rc\r\r\nd\r"}),
-            "a\nb\rc\r\nd\r");
+            "a\nb\nc\n\nd\n");
   EXPECT_EQ(read({"a\xef\xbb\xbf"
                   "b"}),
             "a\xef\xbb\xbf"
@@ -199,7 +230,7 @@ TEST(Text, LineEndsAreOneCharacterAndAByteOrderMarkIsNone) {
 
 TEST(Text, FilesAreReadAsOneTextEachWithItsOwnMark) {
   const std::string mark = "\xef\xbb\xbf";
-  EXPECT_EQ(read({mark + "one", mark + "two\r", "\n"}), "onetwo\r\n");
+  EXPECT_EQ(read({mark + "one", mark + "two\r", "\n"}), "onetwo\n\n");
   EXPECT_EQ(read({"e", "\xcc\x81"}), "\xc3\xa9");
   EXPECT_THAT(tokens_of_files({"no", "thing more"}, {Normalize::kNone, TokenKind::kWord}, 3),
               ElementsAre("nothing", "more"));
@@ -311,7 +342,7 @@ TEST(Text, TokensByByteTakeAnything) {
 
 TEST(Text, TokensByWordAreRunsWithoutSpace) {
   EXPECT_THAT(tokens_of("  the\ttime\r machine ", TokenKind::kWord),
-              ElementsAre("the", "time", "machine"));
+              ElementsAre("the", "time", "\n", "machine"));
   EXPECT_TRUE(tokens_of(" \t", TokenKind::kWord).empty());
 }
 

@@ -25,6 +25,14 @@ TEST(Vocab, OrdersByFrequencyThenByFirstAppearance) {
   EXPECT_EQ(vocab.size(), 5);
 }
 
+TEST(Vocab, IsExtendedByWhatItLacks) {
+  const auto vocab = Vocab::from_tokens({"<unk>", "b", "a"}, TokenKind::kChar);
+  const auto more = vocab.extended({"<unk>", "c", "a", "d"});
+  EXPECT_THAT(more.tokens(), ElementsAre("<unk>", "b", "a", "c", "d"));
+  EXPECT_EQ(more["c"], 3);
+  EXPECT_EQ(more.kind(), TokenKind::kChar);
+}
+
 TEST(Vocab, LeavesOutRareTokens) {
   const Vocab vocab(kLines, 2);
   EXPECT_THAT(vocab.tokens(), ElementsAre("<unk>", "b", "a"));

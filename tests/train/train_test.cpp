@@ -106,7 +106,16 @@ TEST_F(TrainCh8, ReportsEveryEpoch) {
 TEST_F(TrainCh8, DivergenceIsAnErrorThatNamesTheEpoch) {
   EXPECT_THAT(
       thrown<Diverged>([&] { train({.epochs = 9, .updater = {.lr = 1e30}, .step = {.clip = 0}}); }),
-      MatchesRegex("training diverged in epoch 1: loss .*, gradient norm .* on average; .*"));
+      MatchesRegex("training diverged in epoch 1: loss .*, gradient norm .* on average; at lr "
+                   "1e\\+30 and clip 0: try a smaller lr, or clip 1"));
+}
+
+TEST_F(TrainCh8, DivergenceNamesTheOptionsThatDecideIt) {
+  net->weights().front().tensor.data().fill_(std::nan(""));
+  EXPECT_THAT(
+      thrown<Diverged>([&] { train({.updater = {.lr = 0.25}, .step = {.clip = 5}}); }),
+      MatchesRegex("training diverged in epoch 1, batch 1: .*; at lr 0.25 and clip 5: try a "
+                   "smaller lr or clip"));
 }
 
 TEST_F(TrainCh8, AnEpochOfWhichEveryStepIsSkippedIsAnError) {
@@ -146,8 +155,51 @@ TEST_F(TrainingTest, ValidatesEveryFewEpochs) {
   }
   EXPECT_THAT(validated, ElementsAre(2, 4));
   EXPECT_EQ(result.valid_perplexity(), result.epochs[3].valid_perplexity);
-  EXPECT_EQ(*result.valid_perplexity(),
-            evaluate(*net, valid, {.batch_size = 2, .num_steps = 10}).perplexity());
+  EXPECT_EQ(*result.valid_perplexity(), evaluate(*net, valid).perplexity());
+}
+
+TEST_F(TrainingTest, ATextIsValidatedOnAsItIsEvaluatedWhateverTheBatch) {
+  for (const int64_t B : {1, 4, 10}) {
+    const SeqDataLoader batches(corpus.indices, {.batch_size = B, .num_steps = 4});
+    for (const int64_t tokens : {2, 3, 10}) {  // fewer than a batch has
+      const auto text = valid.narrow(0, 0, tokens);
+      Training training(*net, batches, corpus.vocab, {.epochs = 1}, text);
+      const auto result = training.run();
+      EXPECT_EQ(*result.valid_perplexity(), evaluate(*net, text).perplexity());
+    }
+  }
+}
+
+TEST_F(TrainingTest, AValidationWithUnknownTokensIsAlsoMeasuredWithoutThem) {
+  const auto text = torch::tensor({2, 2, 0, 1, 0, 2}, torch::kUInt8);
+  Training training(*net, train_iter, corpus.vocab, {.epochs = 2}, text);
+  const auto result = training.run();
+  ASSERT_NE(result.last_validated(), nullptr);
+  EXPECT_EQ(result.last_validated()->valid_known_perplexity,
+            evaluate(*net, text).known_perplexity());
+  EXPECT_EQ(train_and_validate({.epochs = 1}).epochs[0].valid_known_perplexity, std::nullopt);
+}
+
+TEST_F(TrainingTest, IsFinishedWhenEpochsOrPatienceAre) {
+  Training training(*net, train_iter, corpus.vocab, {.epochs = 2});
+  EXPECT_FALSE(training.is_finished());
+  training.run();
+  EXPECT_TRUE(training.is_finished());
+  Training patient(*net, train_iter, corpus.vocab, {.epochs = 200, .patience = 3}, valid);
+  patient.run();
+  EXPECT_LT(patient.history().size(), 200U);
+  EXPECT_TRUE(patient.is_finished());
+}
+
+TEST_F(TrainCh8, PredictionsHaveNoUnknownTokens) {
+  for (const auto& weight : net->weights()) {
+    if (weight.name == "b_q") {
+      weight.tensor.data()[Vocab::unk()] = 20;
+    }
+  }
+  const auto result = train({.epochs = 1, .updater = {.lr = 1e-6}, .prompts = {"a"}});
+  EXPECT_EQ(predict_ch8("a", 1, *net, corpus.vocab), "a<unk>");
+  EXPECT_EQ(result.predictions.at(0).find('<'), std::string::npos);
 }
 
 TEST_F(TrainingTest, StopsWhenPatienceIsAtItsEnd) {

@@ -73,6 +73,16 @@ Checkpoint load_checkpoint(const std::filesystem::path& path);
 std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::Device device,
                                           const Compute& compute = {});
 
+/// Starts a model from a checkpoint's weights, to train it on another text (fine-tuning). The
+/// model's vocabulary begins with the checkpoint's (Vocab::extended); rows and columns of further
+/// entries stay as they are. Throws Error, and changes nothing, when the weights do not fit.
+void init_weights(SequenceModel& net, const Checkpoint& from);
+
+/// Throws UsageError, naming the option and both values, unless a model of this description, on a
+/// text read like this, can start from the checkpoint: only dropout and what happens to invalid
+/// UTF-8 may differ.
+void check_can_init(const Checkpoint& from, const ModelConfig& config, const TextOptions& text);
+
 /// What the last digits of a training depend on: LibTorch's version and the CPU's instructions.
 std::string build_of_this();
 

@@ -17,9 +17,10 @@ namespace unroll {
 
 /// How a text becomes a corpus.
 struct CorpusOptions {
-  TextOptions text = {};       ///< normalisation and kind of token
-  int64_t max_tokens = 10000;  ///< the corpus is cut to this many tokens; 0 keeps all
-  int64_t min_freq = 0;        ///< rarer tokens become `<unk>`
+  TextOptions text = {};  ///< normalisation and kind of token
+  std::optional<int64_t> max_tokens =
+      {};                  ///< the corpus is cut to this many tokens; empty or 0 keeps all
+  int64_t min_freq = 0;    ///< rarer tokens become `<unk>`
   int64_t vocab_size = 0;  ///< entries at most, `<unk>` among them; the most frequent stay; 0: all
   /// Replaces the text's own vocabulary, so that a model sees the indices it was trained on. Other
   /// tokens become `<unk>`. The two options above then have no effect.
@@ -28,8 +29,12 @@ struct CorpusOptions {
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
     TextOptions::fields(self.text, visit);
-    visit(self.max_tokens, {"max-tokens", "N", "cut the corpus to N tokens; 0 keeps all",
-                            at_least(0, "0 keeps all")});
+    visit(
+        self.max_tokens,
+        {"max-tokens", "N",
+         "cut the corpus to N tokens; 0 keeps all (default: all; of the bundled sample and of The "
+         "Time Machine 10000, as in the notebook)",
+         at_least(0, "0 keeps all")});
     visit(self.min_freq,
           {"min-freq", "N", "tokens that occur fewer than N times become <unk>", at_least(0)});
     visit(self.vocab_size,
@@ -49,6 +54,7 @@ struct Corpus {
   Vocab vocab = {};       ///< of the whole text, even when the corpus is cut
   TextOptions text = {};  ///< how the text was read
   TextFingerprint fingerprint = {};  ///< of the whole text
+  int64_t text_tokens = 0;           ///< of the whole text, even when the corpus is cut
   int64_t unknown = 0;               ///< how many of the indices are `<unk>`
   /// Code points of the N tokens, and one for each space between two words of a line. `<unk>`
   /// counts as the token that it replaces. A byte counts unless it continues a code point.
@@ -75,6 +81,23 @@ Corpus read_corpus(const std::filesystem::path& path, const CorpusOptions& optio
 
 /// The same for a text in memory.
 Corpus make_corpus(std::string_view text, const CorpusOptions& options = {});
+
+/// The same corpus by another vocabulary of the same kind of token; what that lacks is `<unk>`.
+/// Throws Error for another kind.
+Corpus with_vocab(const Corpus& corpus, const Vocab& vocab);
+
+/// The indices of a text's tokens, read as the options say. Throws InvalidUtf8Error where that is
+/// refused, Error for a vocabulary of another kind.
+std::vector<int64_t> token_indices(std::string_view text, const TextOptions& options,
+                                   const Vocab& vocab);
+
+/// How many of the tokens (N) are `<unk>`.
+int64_t count_unknown(const torch::Tensor& tokens);
+
+/// How many tokens of these texts the notebook learns from: 10000 of The Time Machine, which is
+/// recognised by its hash, and of the bundled sample, which stands for it (no text named). 0, all,
+/// of any other. Throws as read_blocks does.
+int64_t notebook_max_tokens(const std::vector<std::filesystem::path>& texts);
 
 /// The notebook's `load_corpus_time_machine`: a file by character, letters only.
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens = -1);

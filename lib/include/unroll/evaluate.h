@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "unroll/model.h"
 #include "unroll/options.h"
@@ -16,15 +18,19 @@ namespace unroll {
 /// 1 is certainty, V is uniform guessing among V tokens, NaN means that no token was predicted.
 double perplexity(double nats, int64_t tokens);
 
-/// How a corpus is read by evaluate.
+/// How a text is read by evaluate.
 struct EvaluateOptions {
-  int64_t batch_size = 32;  ///< B, rows that are read side by side; each begins without context
-  int64_t num_steps = 35;   ///< T, tokens of a row in one forward pass; the result is the same
+  /// B, rows that are read side by side, each of which begins without context; empty:
+  /// default_batch_size of the text.
+  std::optional<int64_t> batch_size = {};
+  int64_t num_steps = 35;  ///< T, tokens of a row in one forward pass; the result is the same
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
     visit(self.batch_size,
-          {"batch-size", "B", "rows read side by side; each begins with a state of zeros",
+          {"batch-size", "B",
+           "rows read side by side; each begins with a state of zeros (default: one for each 4096 "
+           "tokens, at most 32)",
            from_to(1, 1 << 30)});
     visit(self.num_steps, {"num-steps", "T", "tokens of a row in one pass; the result is the same",
                            from_to(1, 1 << 30)});
@@ -36,12 +42,17 @@ void check(const EvaluateOptions& options);
 
 /// How well a model predicts a text.
 struct Evaluation {
-  double nats = 0;     ///< cross-entropy, summed over the predicted tokens
-  int64_t tokens = 0;  ///< predicted: all of the corpus but the first
+  double nats = 0;          ///< cross-entropy, summed over the predicted tokens
+  int64_t tokens = 0;       ///< predicted: all of the text but the first
+  double unknown_nats = 0;  ///< the part of `nats` that is of tokens which are `<unk>`
+  int64_t unknown = 0;      ///< and how many of the predicted tokens these are
+  int64_t rows = 0;         ///< that were read side by side
 
   double perplexity() const;
   double nats_per_token() const;
   double bits_per_token() const;
+  /// Of the tokens that the vocabulary has. A model predicts `<unk>` well only if it learned to.
+  double known_perplexity() const;
 };
 
 /// Called with the surprise of the corpus' tokens first, first + 1, ...: -ln of the probability
@@ -61,6 +72,12 @@ using SurpriseCallback = std::function<void(int64_t first, std::span<const float
 /// naming the token's position, when the model's logits are not finite.
 Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus,
                     const EvaluateOptions& options = {}, const SurpriseCallback& on_surprise = {});
+
+/// The same of each of several texts by itself, in one row that begins with a state of zeros; so
+/// sentences can be ranked. B texts are read side by side (EvaluateOptions::batch_size, 32 unless
+/// given), which changes no result. A text of less than 2 tokens has none to predict.
+std::vector<Evaluation> evaluate_each(SequenceModel& net, const std::vector<torch::Tensor>& texts,
+                                      const EvaluateOptions& options = {});
 
 /// One row for each 4096 tokens, at most 32 and at least 1: few enough that the tokens read without
 /// context do not matter. On a novel of 170,580 characters 32 rows cost an RNN 0.01 % of

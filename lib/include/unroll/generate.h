@@ -30,19 +30,19 @@ constexpr auto enum_names(UnknownTokens) {
 /// The prompt's tokens. Throws UsageError when there is none or the prompt is not valid UTF-8.
 std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind);
 
-/// A prompt, normalised like the training text: lower case under Normalize::kLetters.
-std::string normalize_prompt(std::string_view prompt, Normalize normalize);
-
-/// A stop string, normalised and composed like generated text. Throws UsageError if it has no
-/// character or, unless tokens are bytes, is not valid UTF-8.
+/// A stop string, in lower case or composed as generated text is. Throws UsageError if it has no
+/// character, has one that Normalize::kLetters leaves in no text, or, unless tokens are bytes, is
+/// not valid UTF-8.
 std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind);
 
 /// Throws UsageError when the prompt has no token, Error when a token is not in the vocabulary.
 void check_prompt(std::string_view prompt, const Vocab& vocab);
 
-/// The prompt as the model can read it: normalised, and without the unknown tokens under
-/// UnknownTokens::kSkip. Throws as check_prompt does; under kSkip Error when nothing is left.
-std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab& vocab,
+/// The prompt as the model can read it: read as its text was (normalize_beginning), and without the
+/// unknown tokens under UnknownTokens::kSkip. Throws UsageError when it is empty or not valid UTF-8
+/// where that is refused, Error when nothing is left of it, or, under kError, when a token is not
+/// in the vocabulary.
+std::string fit_prompt(std::string_view prompt, const TextOptions& text, const Vocab& vocab,
                        UnknownTokens unknown = UnknownTokens::kError);
 
 /// Continues `prefix` by `num_preds` tokens, as the notebook's `predict_ch8`: a batch of one is
@@ -114,6 +114,10 @@ void check(const GenerateOptions& options);
 /// piece may be part of a character.
 using TextCallback = std::function<void(std::size_t sequence, std::string_view piece)>;
 
+/// Called with each token that is taken for the prefix at index `sequence`, and its surprise: -ln
+/// of the probability that the model gave it, whatever temperature and limits it was taken by.
+using TokenCallback = std::function<void(std::size_t sequence, int64_t token, double nats)>;
+
 /// Continues several prefixes as one batch by `num_preds` tokens each, as predict_ch8 does, with
 /// the tokens taken as `options` say. Returns prefixes and continuations.
 ///
@@ -122,6 +126,7 @@ using TextCallback = std::function<void(std::size_t sequence, std::string_view p
 /// when a token is to be drawn and the logits are not finite.
 std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
                                   SequenceModel& net, const Vocab& vocab,
-                                  const GenerateOptions& options, const TextCallback& on_text = {});
+                                  const GenerateOptions& options, const TextCallback& on_text = {},
+                                  const TokenCallback& on_token = {});
 
 }  // namespace unroll

@@ -17,7 +17,7 @@ enum class Normalize {
   kLetters,  ///< every run outside A-Z a-z becomes one space; ends stripped; lower case; no line
              ///< ends
   kNone,     ///< the text as it is, line ends included; bytes not changed at all, else in Unicode's
-             ///< Normalization Form C, without a byte-order mark at a file's start, CR LF as LF
+          ///< Normalization Form C, without a byte-order mark at a file's start, CR LF and CR as LF
 };
 constexpr auto enum_names(Normalize) {
   return enum_table<Normalize>("normalize",
@@ -64,6 +64,23 @@ struct TextOptions {
           {"invalid-utf8", "HOW",
            "bytes that are not UTF-8: stop with an error, or replace them by U+FFFD"});
   }
+};
+
+/// Cuts a text into lines as it streams by. A line ends at LF, CR LF or CR, as in every text here.
+class LineCutter {
+ public:
+  using Sink = std::function<void(std::string_view line)>;
+
+  /// Takes the next piece, cut anywhere, and calls `sink` with each line that it ends, without the
+  /// end.
+  void feed(std::string_view piece, const Sink& sink);
+
+  /// Ends the text: what is left after the last line's end is a line, too.
+  void finish(const Sink& sink);
+
+ private:
+  std::string line_;       // begun
+  bool after_cr_ = false;  // so that an LF that comes next ends no other line
 };
 
 /// Whether a text may contain a NUL byte, the mark of a binary file.
@@ -115,6 +132,11 @@ void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_b
                  const ReadCallback& on_read = {},
                  const std::function<void(std::size_t file)>& end_file = {});
 
+/// Calls `sink` with each line of a file, or of the standard input, and its number from 1. Throws
+/// as read_blocks does with NulBytes::kRefuse.
+void read_lines(const std::filesystem::path& path,
+                const std::function<void(int64_t number, std::string_view line)>& sink);
+
 /// Normalises a text and cuts it into tokens as it streams by. The memory that this takes depends
 /// only on the longest word.
 ///
@@ -151,6 +173,12 @@ class Tokenizer {
 /// Normalize::kLetters on one line: `"  Don't -- stop "` becomes `"don t stop"`. Throws
 /// InvalidUtf8Error.
 std::string normalize_letters(std::string_view line);
+
+/// The beginning of a text that goes on, normalised as the options say. It is read as any text, but
+/// what Normalize::kLetters drops after the last letter of a line stays as one space, as it would
+/// before the next word: `"The -- "` becomes `"the "`. Throws InvalidUtf8Error where that is
+/// refused.
+std::string normalize_beginning(std::string_view text, const TextOptions& options);
 
 /// The lines of a text, normalised with Normalize::kLetters; empty lines stay as empty strings.
 /// The notebook's `read_time_machine`, for any file. Throws as read_blocks does, and

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "unroll/compute.h"
@@ -132,6 +133,7 @@ struct EpochStats {
   int64_t skipped = 0;           ///< steps left out because they were not finite
   std::optional<double> valid_perplexity =
       {};  ///< on text that is not trained on, if it was measured
+  std::optional<double> valid_known_perplexity = {};  ///< of it without the tokens that are `<unk>`
 };
 
 /// What train_ch8 does.
@@ -189,6 +191,8 @@ struct TrainResult {
 
   /// Of the last epoch.
   double perplexity() const;
+  /// The last epoch that was validated; none if there is none.
+  const EpochStats* last_validated() const;
   /// The last one measured, if any.
   std::optional<double> valid_perplexity() const;
   /// Median over epochs.
@@ -225,10 +229,10 @@ struct TrainState {
 class Training {
  public:
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained
-  /// on, to measure every valid_every epochs; undefined if there are none.
-  /// Steps are captured as net.effective_compute says. Throws UsageError for options out of range,
-  /// or a patience without validation; Error if the vocabulary is not of the model's size, a token
-  /// of a corpus is not in it, or there is nothing to train (make_updater).
+  /// on, to measure every valid_every epochs, as `evaluate` does unless told otherwise; undefined
+  /// if there are none. Steps are captured as net.effective_compute says. Throws UsageError for
+  /// options out of range, or a patience without validation; Error if the vocabulary is not of the
+  /// model's size, a token of a corpus is not in it, or there is nothing to train (make_updater).
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
            TrainOptions options, torch::Tensor valid = {});
   ~Training();
@@ -238,6 +242,9 @@ class Training {
   /// Trains from where it is up to TrainOptions::epochs, then continues the prompts. The model is
   /// left in the mode, training or not, in which it was. Throws Diverged as train_epoch_ch8 does.
   TrainResult run(const TrainCallbacks& callbacks = {});
+
+  /// Whether there is nothing left to train: all epochs are over, or patience is.
+  bool is_finished() const;
 
   /// May be called from a callback too, except on_prediction.
   TrainState state() const;
@@ -255,6 +262,8 @@ class Training {
 
   EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
+  // The error for what was not finite, with the options that decide it.
+  Diverged diverged(std::string_view what, double lr) const;
   bool is_out_of_patience() const;
   // What the training draws from on a device: the model's own generator or LibTorch's.
   at::Generator generator_on(torch::Device device) const;

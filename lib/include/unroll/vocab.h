@@ -52,6 +52,9 @@ class Vocab {
   /// Throws Error if a token occurs twice or the first is not `<unk>`.
   static Vocab from_tokens(const std::vector<std::string>& tokens, TokenKind kind);
 
+  /// These entries, and after them those of `tokens` that are none of them, in their order.
+  Vocab extended(const std::vector<std::string>& tokens) const;
+
   int64_t size() const { return static_cast<int64_t>(idx_to_token_.size()); }
 
   /// Index of a token; 0 when it is unknown.

@@ -38,8 +38,12 @@ void require_in(std::string_view name, T value, const OptionRange& range) {
   const bool high_enough = range.takes_least ? number >= range.least : number > range.least;
   const bool low_enough = range.takes_most ? number <= range.most : number < range.most;
   // number - number is not a number for an infinity.
-  if (high_enough && low_enough && number - number == 0) {
+  const bool finite = number - number == 0;
+  if (high_enough && low_enough && finite) {
     return;
+  }
+  if (!finite) {
+    throw UsageError(formatted("{} must be a finite number, got {}", name, value));
   }
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto low = formatted("{} {}", range.takes_least ? ">=" : ">", range.least);

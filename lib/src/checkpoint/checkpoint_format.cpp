@@ -133,8 +133,9 @@ std::string flag_of(std::string key) {
   return key;
 }
 
-// Throws UsageError, naming the first option whose value differs.
-void require_equal(const Json& saved, const Json& asked) {
+// Throws UsageError, naming the first option whose value differs; `who` keeps the checkpoint's.
+void require_equal(const Json& saved, const Json& asked,
+                   std::string_view who = "a resumed training") {
   auto all = saved;
   all.update(asked);
   const auto value_in = [](const Json& json, const std::string& key) {
@@ -149,9 +150,8 @@ void require_equal(const Json& saved, const Json& asked) {
     const auto before = value_in(saved, key);
     const auto now = value_in(asked, key);
     if (before != now) {
-      throw UsageError(
-          formatted("{} {} differs from the checkpoint's {}, which a resumed training keeps",
-                    flag_of(key), now, before));
+      throw UsageError(formatted("{} {} differs from the checkpoint's {}, which {} keeps",
+                                 flag_of(key), now, before, who));
     }
   }
 }
@@ -309,6 +309,39 @@ std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::D
     throw Error(formatted("the checkpoint's weights do not fit its description: {}", error.what()));
   }
   return model;
+}
+
+void init_weights(SequenceModel& net, const Checkpoint& from) {
+  NamedTensors start;
+  for (const auto& [name, weight] : net.weights()) {
+    auto values = weight.detach().to(torch::kCPU, /*non_blocking=*/false, /*copy=*/true);
+    const auto& known = tensor_named(from.weights, name);
+    auto part = values;
+    for (int64_t d = 0; d < std::min(part.dim(), known.dim()); ++d) {
+      if (part.size(d) == net.vocab_size() && known.size(d) == from.vocab.size()) {
+        part = part.narrow(d, 0, std::min(part.size(d), known.size(d)));
+      }
+    }
+    if (part.sizes() != known.sizes()) {
+      throw Error(formatted("{} has shape [{}], which [{}] of the checkpoint does not begin", name,
+                            joined(weight.sizes(), ", "), joined(known.sizes(), ", ")));
+    }
+    part.copy_(known);
+    start.push_back({name, values});
+  }
+  load_weights(net, start);
+}
+
+void check_can_init(const Checkpoint& from, const ModelConfig& config, const TextOptions& text) {
+  const auto fixed = [](const ModelConfig& model, const TextOptions& read) {
+    auto json = to_json(resolved(model));
+    json.update(to_json(read));
+    json.erase("dropout");
+    json.erase("invalid_utf8");
+    return json;
+  };
+  require_equal(fixed(from.config, from.text), fixed(config, text),
+                "a training that begins with it");
 }
 
 void check(const TrainRecord& record) {

@@ -21,9 +21,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kStatsColumns = 7;
+constexpr int64_t kStatsColumns = 8;
+constexpr int64_t kFewestStatsColumns = 7;  // in files from before the last one was known
 
-// (E,7) float64, a row an epoch: EpochStats without its number, not-a-number for no validation.
+// (E,8) float64, a row an epoch: EpochStats without its number, not-a-number for no validation.
 torch::Tensor to_tensor(const std::vector<EpochStats>& history) {
   auto table = torch::empty({static_cast<int64_t>(history.size()), kStatsColumns}, torch::kFloat64);
   auto* row = table.mutable_data_ptr<double>();
@@ -35,21 +36,23 @@ torch::Tensor to_tensor(const std::vector<EpochStats>& history) {
         stats.seconds,
         stats.lr,
         static_cast<double>(stats.skipped),
-        stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN())};
+        stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN()),
+        stats.valid_known_perplexity.value_or(std::numeric_limits<double>::quiet_NaN())};
     row = std::copy(std::begin(values), std::end(values), row);
   }
   return table;
 }
 
 std::vector<EpochStats> history_from(const torch::Tensor& table) {
-  if (table.dim() != 2 || table.size(1) != kStatsColumns ||
+  const int64_t columns = table.dim() == 2 ? table.size(1) : 0;
+  if (columns < kFewestStatsColumns || columns > kStatsColumns ||
       table.scalar_type() != torch::kFloat64) {
     throw Error(formatted("its history is not a table of {} columns", kStatsColumns));
   }
   std::vector<EpochStats> history;
   history.reserve(static_cast<std::size_t>(table.size(0)));
   const auto* row = table.const_data_ptr<double>();
-  for (int64_t e = 0; e < table.size(0); ++e, row += kStatsColumns) {
+  for (int64_t e = 0; e < table.size(0); ++e, row += columns) {
     auto& stats = history.emplace_back();
     stats.epoch = e + 1;
     stats.perplexity = row[0];
@@ -60,6 +63,9 @@ std::vector<EpochStats> history_from(const torch::Tensor& table) {
     stats.skipped = row[5] >= 0 && row[5] < 0x1p53 ? static_cast<int64_t>(row[5]) : 0;
     if (!std::isnan(row[6])) {
       stats.valid_perplexity = row[6];
+    }
+    if (columns == kStatsColumns && !std::isnan(row[7])) {
+      stats.valid_known_perplexity = row[7];
     }
   }
   return history;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string>
@@ -88,14 +89,17 @@ class TokenTable {
 // Whether a text can be read again after its first pass, which only gave its vocabulary.
 enum class Source { kOnce, kTwice };
 
+// A vocabulary of so many entries needs one byte an index.
+constexpr int64_t kNarrowSize = 256;
+
 // Turns a text into a corpus as it streams by. The vocabulary's order is known at the end; then one
 // table turns provisional indices into final ones in place. Those of a given vocabulary are final.
 class Indexer {
  public:
   Indexer(const CorpusOptions& options, Source source)
       : options_(options),
-        most_tokens_(options.max_tokens > 0 ? options.max_tokens
-                                            : std::numeric_limits<int64_t>::max()),
+        most_tokens_(options.max_tokens.value_or(0) > 0 ? *options.max_tokens
+                                                        : std::numeric_limits<int64_t>::max()),
         may_only_count_(source == Source::kTwice && options.vocab_size > 0 &&
                         options.vocab_size <= kNarrowSize && !options.vocab),
         normalizer_(options.text),
@@ -144,6 +148,7 @@ class Indexer {
       corpus.characters += kept * count_code_points(token);
     }
     corpus.characters += spaces_;
+    corpus.text_tokens = std::accumulate(counts_.begin(), counts_.end(), int64_t{0});
     corpus.first_characters = count_code_points(tokens_.tokens()[static_cast<std::size_t>(first_)]);
     if (!only_counts_) {
       const bool narrow = corpus.vocab.size() <= kNarrowSize;
@@ -153,8 +158,6 @@ class Indexer {
   }
 
  private:
-  static constexpr int64_t kNarrowSize = 256;
-
   void cut(std::string_view text) {
     if (options_.text.tokens == TokenKind::kWord) {
       cutter_.feed(text, [this](std::string_view token) { add(token); });
@@ -300,6 +303,16 @@ Corpus read_once(const std::vector<std::filesystem::path>& paths, const CorpusOp
   return naming(text_name(paths), [&] { return indexer.finish(); });
 }
 
+void check_kind(const Vocab& vocab, const TextOptions& text) {
+  if (vocab.kind() != text.tokens) {
+    throw UsageError(formatted("the vocabulary is of tokens by {}, but the text is cut by {}",
+                               to_string(vocab.kind()), to_string(text.tokens)));
+  }
+}
+
+// Of data/timemachine.txt, as scripts/fetch_time_machine brings it.
+const TextFingerprint kTimeMachine{.bytes = 178'979, .hash = "fa09ba4cbba7a63d0753d15b25f2ece8"};
+
 }  // namespace
 
 void check(const CorpusOptions& options) {
@@ -307,9 +320,8 @@ void check(const CorpusOptions& options) {
   if (options.vocab_size == 1) {
     throw UsageError("vocab-size must be >= 2 (<unk> is one entry), or 0 for all, got 1");
   }
-  if (options.vocab && options.vocab->kind() != options.text.tokens) {
-    throw UsageError(formatted("the vocabulary is of tokens by {}, but the text is cut by {}",
-                               to_string(options.vocab->kind()), to_string(options.text.tokens)));
+  if (options.vocab) {
+    check_kind(*options.vocab, options.text);
   }
 }
 
@@ -339,6 +351,53 @@ Corpus make_corpus(std::string_view text, const CorpusOptions& options) {
   indexer.feed(text);
   indexer.end_file();
   return indexer.finish();
+}
+
+Corpus with_vocab(const Corpus& corpus, const Vocab& vocab) {
+  check_kind(vocab, corpus.text);
+  std::vector<int32_t> other(static_cast<std::size_t>(corpus.vocab.size()));
+  std::transform(corpus.vocab.tokens().begin(), corpus.vocab.tokens().end(), other.begin(),
+                 [&](const std::string& token) { return static_cast<int32_t>(vocab[token]); });
+  other[static_cast<std::size_t>(Vocab::unk())] = static_cast<int32_t>(Vocab::unk());
+  const auto dtype = vocab.size() <= kNarrowSize ? torch::kUInt8 : torch::kInt32;
+  const auto table = torch::tensor(other, torch::kInt32).to(dtype);
+  Corpus result = corpus;
+  result.vocab = vocab;
+  result.indices = torch::empty({corpus.size()}, dtype);
+  constexpr int64_t kBlock = 1 << 20;  // an index for look-up takes four bytes
+  for (int64_t first = 0; first < corpus.size(); first += kBlock) {
+    const int64_t size = std::min(kBlock, corpus.size() - first);
+    result.indices.narrow(0, first, size)
+        .copy_(table.index_select(0, corpus.indices.narrow(0, first, size).to(torch::kInt32)));
+  }
+  result.unknown = count_unknown(result.indices);
+  return result;
+}
+
+std::vector<int64_t> token_indices(std::string_view text, const TextOptions& options,
+                                   const Vocab& vocab) {
+  check_kind(vocab, options);
+  std::vector<int64_t> indices;
+  Tokenizer tokenizer(options, [&](std::string_view token) { indices.push_back(vocab[token]); });
+  tokenizer.feed(text);
+  tokenizer.finish();
+  return indices;
+}
+
+int64_t count_unknown(const torch::Tensor& tokens) {
+  return tokens.numel() - torch::count_nonzero(tokens).item<int64_t>();
+}
+
+int64_t notebook_max_tokens(const std::vector<std::filesystem::path>& texts) {
+  constexpr int64_t kOfTheNotebook = 10'000;
+  if (texts.empty()) {
+    return kOfTheNotebook;
+  }
+  std::error_code unknown;
+  const bool may_be = texts.size() == 1 && can_be_read_again(texts.front()) &&
+                      static_cast<int64_t>(std::filesystem::file_size(texts.front(), unknown)) ==
+                          kTimeMachine.bytes;
+  return may_be && fingerprint_of_files(texts) == kTimeMachine ? kOfTheNotebook : 0;
 }
 
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens) {

@@ -41,12 +41,12 @@ std::string hash_of(const Vocab& vocab) {
 // All that decides how a text is indexed, beside the text itself.
 Metadata describe(const CorpusOptions& options) {
   return {{"format", std::string(kIndexFormat)},
-          {"version", "2"},
+          {"version", "3"},
           {"unicode", utf8proc_unicode_version()},
           {"normalize", std::string(to_string(options.text.normalize))},
           {"tokens", std::string(to_string(options.text.tokens))},
           {"invalid_utf8", std::string(to_string(options.text.invalid_utf8))},
-          {"max_tokens", formatted("{}", std::max<int64_t>(options.max_tokens, 0))},
+          {"max_tokens", formatted("{}", std::max<int64_t>(options.max_tokens.value_or(0), 0))},
           {"min_freq", formatted("{}", options.min_freq)},
           {"vocab_size", formatted("{}", options.vocab_size)},
           {"vocab", options.vocab ? hash_of(*options.vocab) : "own"}};
@@ -104,6 +104,7 @@ class IndexFile {
     Corpus corpus;
     corpus.text = options.text;
     corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
+    corpus.text_tokens = number("text_tokens");
     corpus.unknown = number("unknown");
     corpus.characters = number("characters");
     corpus.first_characters = number("first_characters");
@@ -204,6 +205,7 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
   auto& metadata = content.metadata;
   metadata["bytes"] = formatted("{}", corpus.fingerprint.bytes);
   metadata["hash"] = corpus.fingerprint.hash;
+  metadata["text_tokens"] = formatted("{}", corpus.text_tokens);
   metadata["unknown"] = formatted("{}", corpus.unknown);
   metadata["characters"] = formatted("{}", corpus.characters);
   metadata["first_characters"] = formatted("{}", corpus.first_characters);

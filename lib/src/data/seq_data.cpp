@@ -23,6 +23,14 @@ std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
   return std::mt19937_64(sequence);
 }
 
+// Names a batch for so many tokens: `; batch-size 20 fits`.
+std::string fitting_batch(int64_t tokens, const DataOptions& options) {
+  if (tokens >= options.num_steps) {
+    return formatted("; batch-size {} fits", tokens / options.num_steps);
+  }
+  return tokens < 1 ? "" : formatted("; batch-size 1 with num-steps {} fits", tokens);
+}
+
 }  // namespace
 
 void check(const DataOptions& options) { check_ranges(options); }
@@ -105,8 +113,10 @@ SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& opt
   if (corpus.size(0) < needed) {
     const std::string offset =
         options.offset.value_or(0) > 0 ? formatted(" after offset {}", *options.offset) : "";
-    throw Error(formatted("{} tokens, need at least {} for batch {} x steps {}{}", corpus.size(0),
-                          needed, options.batch_size, options.num_steps, offset));
+    throw Error(formatted("{} token{}, need at least {} for batch {} x steps {}{}{}",
+                          corpus.size(0), corpus.size(0) == 1 ? "" : "s", needed,
+                          options.batch_size, options.num_steps, offset,
+                          fitting_batch(corpus.size(0) - 1 - options.offset.value_or(0), options)));
   }
   corpus_ = corpus.to(device).contiguous();
   device_ = corpus_.device();

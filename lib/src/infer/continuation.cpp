@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "base/fields.h"
@@ -65,6 +66,16 @@ class Continuation {
   bool stopped_ = false;
 };
 
+// -ln of a token's probability.
+double surprise(std::span<const float> logits, int64_t token) {
+  const double most = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit) - most);
+  }
+  return most + std::log(sum) - static_cast<double>(logits[static_cast<std::size_t>(token)]);
+}
+
 // One text of the batch.
 class Sequence {
  public:
@@ -91,10 +102,16 @@ class Sequence {
   }
 
   // Takes the token that follows step t, unless that is one of the prefix.
-  void advance(std::size_t t, std::span<const float> logits, const TextCallback& on_text) {
-    if (is_to_take(t)) {
-      take(sampler_(logits, tokens_), on_text);
+  void advance(std::size_t t, std::span<const float> logits, const TextCallback& on_text,
+               const TokenCallback& on_token) {
+    if (!is_to_take(t)) {
+      return;
     }
+    const auto token = sampler_(logits, tokens_);
+    if (token && on_token) {
+      on_token(index_, *token, surprise(logits, *token));
+    }
+    take(token, on_text);
   }
   // Likewise; -1 where there is none.
   void advance(std::size_t t, int64_t most_likely, const TextCallback& on_text) {
@@ -147,7 +164,7 @@ bool takes_most_likely(const GenerateOptions& options) {
 }
 
 void continue_by_steps(Decoder& decoder, std::vector<Sequence>& sequences,
-                       const TextCallback& on_text) {
+                       const TextCallback& on_text, const TokenCallback& on_token) {
   const auto all_done = [&] {
     return std::all_of(sequences.begin(), sequences.end(), [](const auto& s) { return s.done(); });
   };
@@ -158,7 +175,7 @@ void continue_by_steps(Decoder& decoder, std::vector<Sequence>& sequences,
     const auto logits = decoder.step(fed);
     const std::size_t V = logits.size() / sequences.size();
     for (std::size_t i = 0; i < sequences.size(); ++i) {
-      sequences[i].advance(t, logits.subspan(i * V, V), on_text);
+      sequences[i].advance(t, logits.subspan(i * V, V), on_text, on_token);
     }
   }
 }
@@ -201,7 +218,8 @@ void check(const GenerateOptions& options) {
 
 std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
                                   SequenceModel& net, const Vocab& vocab,
-                                  const GenerateOptions& options, const TextCallback& on_text) {
+                                  const GenerateOptions& options, const TextCallback& on_text,
+                                  const TokenCallback& on_token) {
   check(options);
   if (num_preds < 0) {
     throw UsageError(formatted("tokens to predict must be >= 0, got {}", num_preds));
@@ -217,10 +235,11 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
     // All go on together; whoever has been through its prefix begins to predict, and the shortest
     // are done first.
     const auto decoder = net.make_decoder(static_cast<int64_t>(prefixes.size()));
-    if (takes_most_likely(options) && decoder->steps_at_once() > 1) {
+    // The logits, which surprise needs, come only step by step.
+    if (takes_most_likely(options) && decoder->steps_at_once() > 1 && !on_token) {
       continue_at_once(*decoder, options, sequences, on_text);
     } else {
-      continue_by_steps(*decoder, sequences, on_text);
+      continue_by_steps(*decoder, sequences, on_text, on_token);
     }
   }
 

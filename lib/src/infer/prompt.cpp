@@ -7,6 +7,21 @@
 namespace unroll {
 namespace {
 
+// In lower case; other letters than A-Z stay.
+void lower(std::string& text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
+    return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+}
+
+std::string read_beginning(std::string_view prompt, const TextOptions& options) {
+  try {
+    return normalize_beginning(prompt, options);
+  } catch (const Error& error) {
+    throw UsageError(formatted("prompt '{}': {}", prompt, error.what()));
+  }
+}
+
 // The prompt without its unknown tokens.
 std::string known_part(std::string_view prompt, const Vocab& vocab) {
   std::string known;
@@ -38,27 +53,24 @@ std::vector<std::string> prompt_tokens(std::string_view prompt, TokenKind kind) 
   return tokens;
 }
 
-std::string normalize_prompt(std::string_view prompt, Normalize normalize) {
-  std::string text(prompt);
-  if (normalize == Normalize::kLetters) {
-    std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-      return 'A' <= c && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-  }
-  return text;
-}
-
 std::string normalize_stop(std::string_view stop, Normalize normalize, TokenKind kind) {
   std::string text;
   try {
-    tokenize_line(normalize_prompt(stop, normalize),
-                  kind == TokenKind::kByte ? kind : TokenKind::kChar,
+    tokenize_line(stop, kind == TokenKind::kByte ? kind : TokenKind::kChar,
                   [&](std::string_view token) { text += token; });
   } catch (const Error& error) {
     throw UsageError(formatted("stop '{}': {}", stop, error.what()));
   }
   if (text.empty()) {  // or a byte-order mark, which no text has
     throw UsageError(formatted("a stop string must have at least one character, got '{}'", stop));
+  }
+  if (normalize == Normalize::kLetters) {
+    lower(text);
+    if (!std::all_of(text.begin(), text.end(),
+                     [](char c) { return c == ' ' || ('a' <= c && c <= 'z'); })) {
+      throw UsageError(formatted(
+          "stop '{}': the model writes only letters a-z and spaces, so never this", stop));
+    }
   }
   return text;
 }
@@ -72,9 +84,14 @@ void check_prompt(std::string_view prompt, const Vocab& vocab) {
   }
 }
 
-std::string fit_prompt(std::string_view prompt, Normalize normalize, const Vocab& vocab,
+std::string fit_prompt(std::string_view prompt, const TextOptions& options, const Vocab& vocab,
                        UnknownTokens unknown) {
-  auto text = normalize_prompt(prompt, normalize);
+  auto text = read_beginning(prompt, options);
+  if (text.empty() && !prompt.empty()) {
+    throw Error(formatted("prompt '{}': none of its characters is one that the model reads{}",
+                          prompt,
+                          options.normalize == Normalize::kLetters ? ", a letter A-Z" : ""));
+  }
   switch (unknown) {
     case UnknownTokens::kError:
       check_prompt(text, vocab);

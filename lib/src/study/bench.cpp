@@ -1,24 +1,18 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <string>
 
 #include "base/fields.h"
 #include "base/median.h"
-#include "cuda_part/cuda_part.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
+#include "study/peak_memory.h"
 #include "unroll/notebook.h"
 #include "unroll/optim.h"
 #include "unroll/study.h"
-
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 namespace unroll {
 namespace {
@@ -35,52 +29,6 @@ class Threads {
 
  private:
   int before_;
-};
-
-// A line of the process' status, `VmRSS` (its memory now) or `VmHWM` (the most since it was
-// forgotten), in bytes; 0 where the system does not tell.
-int64_t memory(const std::string& key) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key + ":")) {
-      return std::stoll(line.substr(key.size() + 1)) * 1024;
-    }
-  }
-  return 0;
-}
-
-// Returns what was freed to the system and lets VmHWM begin anew, where there are such things.
-void forget_peak_memory() {
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-  std::ofstream("/proc/self/clear_refs") << 5;
-}
-
-// The most memory in use since construction, of the process or of what LibTorch holds on a GPU.
-class PeakMemory {
- public:
-  explicit PeakMemory(torch::Device device) : device_(device) {
-    if (device.is_cpu()) {
-      forget_peak_memory();
-      before_ = memory("VmRSS");
-    } else if (cuda_part().part != nullptr) {
-      cuda_part().part->forget_peak_memory(device);
-      before_ = cuda_part().part->memory(device).now;
-    }
-  }
-
-  // Beyond what there was.
-  int64_t added() const {
-    if (device_.is_cpu()) {
-      return std::max<int64_t>(0, memory("VmHWM") - before_);
-    }
-    return cuda_part().part == nullptr ? 0 : cuda_part().part->memory(device_).peak - before_;
-  }
-
- private:
-  torch::Device device_;
-  int64_t before_ = 0;
 };
 
 // A model under training.

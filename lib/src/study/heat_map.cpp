@@ -6,8 +6,11 @@
 #include <array>
 #include <iterator>
 #include <numbers>
+#include <utility>
 
 #include "base/formatted.h"
+#include "study/visible_text.h"
+#include "text/utf8.h"
 
 namespace unroll {
 namespace {
@@ -34,53 +37,71 @@ std::string on_background(const Level& level, std::string_view text) {
   return formatted("\x1b[38;5;16;48;5;{}m{}\x1b[0m", level.background, text);
 }
 
-bool is_utf8(std::string_view text) {
-  const auto* data = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  auto size = static_cast<utf8proc_ssize_t>(text.size());
-  while (size > 0) {
-    utf8proc_int32_t code_point = 0;
-    const auto read = utf8proc_iterate(data, size, &code_point);
-    // The controls of Latin-1 are commands to some terminals.
-    if (read <= 0 || (0x80 <= code_point && code_point < 0xA0)) {
-      return false;
+// The first and the last code point of a text; nothing where it ends within one.
+std::optional<std::pair<int32_t, int32_t>> ends_of(std::string_view text) {
+  std::optional<std::pair<int32_t, int32_t>> ends;
+  while (!text.empty()) {
+    const auto unit = first_unit(text);
+    if (unit.state == Utf8Unit::State::kIncomplete) {
+      return std::nullopt;
     }
-    data += read;
-    size -= read;
+    ends = {ends ? ends->first : unit.code_point, unit.code_point};
+    text.remove_prefix(unit.size);
   }
-  return true;
+  return ends;
 }
-
-// Nothing in it moves the cursor or changes the terminal's state.
-std::string visible(std::string_view token) {
-  const bool whole = is_utf8(token);
-  std::string text;
-  for (const char c : token) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20) {
-      text += "\xe2\x90";  // U+2400, the picture of NUL, and those that follow it
-      text += static_cast<char>(0x80 + byte);
-    } else if (byte == 0x7F) {
-      text += "\xe2\x90\xa1";
-    } else if (byte >= 0x80 && !whole) {
-      text += formatted("\\x{:02x}", byte);
-    } else {
-      text += c;
-    }
-  }
-  return text;
-}
-
-std::string_view line_end(std::string_view token) { return token == "\n" ? "\n" : ""; }
 
 }  // namespace
 
-std::string heat_map(std::string_view token, double nats) {
-  const std::string text = token == "\n" ? "\xe2\x86\xb5" : visible(token);
-  return on_background(level_of(nats), text).append(line_end(token));
+void HeatMap::Run::append(std::string_view more, std::optional<double> its_nats) {
+  nats = text.empty() ? its_nats : nats && its_nats ? std::optional(*nats + *its_nats) : nats;
+  text += more;
 }
 
-std::string heat_map(std::string_view token) {
-  return token == "\n" ? "\xe2\x86\xb5\n" : visible(token);
+void HeatMap::add(std::string_view gap, std::string_view token, std::optional<double> nats) {
+  if (!gap.empty()) {
+    finish();
+    sink_(gap);
+  }
+  begun_.append(token, nats);
+  settle();
+}
+
+// Takes what was begun, once it is whole, as more of the same character or as the next one.
+void HeatMap::settle() {
+  const auto ends = ends_of(begun_.text);
+  if (!ends) {
+    return;
+  }
+  const auto begun = std::exchange(begun_, {});
+  if (character_.text.empty() ||
+      utf8proc_grapheme_break_stateful(last_, ends->first, &break_state_)) {
+    show();
+  }
+  character_.append(begun.text, begun.nats);
+  last_ = ends->second;
+}
+
+void HeatMap::show() {
+  std::string_view text = character_.text;
+  if (text.empty()) {
+    return;
+  }
+  const bool ends_line = text.ends_with('\n');
+  text.remove_suffix(ends_line ? 1 : 0);
+  const auto shown = visible(text) + (ends_line ? "\xe2\x86\xb5" : "");
+  sink_(character_.nats ? on_background(level_of(*character_.nats), shown) : shown);
+  if (ends_line) {
+    sink_("\n");
+  }
+  character_ = {};
+  break_state_ = 0;
+}
+
+void HeatMap::finish() {
+  character_.append(begun_.text, begun_.nats);
+  begun_ = {};
+  show();
 }
 
 std::string heat_map_legend() {

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "base/formatted.h"
+#include "study/visible_text.h"
 
 namespace unroll {
 namespace {
@@ -41,11 +42,15 @@ std::string summary(const TrainReport& report) {
   const auto last = report.result.epochs.empty() ? EpochStats{} : report.result.epochs.back();
   auto text = formatted("perplexity {:.1f}, {:.1f} tokens/s on {}", last.perplexity,
                         last.tokens_per_second, report.device);
-  if (const auto valid = report.result.valid_perplexity()) {
+  if (const auto* valid = report.result.last_validated()) {
     const auto& best = report.result.best;
-    text += formatted("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}", *valid,
-                      best.perplexity, best.epoch,
+    text += formatted("\nvalidation perplexity {:.2f}, at best {:.2f} after epoch {}{}",
+                      *valid->valid_perplexity, best.perplexity, best.epoch,
                       report.result.stopped_early ? "; stopped early" : "");
+    if (const auto known = valid->valid_known_perplexity) {
+      text += formatted("\nvalidation perplexity {:.2f} without the {} of {} tokens that are <unk>",
+                        *known, report.valid_unknown, report.valid_tokens);
+    }
   }
   return text;
 }
@@ -58,10 +63,16 @@ std::string to_json(const TrainReport& report) {
             {"predictions", report.result.predictions},
             {"vocab_size", report.vocab_size},
             {"tokens", report.tokens},
+            {"unknown", report.unknown},
             {"seconds", report.result.seconds},
             {"threads", report.threads}};
-  if (const auto valid = report.result.valid_perplexity()) {
-    json["valid_perplexity"] = *valid;
+  if (const auto* valid = report.result.last_validated()) {
+    json["valid_perplexity"] = *valid->valid_perplexity;
+    if (valid->valid_known_perplexity) {
+      json["valid_known_perplexity"] = *valid->valid_known_perplexity;
+    }
+    json["valid_tokens"] = report.valid_tokens;
+    json["valid_unknown"] = report.valid_unknown;
     json["best_valid_perplexity"] = report.result.best.perplexity;
     json["best_epoch"] = report.result.best.epoch;
   }
@@ -80,6 +91,9 @@ std::string log_line(const EpochStats& stats) {
   if (stats.valid_perplexity) {
     json["valid_perplexity"] = *stats.valid_perplexity;
   }
+  if (stats.valid_known_perplexity) {
+    json["valid_known_perplexity"] = *stats.valid_known_perplexity;
+  }
   if (stats.skipped > 0) {
     json["skipped"] = stats.skipped;
   }
@@ -92,14 +106,17 @@ double EvaluateReport::bits_per_character() const {
 
 std::string summary(const EvaluateReport& report) {
   const auto& result = report.result;
+  const auto known = result.unknown > 0 ? formatted(", {:.4f} without the unknown tokens",
+                                                    result.known_perplexity())
+                                        : std::string();
   auto text = formatted(
-      "perplexity {:.4f}\n"
+      "perplexity {:.4f}{}\n"
       "{:.4f} nats, {:.4f} bits a token\n"
       "{:.4f} bits a {}\n"
       "{} tokens predicted in {} row{}, {} of the text unknown\n",
-      result.perplexity(), result.nats_per_token(), result.bits_per_token(),
+      result.perplexity(), known, result.nats_per_token(), result.bits_per_token(),
       report.bits_per_character(), report.tokens == TokenKind::kByte ? "byte" : "character",
-      result.tokens, report.batch_size, report.batch_size == 1 ? "" : "s", report.unknown);
+      result.tokens, result.rows, result.rows == 1 ? "" : "s", report.unknown);
   if (const auto& copied = report.copied; copied && copied->span.length == 0) {
     text += formatted("nothing is copied from {}\n", copied->source);
   } else if (copied) {
@@ -113,13 +130,14 @@ std::string summary(const EvaluateReport& report) {
 std::string to_json(const EvaluateReport& report) {
   const auto& result = report.result;
   Json json{{"perplexity", result.perplexity()},
+            {"known_perplexity", result.known_perplexity()},
             {"nats_per_token", result.nats_per_token()},
             {"bits_per_token", result.bits_per_token()},
             {"bits_per_character", report.bits_per_character()},
             {"tokens", result.tokens},
             {"characters", report.characters},
             {"unknown", report.unknown},
-            {"batch_size", report.batch_size},
+            {"batch_size", result.rows},
             {"text", report.text}};
   if (const auto& copied = report.copied) {
     json["copied"] = {{"length", copied->span.length},
@@ -127,6 +145,41 @@ std::string to_json(const EvaluateReport& report) {
                       {"source_start", copied->span.source_start},
                       {"source", copied->source},
                       {"span", copied->text}};
+  }
+  return dump(json);
+}
+
+std::string to_json(const GeneratedReport& report) {
+  return dump({{"prompt", report.prompt},
+               {"text", report.text},
+               {"tokens", report.tokens},
+               {"seed", report.seed},
+               {"sample", report.sample},
+               {"nats_per_token", report.nats / static_cast<double>(report.tokens)}});
+}
+
+std::string score_header() { return "perplexity\tnats\ttokens\tunknown\twhere"; }
+
+std::string score_row(const Score& score) {
+  const auto& result = score.result;
+  const auto where =
+      score.line > 0 ? formatted("{}:{}\t{}", score.text, score.line, score.content) : score.text;
+  return formatted("{}\t{:.4f}\t{}\t{}\t{}",
+                   result.tokens > 0 ? formatted("{:.4f}", result.perplexity()) : std::string("-"),
+                   result.nats, result.tokens, result.unknown, visible(where, "\t"));
+}
+
+std::string to_json(const Score& score) {
+  const auto& result = score.result;
+  Json json{{"perplexity", result.perplexity()},
+            {"known_perplexity", result.known_perplexity()},
+            {"nats", result.nats},
+            {"tokens", result.tokens},
+            {"unknown", result.unknown},
+            {"text", score.text}};
+  if (score.line > 0) {
+    json["line"] = score.line;
+    json["content"] = score.content;
   }
   return dump(json);
 }

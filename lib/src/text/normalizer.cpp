@@ -79,7 +79,7 @@ std::string_view Normalizer::feed(std::string_view block) {
 std::string_view Normalizer::end_file() {
   characters_.drop_ready();
   if (held_ == "\r") {
-    characters_.append_staying(held_, 0);
+    characters_.append_staying("\n", 0);
   } else if (!held_.empty()) {
     put_invalid(held_, offset_);
   }
@@ -108,7 +108,7 @@ void Normalizer::put_letters(std::string_view block) {
   for (const char c : block) {
     const char letter = kLetterOf[static_cast<unsigned char>(c)];
     const bool is_letter = letter != 0;
-    const bool ends_line = (c == '\n') & by_line;
+    const bool ends_line = ((c == '\n') | (c == '\r')) & by_line;
     *at = ' ';
     at += static_cast<int>(is_letter & gap & line_began);
     *at = letter;
@@ -174,7 +174,7 @@ std::size_t Normalizer::put_characters(std::string_view text, std::size_t end) {
         break;
       }
       if (text[at + 1] != '\n') {
-        characters_.append_staying("\r", 0);
+        characters_.append_staying("\n", 0);
       }
       ++at;
       continue;

@@ -26,6 +26,9 @@ class Normalizer {
   /// Ends the text, after its last file's end.
   std::string_view finish();
 
+  /// Letters: whether a space comes next if the line goes on with a letter.
+  bool is_between_words() const { return line_began_ && gap_; }
+
  private:
   template <typename Put>
   void take_units(std::string_view block, const Put& put);

@@ -151,6 +151,41 @@ void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_b
   }
 }
 
+void LineCutter::feed(std::string_view piece, const Sink& sink) {
+  while (!piece.empty()) {
+    if (after_cr_ && piece.front() == '\n') {
+      piece.remove_prefix(1);
+    }
+    after_cr_ = false;
+    const auto end = piece.find_first_of("\r\n");
+    line_.append(piece.substr(0, end));
+    if (end == std::string_view::npos) {
+      return;
+    }
+    after_cr_ = piece[end] == '\r';
+    piece.remove_prefix(end + 1);
+    sink(line_);
+    line_.clear();
+  }
+}
+
+void LineCutter::finish(const Sink& sink) {
+  if (!line_.empty()) {
+    sink(line_);
+    line_.clear();
+  }
+  after_cr_ = false;
+}
+
+void read_lines(const std::filesystem::path& path,
+                const std::function<void(int64_t number, std::string_view line)>& sink) {
+  int64_t number = 0;
+  const auto count = [&](std::string_view line) { sink(++number, line); };
+  LineCutter lines;
+  read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) { lines.feed(block, count); });
+  lines.finish(count);
+}
+
 void read_blocks(const std::filesystem::path& path, NulBytes nul_bytes,
                  const std::function<void(std::string_view)>& sink) {
   read_blocks(std::vector{path}, nul_bytes,

@@ -46,29 +46,26 @@ std::string normalize_letters(std::string_view line) {
   return letters;
 }
 
+std::string normalize_beginning(std::string_view text, const TextOptions& options) {
+  Normalizer normalizer(options);
+  std::string result(normalizer.feed(text));
+  result += normalizer.end_file();
+  result += normalizer.finish();
+  if (normalizer.is_between_words()) {
+    result += ' ';
+  }
+  return result;
+}
+
 std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  std::string line;
-  const auto end_line = [&] {
+  read_lines(path, [&](int64_t number, std::string_view line) {
     try {
       lines.push_back(normalize_letters(line));
     } catch (const InvalidUtf8Error& error) {
-      throw InvalidUtf8Error(
-          formatted("{}: line {}: {}", text_name(path), lines.size() + 1, error.what()));
+      throw InvalidUtf8Error(formatted("{}: line {}: {}", text_name(path), number, error.what()));
     }
-    line.clear();
-  };
-  read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) {
-    for (auto end = block.find('\n'); end != std::string_view::npos; end = block.find('\n')) {
-      line.append(block.substr(0, end));
-      end_line();
-      block.remove_prefix(end + 1);
-    }
-    line.append(block);
   });
-  if (!line.empty()) {
-    end_line();
-  }
   return lines;
 }
 

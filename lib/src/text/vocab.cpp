@@ -69,6 +69,14 @@ Vocab Vocab::from_tokens(const std::vector<std::string>& tokens, TokenKind kind)
   return vocab;
 }
 
+Vocab Vocab::extended(const std::vector<std::string>& tokens) const {
+  Vocab vocab = *this;
+  for (const auto& token : tokens) {
+    vocab.add(token);
+  }
+  return vocab;
+}
+
 void Vocab::add(const std::string& token) {
   if (token_to_idx_.try_emplace(token, size()).second) {
     idx_to_token_.push_back(token);

@@ -49,8 +49,7 @@ void HostStep::finish(const Batch& batch, const torch::Tensor& loss, const torch
   const bool finite = std::isfinite(loss_value) && std::isfinite(norm_value);
   if (!finite && options_.on_nonfinite == OnNonfinite::kStop) {
     throw Diverged(formatted(
-        "training diverged in epoch {}, batch {}: loss {:.3g}, gradient norm {:.3g}; try a smaller "
-        "learning rate or a bound on the gradient norm",
+        "training diverged in epoch {}, batch {}: loss {:.3g}, gradient norm {:.3g}",
         progress_.epoch + 1, progress_.batch + 1, std::abs(loss_value), std::abs(norm_value)));
   }
   auto& sums = begin_sums(progress_, batch.X.device());

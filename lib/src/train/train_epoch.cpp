@@ -44,10 +44,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
             ? formatted("{} of {} steps were not finite", skipped, sums.steps)
             : formatted("loss {:.3g}, gradient norm {:.3g} on average",
                         std::abs(nats / static_cast<double>(finite_tokens)), std::abs(mean_norm));
-    throw Diverged(formatted(
-        "training diverged in epoch {}: {}; try a smaller learning rate or a bound on the gradient "
-        "norm",
-        progress.epoch, steps));
+    throw Diverged(formatted("training diverged in epoch {}: {}", progress.epoch, steps));
   }
   return {.epoch = progress.epoch,
           .perplexity = perplexity,
@@ -55,8 +52,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
           .grad_norm = mean_norm,
           .seconds = seconds,
           .lr = 0,
-          .skipped = skipped,
-          .valid_perplexity = {}};
+          .skipped = skipped};
 }
 
 }  // namespace unroll

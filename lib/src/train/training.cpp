@@ -62,11 +62,16 @@ void check(const TrainOptions& options) {
 
 double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
 
-std::optional<double> TrainResult::valid_perplexity() const {
+const EpochStats* TrainResult::last_validated() const {
   const auto last = std::find_if(epochs.rbegin(), epochs.rend(), [](const EpochStats& epoch) {
     return epoch.valid_perplexity.has_value();
   });
-  return last == epochs.rend() ? std::nullopt : last->valid_perplexity;
+  return last == epochs.rend() ? nullptr : &*last;
+}
+
+std::optional<double> TrainResult::valid_perplexity() const {
+  const auto* last = last_validated();
+  return last == nullptr ? std::nullopt : last->valid_perplexity;
 }
 
 double TrainResult::tokens_per_second() const {
@@ -160,9 +165,19 @@ EpochStats Training::run_epoch(TrainStep& plain_step, const TrainCallbacks& call
   ScheduledStep step(*this, plain_step, epoch.size());
   net_.train(true);
   const double last_lr = step.lr(epoch.size() - 1);
-  auto stats = train_epoch_ch8(epoch, step, progress_, callbacks);
-  stats.lr = last_lr;
-  return stats;
+  try {
+    auto stats = train_epoch_ch8(epoch, step, progress_, callbacks);
+    stats.lr = last_lr;
+    return stats;
+  } catch (const Diverged& error) {
+    throw diverged(error.what(), last_lr);
+  }
+}
+
+Diverged Training::diverged(std::string_view what, double lr) const {
+  const double clip = options_.step.clip;
+  return Diverged(formatted("{}; at lr {:.3g} and clip {:.3g}: try a smaller lr{}", what, lr, clip,
+                            clip == 0 ? ", or clip 1" : " or clip"));
 }
 
 void Training::validate(EpochStats& stats) {
@@ -173,12 +188,15 @@ void Training::validate(EpochStats& stats) {
   if (stats.epoch % options_.valid_every != 0) {
     return;
   }
-  const EvaluateOptions rows{.batch_size = train_iter_.options().batch_size,
-                             .num_steps = train_iter_.options().num_steps};
+  Evaluation result;
   try {
-    stats.valid_perplexity = evaluate(net_, valid_, rows).perplexity();
+    result = evaluate(net_, valid_);
   } catch (const Error& error) {
-    throw Diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
+    throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()), stats.lr);
+  }
+  stats.valid_perplexity = result.perplexity();
+  if (result.unknown > 0) {
+    stats.valid_known_perplexity = result.known_perplexity();
   }
   best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
 }
@@ -187,16 +205,24 @@ bool Training::is_out_of_patience() const {
   return options_.patience > 0 && best_.waiting >= options_.patience;
 }
 
+bool Training::is_finished() const {
+  return progress_.epoch >= options_.epochs || is_out_of_patience();
+}
+
 TrainResult Training::run(const TrainCallbacks& callbacks) {
   const Timer timer;
   const ModeKept mode(net_);
+  // As predict_ch8, but `<unk>` is not predicted, which is no text.
+  const auto continued = [&](const std::string& prompt, int64_t tokens) {
+    return generate({prompt}, tokens, net_, vocab_, {}).front();
+  };
   for (const auto& prompt : options_.prompts) {
-    predict_ch8(prompt, 0, net_, vocab_);  // throws now rather than after the last epoch
+    continued(prompt, 0);  // throws now rather than after the last epoch
   }
   const auto graph = net_.effective_compute(train_iter_.options().batch_size).graph;
   const auto step = make_train_step(net_, *updater_, progress_, options_.step, graph,
                                     callbacks.on_graph_fallback);
-  while (progress_.epoch < options_.epochs && !is_out_of_patience()) {
+  while (!is_finished()) {
     history_.push_back(run_epoch(*step, callbacks));
     validate(history_.back());
     const auto stats = history_.back();
@@ -205,8 +231,7 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
     }
     if (callbacks.on_prediction && !options_.prompts.empty() && options_.every > 0 &&
         stats.epoch % options_.every == 0) {
-      callbacks.on_prediction(
-          stats, predict_ch8(options_.prompts.front(), options_.predict, net_, vocab_));
+      callbacks.on_prediction(stats, continued(options_.prompts.front(), options_.predict));
     }
     if (callbacks.on_epoch_end) {
       callbacks.on_epoch_end(stats);
@@ -218,7 +243,7 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
                      .best = best_,
                      .stopped_early = progress_.epoch < options_.epochs};
   for (const auto& prompt : options_.prompts) {
-    result.predictions.push_back(predict_ch8(prompt, options_.predict, net_, vocab_));
+    result.predictions.push_back(continued(prompt, options_.predict));
   }
   result.seconds = timer.stop();
   return result;

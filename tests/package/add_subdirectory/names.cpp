@@ -36,11 +36,11 @@ using All =
           CopiedSpanFinder, Corpus, CorpusOptions, DataOptions, Decoder, Differences, Diverged,
           Epoch, EpochStats, EvaluateOptions, Evaluation, FallbackCallback, Field, ForwardFn,
           GenerateOptions, GetParams, GraphMode, GruReset, Inference, InitState, InvalidUtf8Error,
-          LossFn, MakeOptimizer, ModelConfig, ModelKind, ModelSetup, NamedTensor, NamedTensors,
-          Normalize, OnNonfinite, OptionRange, PlotOptions, Precision, ReadCallback, ReadProgress,
-          RNNModel, RNNModelScratch, SafeTensors, Sampling, Schedule, ScheduleOptions,
+          LineCutter, LossFn, MakeOptimizer, ModelConfig, ModelKind, ModelSetup, NamedTensor,
+          NamedTensors, Normalize, OnNonfinite, OptionRange, PlotOptions, Precision, ReadCallback,
+          ReadProgress, RNNModel, RNNModelScratch, SafeTensors, Sampling, Schedule, ScheduleOptions,
           SeqDataLoader, SequenceModel, State, StepOptions, StepSeconds, Sums, SurpriseCallback,
-          TextCallback, TextFingerprint, TextOptions, Timer, TokenHash, Tokenizer, TokenKind,
-          Training, TrainCallbacks, TrainOptions, TrainProgress, TrainRecord, TrainResult,
-          TrainState, TrainStep, UnknownTokens, unroll::Backend, unroll::Error, unroll::Optimizer,
-          Updater, UpdaterOptions, UsageError, Vocab>;
+          TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback, TokenHash, Tokenizer,
+          TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress, TrainRecord,
+          TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend, unroll::Error,
+          unroll::Optimizer, Updater, UpdaterOptions, UsageError, Vocab>;
