@@ -29,12 +29,15 @@ std::optional<Plot> make_plot(const Options& options, const TrainOptions& traini
   return Plot(options.path("plot"), plot_options, progress);
 }
 
-// A line.
-void put(const std::string& line) {
-  const auto shown = shown_on(stdout, line + "\n");
-  std::fwrite(shown.data(), 1, shown.size(), stdout);
+// A line as it is.
+void put_raw(const std::string& line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
   std::fflush(stdout);
 }
+
+// A line as its reader may get it.
+void put(const std::string& line) { put_raw(shown_on(stdout, line)); }
 
 }  // namespace
 
@@ -74,7 +77,7 @@ void Display::show(const std::string& prediction) {
 void Display::show(const TrainReport& report) {
   progress_.clear();
   if (json_) {
-    put(to_json(report));
+    put_raw(to_json(report));
   } else {
     put(summary(report));
     std::for_each(report.result.predictions.begin(), report.result.predictions.end(), put);
@@ -92,8 +95,10 @@ void Display::note(const std::string& line) {
 }
 
 void Display::warn(const std::string& message) {
-  progress_.clear();
-  print_error(message);
+  if (!quiet_) {
+    progress_.clear();
+    print_error(message);
+  }
 }
 
 void Display::add_point(const EpochStats& stats) {

@@ -34,7 +34,7 @@ class Display {
   /// A line on stderr, unless --quiet.
   void note(const std::string& line);
 
-  /// A line on stderr.
+  /// The same for what may surprise, as `unroll: MESSAGE`.
   void warn(const std::string& message);
 
  private:

@@ -47,7 +47,9 @@ torch::Device set_up_machine(const Options& options) {
   if (options.has("threads")) {
     at::set_num_threads(static_cast<int>(options.integer("threads")));
   }
-  warn_of_threads(at::get_num_threads());
+  if (!options.given("quiet")) {
+    warn_of_threads(at::get_num_threads());
+  }
   return device;
 }
 
@@ -73,8 +75,8 @@ Compute explain_compute(const SequenceModel& net, const ModelConfig& config, con
 void warn_of_threads(int64_t threads) {
   const int64_t cores = std::thread::hardware_concurrency();  // 0: not known
   if (cores > 0 && threads > cores) {
-    print_error(formatted("{} threads on {} core{} wait for each other; --threads {} is faster",
-                          threads, cores, cores == 1 ? "" : "s", cores));
+    print_error(formatted("{} threads on {} wait for each other; --threads {} is faster", threads,
+                          counted(cores, "core"), cores));
   }
 }
 

@@ -28,7 +28,7 @@ std::string without_graph(const std::string& reason);
 void forbid_tf32();
 
 /// Sets the number of threads, forbids TF32, and returns the device. More threads than cores, which
-/// wait for each other, are reported on stderr.
+/// wait for each other, are reported on stderr, unless --quiet.
 torch::Device set_up_machine(const Options& options);
 
 /// Calls `warn` with what a user may not expect of how the model computes batches of so many

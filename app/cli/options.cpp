@@ -102,7 +102,7 @@ int64_t Options::integer(const std::string& name) const {
   return value;
 }
 
-std::string Options::given_but(OptionNames these) const {
+std::string Options::first_given_besides(OptionNames these) const {
   for (const auto& argument : result_.arguments()) {
     if (std::find(these.begin(), these.end(), argument.key()) == these.end()) {
       return argument.key();

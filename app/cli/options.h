@@ -63,9 +63,9 @@ class Options {
   int64_t integer(const std::string& name) const;
   /// Those of an options struct's fields that were given, as `--lr`.
   template <typename Struct>
-  std::vector<std::string> given_of(OptionNames without = {}) const;
+  std::vector<std::string> given_fields(OptionNames without = {}) const;
   /// The first option given that is none of these; empty if there is none.
-  std::string given_but(OptionNames these) const;
+  std::string first_given_besides(OptionNames these) const;
   /// Throws UsageError, which points to the command's help, unless these were given.
   void require(OptionNames names) const;
 
@@ -123,7 +123,7 @@ void Options::read(Struct& into, OptionNames without) const {
 }
 
 template <typename Struct>
-std::vector<std::string> Options::given_of(OptionNames without) const {
+std::vector<std::string> Options::given_fields(OptionNames without) const {
   std::vector<std::string> names;
   const Struct any;
   Struct::fields(any, [&](const auto&, const Field& field) {

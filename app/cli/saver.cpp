@@ -51,8 +51,8 @@ void Saver::set_last(std::string path, const Checkpoint& checkpoint) {
 }
 
 std::string Saver::last() const {
-  return last_ ? formatted("the last checkpoint is {}, after {} epoch{}", last_->path,
-                           last_->epochs, last_->epochs == 1 ? "" : "s")
+  return last_ ? formatted("the last checkpoint is {}, after {}", last_->path,
+                           counted(last_->epochs, "epoch"))
                : formatted("{} has not been written", path());
 }
 

@@ -16,7 +16,7 @@ ScorePrinter::ScorePrinter(const Options& options)
 
 void ScorePrinter::print(const Score& score) {
   print_formatted(stdout, "{}\n", json_ ? to_json(score) : score_row(score));
-  ++scores_;
+  scores_ += score.result.tokens > 0 ? 1 : 0;
   sum_.nats += score.result.nats;
   sum_.tokens += score.result.tokens;
   sum_.unknown += score.result.unknown;
@@ -25,8 +25,8 @@ void ScorePrinter::print(const Score& score) {
 void ScorePrinter::finish() const {
   std::fflush(stdout);
   if (!quiet_ && sum_.tokens > 0) {
-    print_note(formatted("perplexity {:.4f} of all {}, {} tokens predicted, {} unknown\n",
-                         sum_.perplexity(), scores_, sum_.tokens, sum_.unknown));
+    print_note(formatted("perplexity {:.4f} of the {} that have one, {} predicted, {} unknown\n",
+                         sum_.perplexity(), scores_, counted(sum_.tokens, "token"), sum_.unknown));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/message.h"
@@ -34,15 +35,31 @@ void write_out(std::string_view text) {
 }  // namespace
 
 void TextWriter::write(const std::vector<std::string>& prompts, const GenerateOptions& options) {
+  if (!settings_.json && prompts.size() == 1 && settings_.samples == 1) {
+    stream(prompts.front(), options);
+    return;
+  }
+  constexpr std::size_t kTexts = 1024;  // in memory at a time, but for the samples of one prompt
+  const auto most =
+      static_cast<std::ptrdiff_t>(std::max<std::size_t>(kTexts / settings_.samples, 1));
+  auto group_options = options;
+  for (auto begin = prompts.begin(); begin != prompts.end();) {
+    const auto end = begin + std::min(most, prompts.end() - begin);
+    write_group({begin, end}, group_options);
+    group_options.first += (end - begin) * static_cast<std::ptrdiff_t>(settings_.samples);
+    begin = end;
+  }
+}
+
+void TextWriter::write_group(const std::vector<std::string>& prompts,
+                             const GenerateOptions& options) {
   if (settings_.json) {
     write_objects(prompts, options);
-  } else if (prompts.size() == 1 && settings_.samples == 1) {
-    stream(prompts.front(), options);
-  } else {
-    for (const auto& text : continued(prompts, options)) {
-      write_out(shown_on(stdout, text));
-      write_out(settings_.separator);
-    }
+    return;
+  }
+  for (const auto& text : continued(prompts, options)) {
+    write_out(shown_on(stdout, text));
+    write_out(settings_.separator);
   }
 }
 

@@ -29,6 +29,7 @@ class TextWriter {
   void write(const std::vector<std::string>& prompts, const GenerateOptions& options);
 
  private:
+  void write_group(const std::vector<std::string>& prompts, const GenerateOptions& options);
   std::vector<std::string> continued(const std::vector<std::string>& prompts,
                                      const GenerateOptions& options,
                                      const TokenCallback& on_token = {});

@@ -23,20 +23,23 @@ bool is_utf8(std::string_view text) {
 // none where the text's bytes are no characters.
 std::vector<std::string> beginning_of(const Corpus& corpus) {
   const auto kind = corpus.text.tokens;
-  const std::size_t most = kind == TokenKind::kWord ? 2 : 12;
-  std::vector<std::string> begun{""};  // with 0, 1, 2 and so on tokens
-  for (int64_t i = 0; i < corpus.size() && begun.size() <= most; ++i) {
+  const int64_t most = kind == TokenKind::kWord ? 2 : 12;
+  std::string prompt;
+  for (int64_t i = 0, taken = 0; i < corpus.size() && taken < most; ++i) {
     const auto index = corpus.indices[i].item<int64_t>();
     const auto& token = corpus.vocab.to_token(index);
     if (index != Vocab::unk() && token != "\n") {
-      const auto& before = begun.back();
-      begun.push_back(before + std::string(gap_between(before, token, kind)) + token);
-    } else if (begun.size() > 1) {
+      prompt += gap_between(prompt, token, kind);
+      prompt += token;
+      ++taken;
+    } else if (taken > 0) {
       break;
     }
   }
-  const auto longest = std::find_if(begun.rbegin(), begun.rend(), is_utf8);
-  return longest->empty() ? std::vector<std::string>{} : std::vector{*longest};
+  while (!is_utf8(prompt)) {  // bytes may end within a character
+    prompt.pop_back();
+  }
+  return prompt.empty() ? std::vector<std::string>{} : std::vector{prompt};
 }
 
 }  // namespace
@@ -111,13 +114,13 @@ std::string describe_corpus(const Options& options, const Corpus& corpus) {
   const auto unknown =
       corpus.unknown > 0 ? formatted(", {} of them <unk>", corpus.unknown) : std::string();
   if (corpus.size() == corpus.text_tokens) {
-    return formatted("{}: all {} tokens{}", name, corpus.size(), unknown);
+    return formatted("{}: all {}{}", name, counted(corpus.size(), "token"), unknown);
   }
   const auto* why = options.given("max-tokens") ? "as --max-tokens says"
                     : options.given("resume")   ? "as in the training so far"
                                                 : "as in the notebook; --max-tokens 0 takes all";
-  return formatted("{}: {} of {} tokens{}, {}", name, corpus.size(), corpus.text_tokens, unknown,
-                   why);
+  return formatted("{}: {} of {}{}, {}", name, corpus.size(), counted(corpus.text_tokens, "token"),
+                   unknown, why);
 }
 
 SeqDataLoader make_loader(const Options& options, const torch::Tensor& corpus,
@@ -137,17 +140,18 @@ std::string name_of_text(const Options& options) {
 
 std::vector<std::string> fit_prompts(const Options& options, std::vector<std::string> prompts,
                                      const Corpus& corpus) {
-  try {
-    for (auto& prompt : prompts) {
-      prompt = fit_prompt(prompt, corpus.text, corpus.vocab);
-    }
-    return prompts;
-  } catch (const Error&) {
-    if (options.given("prompt")) {
-      throw;
-    }
+  const auto is_known = [&](const std::string& prompt) {
+    const auto indices = token_indices(prompt, corpus.text, corpus.vocab);
+    return !indices.empty() &&
+           std::find(indices.begin(), indices.end(), Vocab::unk()) == indices.end();
+  };
+  if (!options.given("prompt") && !std::all_of(prompts.begin(), prompts.end(), is_known)) {
     return beginning_of(corpus);
   }
+  for (auto& prompt : prompts) {
+    prompt = fit_prompt(prompt, corpus.text, corpus.vocab);
+  }
+  return prompts;
 }
 
 }  // namespace unroll::app

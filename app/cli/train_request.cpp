@@ -70,10 +70,16 @@ void check_output_files(const Options& options) {
     throw UsageError(
         "--plot - writes to the standard output, which --json and --quiet reserve for the result");
   }
-  check_distinct_files(options, {"text", "valid", "init-from", "save", "log", "plot", "index"});
+  std::vector<std::string> files{"text", "valid", "save", "log", "plot", "index"};
+  std::vector<std::string> beside_checkpoints{"text", "valid", "log", "plot", "index"};
+  if (options.given("init-from")) {  // a resumed training does not read it any more
+    files.emplace_back("init-from");
+    beside_checkpoints.emplace_back("init-from");
+  }
+  check_distinct_files(options, files);
   check_distinct_files(options, {"text", "valid", "resume", "log", "plot", "index"});
   if (const auto save = save_path(options); !save.empty()) {
-    for (const char* name : {"text", "valid", "init-from", "log", "plot", "index"}) {
+    for (const auto& name : beside_checkpoints) {
       check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")));
     }
   }
@@ -104,6 +110,24 @@ void record_settings(const Options& options, TrainRecord& record) {
 }
 
 }  // namespace
+
+void check_effect(const Options& options, const TrainOptions& training) {
+  for (const char* name : {"patience", "valid-every"}) {
+    if (options.given(name) && !options.has("valid")) {
+      throw UsageError(formatted("--{} needs --valid", name));
+    }
+  }
+  const auto schedule = training.schedule.schedule;
+  for (const char* name : {"lr-decay", "lr-patience"}) {
+    if (options.given(name) && schedule != Schedule::kPlateau) {
+      throw UsageError(
+          formatted("--{} needs --schedule plateau, got {}", name, to_string(schedule)));
+    }
+  }
+  if (options.given("min-lr") && schedule == Schedule::kConstant) {
+    throw UsageError("--min-lr needs --schedule cosine or plateau, got constant");
+  }
+}
 
 Options declare_train_options() {
   Options options("train",
@@ -180,12 +204,7 @@ TrainRequest read_train_request(const Options& options, const TrainCheckpoints& 
   check(record.data);
   options.read(record.options);
   check(record.options);
-  for (const char* name : {"patience", "valid-every"}) {
-    if ((options.given(name) || (record.options.patience > 0 && name == std::string("patience"))) &&
-        !options.has("valid")) {
-      throw UsageError(formatted("--{} needs --valid", name));
-    }
-  }
+  check_effect(options, record.options);
   record_settings(options, record);
   check_machine_options(options);
   check_output_files(options);
@@ -212,19 +231,21 @@ std::string explain_finished(const Options& options, const TrainOptions& trainin
   auto message =
       is_out_of_epochs
           ? formatted(
-                "{}: {} epochs are trained, and {} are asked for, so nothing is left to train; "
-                "--epochs above {} goes on",
-                options.path("resume"), epoch, training.epochs, epoch)
+                "{}: trained {}, of {} asked for: nothing is left to train; --epochs above {} "
+                "goes on",
+                options.path("resume"), counted(epoch, "epoch"), training.epochs, epoch)
           : formatted(
-                "{}: stopped early after epoch {}, as {} validations were not better than that "
-                "of epoch {}; --patience above {}, or 0, goes on",
-                options.path("resume"), epoch, state.best.waiting, state.best.epoch,
-                state.best.waiting);
-  // The others matter, or are what was asked for more of.
-  auto idle = options.given_of<TrainOptions>(
+                "{}: stopped early after epoch {}, {} after the best, that of epoch {}; "
+                "--patience above {}, or 0, goes on",
+                options.path("resume"), epoch, counted(state.best.waiting, "validation"),
+                state.best.epoch, state.best.waiting);
+  // Options that change what is printed, or that ask to go on, are not idle.
+  auto idle = options.given_fields<TrainOptions>(
       {is_out_of_epochs ? "epochs" : "patience", "predict", "prompt"});
-  if (options.given("save-every")) {
-    idle.emplace_back("--save-every");
+  for (const char* name : {"save-every", "keep"}) {
+    if (options.given(name)) {
+      idle.push_back(formatted("--{}", name));
+    }
   }
   if (!idle.empty()) {
     message += formatted("; {} changed nothing", joined(idle, ", "));

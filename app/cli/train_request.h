@@ -21,6 +21,9 @@ struct TrainRequest {
   TrainRecord record;  ///< as a checkpoint holds it, but for where the training stands
 };
 
+/// Throws UsageError for an option of a training that was given and would change nothing.
+void check_effect(const Options& options, const TrainOptions& training);
+
 /// The options of train.
 Options declare_train_options();
 

@@ -24,17 +24,27 @@ void require_same(const TextFingerprint& found, const TextFingerprint& expected,
   }
 }
 
-// What the vocabulary of the first checkpoint has to do with the text's.
+// How many of the first `entries` of a vocabulary, but `<unk>`, occur in a corpus.
+int64_t count_occurring(const Corpus& corpus, int64_t entries) {
+  auto occurs = torch::zeros({corpus.vocab.size()}, torch::kBool);
+  constexpr int64_t kBlock = 1 << 20;  // an index takes eight bytes here
+  for (int64_t first = 0; first < corpus.size(); first += kBlock) {
+    const int64_t size = std::min(kBlock, corpus.size() - first);
+    occurs.index_fill_(0, corpus.indices.narrow(0, first, size).to(torch::kInt64), true);
+  }
+  return occurs.slice(0, 1, entries).count_nonzero().item<int64_t>();
+}
+
+// What the initial checkpoint's vocabulary has to do with the text's.
 std::string describe_vocabulary(const TrainTexts& texts, const Options& options,
-                                const Checkpoint& first) {
-  const auto& vocab = texts.corpus.vocab;
-  const auto fresh = vocab.size() - first.vocab.size();
-  auto line = formatted("{}: its {} goes on from {} epochs; {} of its {} tokens occur here",
-                        options.path("init-from"), to_string(first.config.cell), first.epochs,
-                        texts.known, first.vocab.size() - 1);
+                                const Checkpoint& initial) {
+  const auto fresh = texts.corpus.vocab.size() - initial.vocab.size();
+  auto line = formatted(
+      "{}: its {} goes on from {}; {} of its {} tokens occur here", options.path("init-from"),
+      to_string(initial.config.cell), counted(initial.epochs, "epoch"),
+      count_occurring(texts.corpus, initial.vocab.size()), initial.vocab.size() - 1);
   if (fresh > 0) {
-    line += fresh == 1 ? std::string("; 1 new token begins untrained")
-                       : formatted("; {} new tokens begin untrained", fresh);
+    line += formatted("; {}, not trained yet", counted(fresh, "new token"));
   } else if (texts.corpus.unknown > 0) {
     line += formatted(
         "; what it lacks, {:.2g}% of the text, is read as <unk> (--add-tokens gives it rows)",
@@ -54,10 +64,10 @@ std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& 
   }
   if (texts.valid.defined()) {
     const auto unknown = count_unknown(texts.valid);
-    lines.push_back(formatted("{}: {} tokens{} to validate on",
+    lines.push_back(formatted("{}: {}{} to validate on",
                               valid_share(options) ? formatted("the last {}", options.text("valid"))
                                                    : options.path("valid"),
-                              texts.valid.size(0),
+                              counted(texts.valid.size(0), "token"),
                               unknown > 0 ? formatted(", {} of them <unk>,", unknown) : ""));
   }
   return lines;
@@ -66,24 +76,27 @@ std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& 
 TrainTexts load_texts(const Options& options, CorpusOptions& request,
                       const TrainCheckpoints& checkpoints) {
   TrainTexts texts;
-  texts.corpus = load_corpus(options, request);
-  if (const auto& first = checkpoints.initial) {
-    const auto& vocab = first->vocab;
-    const auto& own = texts.corpus.vocab;
-    texts.known = std::count_if(vocab.tokens().begin() + 1, vocab.tokens().end(),
-                                [&](const std::string& token) { return own.contains(token); });
-    texts.corpus = with_vocab(texts.corpus, options.is_set("add-tokens")
-                                                ? vocab.extended(texts.corpus.vocab.tokens())
-                                                : vocab);
-  } else if (checkpoints.resumed && options.has("init-from")) {
-    texts.corpus = with_vocab(texts.corpus, checkpoints.resumed->vocab);
+  const auto& [resumed, initial] = checkpoints;
+  const bool adds_tokens = initial && options.is_set("add-tokens");
+  CorpusOptions by_vocab = request;
+  if ((initial && !adds_tokens) || (resumed && options.has("init-from"))) {
+    by_vocab.vocab = std::make_shared<const Vocab>(initial ? initial->vocab : resumed->vocab);
+  }
+  texts.corpus = load_corpus(options, by_vocab);
+  request.max_tokens = by_vocab.max_tokens;
+  if (adds_tokens) {
+    texts.corpus = with_vocab(texts.corpus, initial->vocab.extended(texts.corpus.vocab.tokens()));
   }
   texts.train = texts.corpus.indices;
   if (!options.has("valid")) {
     return texts;
   }
   if (const auto share = valid_share(options)) {
-    std::tie(texts.train, texts.valid) = hold_out(texts.corpus.indices, *share);
+    try {
+      std::tie(texts.train, texts.valid) = hold_out(texts.corpus.indices, *share);
+    } catch (const Error& error) {
+      throw Error(formatted("{}: --valid: {}", name_of_text(options), error.what()));
+    }
   } else {
     CorpusOptions as_trained = request;
     as_trained.max_tokens = 0;
@@ -91,8 +104,8 @@ TrainTexts load_texts(const Options& options, CorpusOptions& request,
     const auto corpus =
         read_with_hint([&] { return read_corpus(options.path("valid"), as_trained); });
     if (corpus.size() < 2) {
-      throw Error(formatted("{}: has {} token, need at least 2 to validate on",
-                            options.path("valid"), corpus.size()));
+      throw Error(formatted("{}: has {}, need at least 2 to validate on", options.path("valid"),
+                            counted(corpus.size(), "token")));
     }
     texts.valid = corpus.indices;
     texts.valid_fingerprint = corpus.fingerprint;

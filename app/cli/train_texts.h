@@ -18,7 +18,6 @@ struct TrainTexts {
   torch::Tensor train;                // (N) what of the corpus is not held out
   torch::Tensor valid;                // (N) undefined without --valid
   TextFingerprint valid_fingerprint;  // of a text of its own
-  int64_t known = 0;                  // tokens of the checkpoint begun with that the text has
 };
 
 /// Reads what the options name, by the vocabulary of the checkpoint that the training begins with
@@ -27,8 +26,8 @@ struct TrainTexts {
 TrainTexts load_texts(const Options& options, CorpusOptions& request,
                       const TrainCheckpoints& checkpoints);
 
-/// What is said of them before the training: a line for the text, one for the checkpoint that the
-/// training begins with, and one for a text to validate on.
+/// Lines to print before the training: on the text, on the checkpoint that the training begins
+/// with, and on a text to validate on.
 std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& options,
                                         const TrainCheckpoints& checkpoints);
 

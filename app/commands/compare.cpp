@@ -16,6 +16,7 @@
 #include "cli/plot.h"
 #include "cli/progress.h"
 #include "cli/texts.h"
+#include "cli/train_request.h"
 #include "commands/commands.h"
 #include "study/report.h"
 #include "study/visible_text.h"
@@ -65,6 +66,7 @@ CompareRequest read_compare_request(const Options& options) {
   check_graph(options, compare.graph);
   options.read(compare.train);
   check(compare);
+  check_effect(options, compare.train);
   read_corpus_options(options, request.text);
   options.read(request.data);
   check(request.data);

@@ -204,48 +204,95 @@ void print_result(const Options& options, const EvaluateReport& report) {
   }
 }
 
-// Scores the lines of a text, some at a time, so that they are printed as they come.
-void score_lines(SequenceModel& net, const std::filesystem::path& path, const TextOptions& text,
-                 const Vocab& vocab, const EvaluateOptions& rows, ScorePrinter& printer) {
-  constexpr std::size_t kAtOnce = 1024;
-  std::vector<torch::Tensor> corpora;
-  std::vector<Score> scores;
-  const auto score = [&] {
-    const auto results = evaluate_each(net, corpora, rows);
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      scores[i].result = results[i];
-      printer.print(scores[i]);
-    }
-    corpora.clear();
-    scores.clear();
-  };
-  read_lines(path, [&](int64_t number, std::string_view line) {
+// Scores lines, some at a time, so that they are printed as they come.
+class LineScorer {
+ public:
+  LineScorer(SequenceModel& net, const CorpusOptions& as_trained, const EvaluateOptions& rows,
+             ScorePrinter& printer)
+      : net_(net), as_trained_(as_trained), rows_(rows), printer_(printer) {}
+
+  // A line that cannot be read gets a message.
+  void score_lines_of(const std::filesystem::path& path) {
+    const auto name = text_name(path);
     try {
-      corpora.push_back(torch::tensor(token_indices(line, text, vocab), torch::kInt64));
-    } catch (const Error& error) {
-      throw Error(formatted("{}: line {}: {}", text_name(path), number, error.what()));
+      read_lines(path, nul_bytes_of(as_trained_.text), [&](int64_t number, std::string_view line) {
+        ++lines_;
+        try {
+          add(name, number, line);
+        } catch (const InvalidUtf8Error& error) {
+          score();
+          std::fflush(stdout);
+          print_error(formatted("{}: line {}: {}", name, number, error.what()));
+          ++failed_;
+        }
+      });
+    } catch (const Error&) {
+      score();
+      throw;
     }
-    scores.push_back({.text = text_name(path), .line = number, .content = std::string(line)});
-    if (scores.size() == kAtOnce) {
+    score();
+  }
+
+  // Throws Error when a line could not be read.
+  void check() const {
+    if (failed_ > 0) {
+      throw Error(formatted("{} of {} could not be scored", failed_, counted(lines_, "line")));
+    }
+  }
+
+ private:
+  void add(const std::string& name, int64_t number, std::string_view line) {
+    constexpr std::size_t kLines = 1024;
+    constexpr int64_t kTokens = 1 << 20;
+    corpora_.push_back(
+        torch::tensor(token_indices(line, as_trained_.text, *as_trained_.vocab), torch::kInt32));
+    scores_.push_back({.text = name, .line = number, .content = std::string(line)});
+    tokens_ += corpora_.back().numel();
+    if (scores_.size() == kLines || tokens_ >= kTokens) {
       score();
     }
-  });
-  score();
-}
+  }
+
+  void score() {
+    const auto results = evaluate_each(net_, corpora_, rows_);
+    for (std::size_t i = 0; i < scores_.size(); ++i) {
+      scores_[i].result = results[i];
+      printer_.print(scores_[i]);
+    }
+    corpora_.clear();
+    scores_.clear();
+    tokens_ = 0;
+  }
+
+  SequenceModel& net_;
+  const CorpusOptions& as_trained_;
+  const EvaluateOptions& rows_;
+  ScorePrinter& printer_;
+  std::vector<torch::Tensor> corpora_;  // the lines' that wait
+  std::vector<Score> scores_;           // of these
+  int64_t tokens_ = 0;                  // in these
+  int64_t lines_ = 0;
+  int64_t failed_ = 0;
+};
 
 void print_scores(const Options& options, const EvaluateRequest& request, SequenceModel& net,
                   const CorpusOptions& as_trained) {
   ScorePrinter printer(options);
+  LineScorer lines(net, as_trained, request.rows, printer);
   for (const auto& path : request.texts) {
     if (request.scores == Scores::kPerLine) {
-      score_lines(net, path, as_trained.text, *as_trained.vocab, request.rows, printer);
+      lines.score_lines_of(path);
       continue;
     }
     const auto corpus = read_corpus(path, as_trained);
-    const auto name = text_name(path);
-    printer.print({.result = measure(net, corpus, request.rows, name, nullptr), .text = name});
+    Score score{.text = text_name(path)};
+    if (corpus.size() > 1) {
+      score.result = measure(net, corpus, request.rows, score.text, nullptr);
+    }
+    printer.print(score);
   }
   printer.finish();
+  lines.check();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <utility>
@@ -158,15 +159,15 @@ std::string fit_line(const Fit& fit, int64_t number, std::string_view line) {
 }
 
 // Adds the prompts of a file: all are read before the first is continued.
-void read_prompt_file(const std::string& path, bool is_one, const Fit& fit,
+void read_prompt_file(const std::string& path, NulBytes nul_bytes, bool is_one, const Fit& fit,
                       std::vector<std::string>& prompts) {
   try {
     if (is_one) {
       std::string text;
-      read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) { text += block; });
+      read_blocks(path, nul_bytes, [&](std::string_view block) { text += block; });
       prompts.push_back(fit(text));
     } else {
-      read_lines(path, [&](int64_t number, std::string_view line) {
+      read_lines(path, nul_bytes, [&](int64_t number, std::string_view line) {
         prompts.push_back(fit_line(fit, number, line));
       });
     }
@@ -198,7 +199,10 @@ class Conversation {
       if (size < 0 && errno == EINTR) {
         continue;
       }
-      if (size <= 0) {
+      if (size < 0) {
+        throw Error(formatted("standard input: cannot be read: {}", std::strerror(errno)));
+      }
+      if (size == 0) {
         break;
       }
       lines.feed({buffer.data(), static_cast<std::size_t>(size)}, answer);
@@ -208,7 +212,7 @@ class Conversation {
       print_note("\n");
     }
     if (failed_ > 0) {
-      throw Error(formatted("{} of {} lines could not be continued", failed_, number_));
+      throw Error(formatted("{} of {} could not be continued", failed_, counted(number_, "line")));
     }
   }
 
@@ -265,8 +269,8 @@ void generate(int argc, const char* const* argv) {
     stop = normalize_stop(stop, text.normalize, text.tokens);
   }
   if (options.given("prompt-file")) {
-    read_prompt_file(options.path("prompt-file"), options.is_set("whole-file"), fit,
-                     request.prompts);
+    read_prompt_file(options.path("prompt-file"), nul_bytes_of(text), options.is_set("whole-file"),
+                     fit, request.prompts);
   }
   const auto net = make_saved_model(options, checkpoint, request.compute, device);
   TextWriter writer(*net, checkpoint.vocab, request.texts);

@@ -3,9 +3,11 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/progress.h"
 #include "cli/texts.h"
 #include "commands/commands.h"
 #include "study/peak_memory.h"
@@ -27,7 +30,7 @@ namespace unroll::app {
 namespace {
 
 void show(const std::string& name, const std::string& value) {
-  print_formatted(stdout, "{:<12}{}\n", name, value);
+  print_text(stdout, formatted("{:<12}{}\n", name, value));
 }
 
 void show_build() {
@@ -66,6 +69,9 @@ void show_training(const TrainRecord& record) {
   }
   show("compute",
        formatted("{}, {}", to_string(record.compute.backend), to_string(record.compute.precision)));
+  if (const auto initial = record.settings.find("init-from"); initial != record.settings.end()) {
+    show("began with", initial->second);
+  }
   show("text", record.texts.empty() ? "the bundled sample" : joined(record.texts, ", "));
   show("build", record.build);
 }
@@ -111,22 +117,32 @@ std::string percent(int64_t part, int64_t whole) {
   return formatted("{:.2g}%", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
-void show_survey(const TextSurvey& survey, const std::string& name) {
+void show_survey(const TextSurvey& survey, const std::string& name, bool takes_any_byte) {
   show("text", name);
-  show("size", formatted("{} bytes, {} characters, {} lines, the longest of {} characters",
-                         survey.bytes, survey.characters, survey.lines, survey.longest_line));
-  if (survey.unreadable == 0) {
+  show("size", formatted("{}, {}, {}, the longest of {}", counted(survey.bytes, "byte"),
+                         counted(survey.characters, "character"), counted(survey.lines, "line"),
+                         counted(survey.longest_line, "character")));
+  if (takes_any_byte) {
     return;
   }
-  std::vector<std::string> places;
+  std::string places;
   for (const auto& place : survey.places) {
-    places.push_back(formatted("{} line {}, byte {} (0x{:02x})", place.file, place.line,
-                               place.offset, place.byte));
+    places += formatted("{}{} line {}, byte {} (0x{:02x})", places.empty() ? "" : "; ", place.file,
+                        place.line, place.offset, place.byte);
   }
-  show("unreadable",
-       formatted("{} (--invalid-utf8 replace reads U+FFFD): {}{}", survey.unreadable,
-                 joined(places, "; "),
-                 survey.unreadable > static_cast<int64_t>(places.size()) ? "; ..." : ""));
+  if (survey.ill_formed + survey.nuls > static_cast<int64_t>(survey.places.size())) {
+    places += "; ...";
+  }
+  if (survey.ill_formed > 0) {
+    show("not UTF-8", formatted("{} (--invalid-utf8 replace reads U+FFFD)",
+                                counted(survey.ill_formed, "place")));
+  }
+  if (survey.nuls > 0) {
+    show("NUL", formatted("{}, which no text has", counted(survey.nuls, "byte")));
+  }
+  if (!places.empty()) {
+    show("there", places);
+  }
 }
 
 // Tokens of the whole text, which of them are rare, and which the vocabulary lacks.
@@ -139,10 +155,11 @@ void show_tokens(const Corpus& corpus, const Vocab& vocab) {
   show("frequent", listed(counts));
   const auto once = std::find_if(counts.begin(), counts.end(),
                                  [](const auto& token) { return token.second == 1; });
-  show("rare", once == counts.end() ? formatted("none occurs once; the rarest is '{}', {} times",
-                                                visible(counts.back().first), counts.back().second)
-                                    : formatted("{} occur once: {}", counts.end() - once,
-                                                listed({once, counts.end()})));
+  show("rare", once == counts.end()
+                   ? formatted("none occurs once; the rarest is '{}', {} times",
+                               visible(counts.back().first), counts.back().second)
+                   : formatted("{} once: {}", counted(counts.end() - once, "token"),
+                               listed({once, counts.end()})));
   Vocab::TokenCounts unknown;
   int64_t total = 0;
   for (const auto& token : counts) {
@@ -151,11 +168,10 @@ void show_tokens(const Corpus& corpus, const Vocab& vocab) {
       total += token.second;
     }
   }
-  show("unknown", unknown.empty()
-                      ? "none"
-                      : formatted("{} ({}) of the tokens, of {} kind{}, are <unk>: {}", total,
-                                  percent(total, corpus.text_tokens), unknown.size(),
-                                  unknown.size() == 1 ? "" : "s", listed(unknown)));
+  show("unknown", unknown.empty() ? "none"
+                                  : formatted("{} ({}) of the tokens, of {}, are <unk>: {}", total,
+                                              percent(total, corpus.text_tokens),
+                                              counted(unknown.size(), "kind"), listed(unknown)));
 }
 
 // What a training with these options would be, and the memory that one takes: two steps are taken.
@@ -192,8 +208,21 @@ void declare_text_options(Options& options) {
 
 void show_text(const Options& options) {
   const auto texts = options.paths("text");
-  if (std::find(texts.begin(), texts.end(), kStandardInput) != texts.end()) {
-    throw UsageError("info reads a text twice: --text must name files, got -");
+  for (const auto& text : texts) {
+    std::error_code missing;
+    const auto type = std::filesystem::status(text, missing).type();
+    if (text == kStandardInput || type == std::filesystem::file_type::fifo) {
+      throw UsageError(
+          formatted("info reads a text twice: --text must name files, got {}", text.string()));
+    }
+  }
+  if (options.given("checkpoint")) {
+    const auto idle = options.first_given_besides(
+        {"text", "checkpoint", "max-tokens", "invalid-utf8", "device", "threads"});
+    if (!idle.empty()) {
+      throw UsageError(
+          formatted("--{} has no effect beside --checkpoint, whose vocabulary is looked at", idle));
+    }
   }
   CorpusOptions request;
   read_corpus_options(options, request);
@@ -212,11 +241,14 @@ void show_text(const Options& options) {
   std::optional<Checkpoint> checkpoint;
   if (options.given("checkpoint")) {
     checkpoint = load_checkpoint(options.path("checkpoint"));
-    request.text = checkpoint->text;
+    request.text.tokens = checkpoint->text.tokens;
+    request.text.normalize = checkpoint->text.normalize;
   }
 
-  const auto survey = survey_text(texts);
-  show_survey(survey, text_name(texts));
+  Progress progress(/*quiet=*/false, 0);
+  const auto survey = survey_text(texts, [&](const ReadProgress& read) { progress.show(read); });
+  progress.clear();
+  show_survey(survey, text_name(texts), nul_bytes_of(request.text) == NulBytes::kAllow);
   if (!options.given("invalid-utf8")) {
     request.text.invalid_utf8 = InvalidUtf8::kReplace;  // so that the rest can be shown
   }
@@ -243,7 +275,7 @@ void info(int argc, const char* const* argv) {
     show_text(options);
     return;
   }
-  if (const auto idle = options.given_but({"checkpoint"}); !idle.empty()) {
+  if (const auto idle = options.first_given_besides({"checkpoint"}); !idle.empty()) {
     throw UsageError(formatted("--{} needs --text", idle));
   }
   if (options.given("checkpoint")) {

@@ -20,7 +20,7 @@ namespace {
 
 // A training with these options, which may go on from another.
 Checkpoint checkpoint_of(const Options& options, const std::optional<Checkpoint>& resumed) {
-  const auto request = read_train_request(options, resumed);
+  const auto request = read_train_request(options, {.resumed = resumed, .initial = {}});
   check(request.record);
   Checkpoint checkpoint{.config = request.config, .vocab = {}, .text = request.record.corpus.text};
   checkpoint.training = request.record;

@@ -29,7 +29,7 @@ TEST(Prompt, IsReadAsTheTextWas) {
 
 TEST(Prompt, OfWhichNothingIsReadIsRefused) {
   EXPECT_EQ(thrown<Error>([] { fit_prompt("7, 8", {}, kLetters, UnknownTokens::kUnk); }),
-            "prompt '7, 8': none of its characters is one that the model reads, a letter A-Z");
+            "prompt '7, 8': has no letter A-Z, and all else is read as a space");
 }
 
 TEST(Prompt, AStopStringIsWrittenAsTheTextIs) {

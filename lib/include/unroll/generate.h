@@ -42,7 +42,7 @@ void check_prompt(std::string_view prompt, const Vocab& vocab);
 /// unknown tokens under UnknownTokens::kSkip. Throws UsageError when it is empty or not valid UTF-8
 /// where that is refused, Error when nothing is left of it, or, under kError, when a token is not
 /// in the vocabulary.
-std::string fit_prompt(std::string_view prompt, const TextOptions& text, const Vocab& vocab,
+std::string fit_prompt(std::string_view prompt, const TextOptions& options, const Vocab& vocab,
                        UnknownTokens unknown = UnknownTokens::kError);
 
 /// Continues `prefix` by `num_preds` tokens, as the notebook's `predict_ch8`: a batch of one is
@@ -83,6 +83,8 @@ struct GenerateOptions {
   int64_t no_repeat_ngram = 0;
   /// A text ends before the first of these in its continuation, byte by byte (see normalize_stop).
   std::vector<std::string> stop = {};
+  /// The number of the first prefix: prefix i draws as one with the index first + i.
+  int64_t first = 0;
   /// Whether `<unk>`, which is no text, may be taken.
   bool take_unk = false;
 
@@ -121,9 +123,9 @@ using TokenCallback = std::function<void(std::size_t sequence, int64_t token, do
 /// Continues several prefixes as one batch by `num_preds` tokens each, as predict_ch8 does, with
 /// the tokens taken as `options` say. Returns prefixes and continuations.
 ///
-/// The draws of the prefix at index i depend only on the seed and on i: asking for more samples
-/// does not change the first ones. Throws UsageError as predict_ch8 does and for bad options, Error
-/// when a token is to be drawn and the logits are not finite.
+/// The draws of the prefix at index i depend only on the seed and on first + i: asking for more
+/// samples does not change the first ones. Throws UsageError as predict_ch8 does and for bad
+/// options, Error when a token is to be drawn and the logits are not finite.
 std::vector<std::string> generate(const std::vector<std::string>& prefixes, int64_t num_preds,
                                   SequenceModel& net, const Vocab& vocab,
                                   const GenerateOptions& options, const TextCallback& on_text = {},

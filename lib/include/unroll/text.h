@@ -86,6 +86,13 @@ class LineCutter {
 /// Whether a text may contain a NUL byte, the mark of a binary file.
 enum class NulBytes { kRefuse, kAllow };
 
+/// Only a text whose bytes are kept as they are may be a binary file.
+inline NulBytes nul_bytes_of(const TextOptions& options) {
+  return options.tokens == TokenKind::kByte && options.normalize == Normalize::kNone
+             ? NulBytes::kAllow
+             : NulBytes::kRefuse;
+}
+
 /// The path that means the standard input, which can be read once. A file of that name is `./-`.
 inline constexpr std::string_view kStandardInput = "-";
 
@@ -133,8 +140,8 @@ void read_blocks(const std::vector<std::filesystem::path>& paths, NulBytes nul_b
                  const std::function<void(std::size_t file)>& end_file = {});
 
 /// Calls `sink` with each line of a file, or of the standard input, and its number from 1. Throws
-/// as read_blocks does with NulBytes::kRefuse.
-void read_lines(const std::filesystem::path& path,
+/// as read_blocks does.
+void read_lines(const std::filesystem::path& path, NulBytes nul_bytes,
                 const std::function<void(int64_t number, std::string_view line)>& sink);
 
 /// Normalises a text and cuts it into tokens as it streams by. The memory that this takes depends

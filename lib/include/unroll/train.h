@@ -263,7 +263,7 @@ class Training {
   EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
   // The error for what was not finite, with the options that decide it.
-  Diverged diverged(std::string_view what, double lr) const;
+  Diverged diverged(std::string_view what) const;
   bool is_out_of_patience() const;
   // What the training draws from on a device: the model's own generator or LibTorch's.
   at::Generator generator_on(torch::Device device) const;

@@ -36,6 +36,12 @@ std::string formatted(fmt::format_string<Values...> text, Values&&... values) {
   return detail::format(detail::checked<Values...>(text), fmt::make_format_args(values...));
 }
 
+/// `1 epoch`, `2 epochs`.
+template <typename Count>
+std::string counted(Count count, std::string_view noun) {
+  return formatted("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 /// `2, 3, 4`, each of them as {} has it.
 template <typename Range>
 std::string joined(const Range& range, std::string_view separator) {

@@ -89,9 +89,6 @@ class TokenTable {
 // Whether a text can be read again after its first pass, which only gave its vocabulary.
 enum class Source { kOnce, kTwice };
 
-// A vocabulary of so many entries needs one byte an index.
-constexpr int64_t kNarrowSize = 256;
-
 // Turns a text into a corpus as it streams by. The vocabulary's order is known at the end; then one
 // table turns provisional indices into final ones in place. Those of a given vocabulary are final.
 class Indexer {
@@ -151,8 +148,7 @@ class Indexer {
     corpus.text_tokens = std::accumulate(counts_.begin(), counts_.end(), int64_t{0});
     corpus.first_characters = count_code_points(tokens_.tokens()[static_cast<std::size_t>(first_)]);
     if (!only_counts_) {
-      const bool narrow = corpus.vocab.size() <= kNarrowSize;
-      corpus.indices = indices_.release(final_index, narrow ? torch::kUInt8 : torch::kInt32);
+      corpus.indices = indices_.release(final_index, index_dtype(corpus.vocab.size()));
     }
     return corpus;
   }
@@ -290,11 +286,8 @@ auto naming(const std::string& name, const Work& work) {
 Corpus read_once(const std::vector<std::filesystem::path>& paths, const CorpusOptions& options,
                  Source source, const ReadCallback& on_read) {
   Indexer indexer(options, source);
-  // Only bytes kept as they are can be those of a binary file.
-  const bool bytes_as_they_are =
-      options.text.tokens == TokenKind::kByte && options.text.normalize == Normalize::kNone;
   read_blocks(
-      paths, bytes_as_they_are ? NulBytes::kAllow : NulBytes::kRefuse,
+      paths, nul_bytes_of(options.text),
       [&](std::size_t file, std::string_view block) {
         naming(text_name(paths[file]), [&] { indexer.feed(block); });
       },
@@ -359,7 +352,7 @@ Corpus with_vocab(const Corpus& corpus, const Vocab& vocab) {
   std::transform(corpus.vocab.tokens().begin(), corpus.vocab.tokens().end(), other.begin(),
                  [&](const std::string& token) { return static_cast<int32_t>(vocab[token]); });
   other[static_cast<std::size_t>(Vocab::unk())] = static_cast<int32_t>(Vocab::unk());
-  const auto dtype = vocab.size() <= kNarrowSize ? torch::kUInt8 : torch::kInt32;
+  const auto dtype = index_dtype(vocab.size());
   const auto table = torch::tensor(other, torch::kInt32).to(dtype);
   Corpus result = corpus;
   result.vocab = vocab;

@@ -11,6 +11,7 @@
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
+#include "data/index_buffer.h"
 #include "text/fingerprint.h"
 #include "text/token_cutter.h"
 #include "unroll/corpus.h"
@@ -111,7 +112,7 @@ class IndexFile {
     corpus.vocab = options.vocab ? *options.vocab
                                  : Vocab::from_counts(token_counts(), options.min_freq, {},
                                                       options.text.tokens, options.vocab_size);
-    corpus.indices = tensor("indices", corpus.vocab.size() > 256 ? torch::kInt32 : torch::kUInt8);
+    corpus.indices = tensor("indices", index_dtype(corpus.vocab.size()));
     if (hash_of(content_) != text(kContentHash)) {
       fail("its content is not what was written");
     }

@@ -10,6 +10,14 @@
 
 namespace unroll {
 
+/// A vocabulary of at most so many entries needs one byte an index.
+inline constexpr int64_t kNarrowSize = 256;
+
+/// The dtype of a corpus' indices.
+inline torch::ScalarType index_dtype(int64_t vocab_size) {
+  return vocab_size <= kNarrowSize ? torch::kUInt8 : torch::kInt32;
+}
+
 /// A growing row of token indices that takes little more memory than its final tensor.
 ///
 /// Indices below 255 take one byte. Others take five, of which the last is 255 so that the row is

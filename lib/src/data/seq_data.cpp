@@ -28,7 +28,10 @@ std::string fitting_batch(int64_t tokens, const DataOptions& options) {
   if (tokens >= options.num_steps) {
     return formatted("; batch-size {} fits", tokens / options.num_steps);
   }
-  return tokens < 1 ? "" : formatted("; batch-size 1 with num-steps {} fits", tokens);
+  if (tokens >= 1) {
+    return formatted("; batch-size 1 with num-steps {} fits", tokens);
+  }
+  return options.offset.value_or(0) > 0 ? "; a smaller offset leaves some" : "";
 }
 
 }  // namespace
@@ -113,9 +116,9 @@ SeqDataLoader::SeqDataLoader(const torch::Tensor& corpus, const DataOptions& opt
   if (corpus.size(0) < needed) {
     const std::string offset =
         options.offset.value_or(0) > 0 ? formatted(" after offset {}", *options.offset) : "";
-    throw Error(formatted("{} token{}, need at least {} for batch {} x steps {}{}{}",
-                          corpus.size(0), corpus.size(0) == 1 ? "" : "s", needed,
-                          options.batch_size, options.num_steps, offset,
+    throw Error(formatted("{}, need at least {} for batch {} x steps {}{}{}",
+                          counted(corpus.size(0), "token"), needed, options.batch_size,
+                          options.num_steps, offset,
                           fitting_batch(corpus.size(0) - 1 - options.offset.value_or(0), options)));
   }
   corpus_ = corpus.to(device).contiguous();
@@ -193,8 +196,8 @@ std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, do
   const int64_t N = corpus.size(0);
   const auto held = static_cast<int64_t>(std::llround(static_cast<double>(N) * share));
   if (held < 2 || held >= N) {
-    throw Error(formatted("{} of {} tokens are {}, too few to hold out at least 2 and keep 1",
-                          share, N, held));
+    throw Error(formatted("{} of {} are {}: at least 2 must be held out, and 1 left", share,
+                          counted(N, "token"), held));
   }
   return {corpus.narrow(0, 0, N - held), corpus.narrow(0, N - held, held)};
 }

@@ -86,7 +86,7 @@ class Sequence {
         left_(num_preds),
         vocab_(vocab),
         tokens_(vocab[prompt_tokens(prefix, vocab.kind())]),
-        sampler_(options, index),
+        sampler_(options, static_cast<std::size_t>(options.first) + index),
         continuation_(options.stop) {}
 
   bool done() const { return left_ == 0; }

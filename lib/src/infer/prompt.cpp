@@ -88,9 +88,10 @@ std::string fit_prompt(std::string_view prompt, const TextOptions& options, cons
                        UnknownTokens unknown) {
   auto text = read_beginning(prompt, options);
   if (text.empty() && !prompt.empty()) {
-    throw Error(formatted("prompt '{}': none of its characters is one that the model reads{}",
-                          prompt,
-                          options.normalize == Normalize::kLetters ? ", a letter A-Z" : ""));
+    throw Error(formatted("prompt '{}': {}", prompt,
+                          options.normalize == Normalize::kLetters
+                              ? "has no letter A-Z, and all else is read as a space"
+                              : "none of its characters is one that the model reads"));
   }
   switch (unknown) {
     case UnknownTokens::kError:

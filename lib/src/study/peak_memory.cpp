@@ -37,6 +37,7 @@ void forget_peak_memory() {
 }  // namespace
 
 PeakMemory::PeakMemory(torch::Device device) : device_(device) {
+  peak_before_ = peak();
   if (device.is_cpu()) {
     forget_peak_memory();
     before_ = memory("VmRSS");
@@ -47,13 +48,12 @@ PeakMemory::PeakMemory(torch::Device device) : device_(device) {
 }
 
 PeakMemory measure_training(const SeqDataLoader& train_iter, int64_t vocab_size,
-                            const ModelSetup& setup, const UpdaterOptions& updater) {
+                            const ModelSetup& setup, const UpdaterOptions& updater_options) {
   const PeakMemory memory(train_iter.device());
   const auto net = make_model(setup.config, vocab_size, train_iter.device(), setup.compute);
-  const auto own_updater = make_updater(*net, updater);
+  const auto updater = make_updater(*net, updater_options);
   TrainProgress progress;
-  const auto step =
-      make_train_step(*net, *own_updater, progress, {.on_nonfinite = OnNonfinite::kSkip});
+  const auto step = make_train_step(*net, *updater, progress, {.on_nonfinite = OnNonfinite::kSkip});
   const auto epoch = train_iter.epoch(0);
   for (int64_t k = 0; k < std::min<int64_t>(epoch.size(), 2); ++k) {
     step->run_batch(epoch, k);
@@ -61,9 +61,11 @@ PeakMemory measure_training(const SeqDataLoader& train_iter, int64_t vocab_size,
   return memory;
 }
 
-int64_t PeakMemory::added() const { return std::max<int64_t>(0, total() - before_); }
+int64_t PeakMemory::added() const { return std::max<int64_t>(0, peak() - before_); }
 
-int64_t PeakMemory::total() const {
+int64_t PeakMemory::total() const { return std::max(peak_before_, peak()); }
+
+int64_t PeakMemory::peak() const {
   if (device_.is_cpu()) {
     return memory("VmHWM");
   }

@@ -15,9 +15,24 @@ using Json = nlohmann::ordered_json;
 // The model that the others are compared with.
 constexpr std::string_view kReference = "scratch";
 
-// A prediction by byte need not be valid UTF-8; JSON must be.
+// A prediction by byte need not be valid UTF-8; JSON must be. Control characters beyond ASCII's
+// first, which JSON takes as they are and some terminals obey, are escaped like those.
 std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const auto text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string escaped;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    if (byte == 0x7F) {
+      escaped += "\\u007f";
+    } else if (byte == 0xC2 && next < 0xA0) {
+      escaped += formatted("\\u{:04x}", next);
+      ++i;
+    } else {
+      escaped += text[i];
+    }
+  }
+  return escaped;
 }
 
 // `model` is what the row or the training calls it, `compute` and `precision` what was in force.
@@ -113,10 +128,10 @@ std::string summary(const EvaluateReport& report) {
       "perplexity {:.4f}{}\n"
       "{:.4f} nats, {:.4f} bits a token\n"
       "{:.4f} bits a {}\n"
-      "{} tokens predicted in {} row{}, {} of the text unknown\n",
+      "{} predicted in {}, {} of the text unknown\n",
       result.perplexity(), known, result.nats_per_token(), result.bits_per_token(),
       report.bits_per_character(), report.tokens == TokenKind::kByte ? "byte" : "character",
-      result.tokens, result.rows, result.rows == 1 ? "" : "s", report.unknown);
+      counted(result.tokens, "token"), counted(result.rows, "row"), report.unknown);
   if (const auto& copied = report.copied; copied && copied->span.length == 0) {
     text += formatted("nothing is copied from {}\n", copied->source);
   } else if (copied) {

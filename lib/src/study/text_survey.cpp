@@ -56,7 +56,7 @@ class Surveyor {
                                   .offset = offset_,
                                   .byte = lead});
       }
-      ++survey_.unreadable;
+      ++(unit.code_point == 0 ? survey_.nuls : survey_.ill_formed);
     }
     offset_ += static_cast<int64_t>(unit.size);
     ++survey_.characters;

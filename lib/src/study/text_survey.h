@@ -21,11 +21,12 @@ struct UnreadableByte {
 /// What a text's bytes are, before anything is made of them.
 struct TextSurvey {
   int64_t bytes = 0;
-  int64_t characters = 0;    ///< code points
-  int64_t lines = 0;         ///< ended by LF, CR LF or CR, or by the file
-  int64_t longest_line = 0;  ///< in code points
-  int64_t unreadable = 0;    ///< NUL bytes and ill-formed sequences of UTF-8, each counted once
-  std::vector<UnreadableByte> places = {};  ///< of the first few of these
+  int64_t characters = 0;                   ///< code points
+  int64_t lines = 0;                        ///< ended by LF, CR LF or CR, or by the file
+  int64_t longest_line = 0;                 ///< in code points
+  int64_t ill_formed = 0;                   ///< sequences that are not UTF-8
+  int64_t nuls = 0;                         ///< NUL bytes, the mark of a binary file
+  std::vector<UnreadableByte> places = {};  ///< of the first few of both
 };
 
 /// Looks at files of any bytes. Throws Error as read_blocks does with NulBytes::kAllow.

@@ -177,12 +177,12 @@ void LineCutter::finish(const Sink& sink) {
   after_cr_ = false;
 }
 
-void read_lines(const std::filesystem::path& path,
+void read_lines(const std::filesystem::path& path, NulBytes nul_bytes,
                 const std::function<void(int64_t number, std::string_view line)>& sink) {
   int64_t number = 0;
   const auto count = [&](std::string_view line) { sink(++number, line); };
   LineCutter lines;
-  read_blocks(path, NulBytes::kRefuse, [&](std::string_view block) { lines.feed(block, count); });
+  read_blocks(path, nul_bytes, [&](std::string_view block) { lines.feed(block, count); });
   lines.finish(count);
 }
 

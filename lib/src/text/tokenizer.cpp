@@ -59,7 +59,7 @@ std::string normalize_beginning(std::string_view text, const TextOptions& option
 
 std::vector<std::string> read_time_machine(const std::filesystem::path& path) {
   std::vector<std::string> lines;
-  read_lines(path, [&](int64_t number, std::string_view line) {
+  read_lines(path, NulBytes::kRefuse, [&](int64_t number, std::string_view line) {
     try {
       lines.push_back(normalize_letters(line));
     } catch (const InvalidUtf8Error& error) {

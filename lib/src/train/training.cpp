@@ -170,14 +170,14 @@ EpochStats Training::run_epoch(TrainStep& plain_step, const TrainCallbacks& call
     stats.lr = last_lr;
     return stats;
   } catch (const Diverged& error) {
-    throw diverged(error.what(), last_lr);
+    throw diverged(error.what());
   }
 }
 
-Diverged Training::diverged(std::string_view what, double lr) const {
+Diverged Training::diverged(std::string_view what) const {
   const double clip = options_.step.clip;
-  return Diverged(formatted("{}; at lr {:.3g} and clip {:.3g}: try a smaller lr{}", what, lr, clip,
-                            clip == 0 ? ", or clip 1" : " or clip"));
+  return Diverged(formatted("{}; at lr {:.3g} and clip {:.3g}: try a smaller lr{}", what,
+                            options_.updater.lr, clip, clip == 0 ? ", or clip 1" : " or clip"));
 }
 
 void Training::validate(EpochStats& stats) {
@@ -192,7 +192,7 @@ void Training::validate(EpochStats& stats) {
   try {
     result = evaluate(net_, valid_);
   } catch (const Error& error) {
-    throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()), stats.lr);
+    throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
   }
   stats.valid_perplexity = result.perplexity();
   if (result.unknown > 0) {
