@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/formatted.h"
+#include "cli/line_scorer.h"
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
@@ -203,77 +204,6 @@ void print_result(const Options& options, const EvaluateReport& report) {
     print_text(stdout_is_taken_by_tokens(options) ? stderr : stdout, summary(report));
   }
 }
-
-// Scores lines, some at a time, so that they are printed as they come.
-class LineScorer {
- public:
-  LineScorer(SequenceModel& net, const CorpusOptions& as_trained, const EvaluateOptions& rows,
-             ScorePrinter& printer)
-      : net_(net), as_trained_(as_trained), rows_(rows), printer_(printer) {}
-
-  // A line that cannot be read gets a message.
-  void score_lines_of(const std::filesystem::path& path) {
-    const auto name = text_name(path);
-    try {
-      read_lines(path, nul_bytes_of(as_trained_.text), [&](int64_t number, std::string_view line) {
-        ++lines_;
-        try {
-          add(name, number, line);
-        } catch (const InvalidUtf8Error& error) {
-          score();
-          std::fflush(stdout);
-          print_error(formatted("{}: line {}: {}", name, number, error.what()));
-          ++failed_;
-        }
-      });
-    } catch (const Error&) {
-      score();
-      throw;
-    }
-    score();
-  }
-
-  // Throws Error when a line could not be read.
-  void check() const {
-    if (failed_ > 0) {
-      throw Error(formatted("{} of {} could not be scored", failed_, counted(lines_, "line")));
-    }
-  }
-
- private:
-  void add(const std::string& name, int64_t number, std::string_view line) {
-    constexpr std::size_t kLines = 1024;
-    constexpr int64_t kTokens = 1 << 20;
-    corpora_.push_back(
-        torch::tensor(token_indices(line, as_trained_.text, *as_trained_.vocab), torch::kInt32));
-    scores_.push_back({.text = name, .line = number, .content = std::string(line)});
-    tokens_ += corpora_.back().numel();
-    if (scores_.size() == kLines || tokens_ >= kTokens) {
-      score();
-    }
-  }
-
-  void score() {
-    const auto results = evaluate_each(net_, corpora_, rows_);
-    for (std::size_t i = 0; i < scores_.size(); ++i) {
-      scores_[i].result = results[i];
-      printer_.print(scores_[i]);
-    }
-    corpora_.clear();
-    scores_.clear();
-    tokens_ = 0;
-  }
-
-  SequenceModel& net_;
-  const CorpusOptions& as_trained_;
-  const EvaluateOptions& rows_;
-  ScorePrinter& printer_;
-  std::vector<torch::Tensor> corpora_;  // the lines' that wait
-  std::vector<Score> scores_;           // of these
-  int64_t tokens_ = 0;                  // in these
-  int64_t lines_ = 0;
-  int64_t failed_ = 0;
-};
 
 void print_scores(const Options& options, const EvaluateRequest& request, SequenceModel& net,
                   const CorpusOptions& as_trained) {
