@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/changed_config.h"
 #include "checkpoint/options_json.h"
 #include "support/cell_checks.h"
 #include "support/temp_folder.h"
@@ -108,12 +109,7 @@ nlohmann::json config_of(const SafeTensors& content) {
 // The file with its config's text changed from `from` to `to`.
 Checkpoint load_changed(const std::string& name, const std::string& from, const std::string& to) {
   const TempFolder folder;
-  auto content = load_safetensors(path_of(name));
-  auto& config = content.metadata.at("config");
-  const auto at = config.find(from);
-  EXPECT_NE(at, std::string::npos) << config;
-  config.replace(at, from.size(), to);
-  save_safetensors(folder / "changed", content);
+  change_config(path_of(name), folder / "changed", from, to);
   return load_checkpoint(folder / "changed");
 }
 

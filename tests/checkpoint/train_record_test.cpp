@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/formatted.h"
+#include "checkpoint/changed_config.h"
 #include "checkpoint/small_checkpoint.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
@@ -210,14 +211,9 @@ TEST(CheckpointedTraining, ADamagedTrainingIsRefusedByName) {
   const TempFolder folder;
   const auto refused = [&](const std::string& from, const std::string& to) {
     save_checkpoint(folder / "whole", resumable());
-    auto content = load_safetensors(folder / "whole");
-    auto& config = content.metadata.at("config");
-    const auto at = config.find(from);
-    ASSERT_NE(at, std::string::npos) << config;
-    config.replace(at, from.size(), to);
-    save_safetensors(folder / "damaged", content);
+    change_config(folder / "whole", folder / "damaged", from, to);
     EXPECT_THAT(thrown<Error>([&] { load_checkpoint(folder / "damaged"); }), HasSubstr("damaged"))
-        << config;
+        << to;
   };
   refused("\"batch\":0", "\"batch\":-1");
   refused("\"optimizer\":\"adamw\"", "\"optimizer\":\"lion\"");
