@@ -5,7 +5,7 @@
 
 #include "base/atomic_file.h"
 #include "cli/message.h"
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 #include "unroll/tensors.h"
 
 namespace unroll::app {

@@ -8,7 +8,7 @@
 #include "cli/options.h"
 #include "cli/plot.h"
 #include "cli/progress.h"
-#include "study/report.h"
+#include "report/train_report.h"
 #include "unroll/train.h"
 
 namespace unroll::app {

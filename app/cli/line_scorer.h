@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cli/score_printer.h"
-#include "study/report.h"
+#include "report/score.h"
 #include "unroll/corpus.h"
 #include "unroll/evaluate.h"
 #include "unroll/model.h"

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 
 namespace unroll::app {
 

@@ -22,7 +22,7 @@ void print_formatted(std::FILE* file, fmt::format_string<Values...> text, Values
 inline constexpr std::string_view kKeptOnTerminal = "\n\t";
 
 /// The same for a text that a model or a file brings: on a terminal its control characters are
-/// shown, not obeyed (study/visible_text.h), but for line ends and tabs.
+/// shown, not obeyed (report/visible_text.h), but for line ends and tabs.
 void print_text(std::FILE* file, std::string_view text);
 
 /// What print_text prints there.

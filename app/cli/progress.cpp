@@ -6,7 +6,7 @@
 
 #include "base/formatted.h"
 #include "cli/message.h"
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 
 namespace unroll::app {
 namespace {

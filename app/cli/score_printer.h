@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "cli/options.h"
-#include "study/report.h"
+#include "report/score.h"
 
 namespace unroll::app {
 

@@ -7,8 +7,8 @@
 #include <cstdio>
 
 #include "cli/message.h"
-#include "study/report.h"
-#include "study/visible_text.h"
+#include "report/generated_text.h"
+#include "report/visible_text.h"
 #include "unroll/error.h"
 
 namespace unroll::app {

@@ -18,8 +18,8 @@
 #include "cli/texts.h"
 #include "cli/train_request.h"
 #include "commands/commands.h"
-#include "study/report.h"
-#include "study/visible_text.h"
+#include "report/compare_report.h"
+#include "report/visible_text.h"
 #include "unroll/study.h"
 
 namespace unroll::app {

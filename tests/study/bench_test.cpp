@@ -6,7 +6,7 @@
 #include <tuple>
 #include <vector>
 
-#include "study/report.h"
+#include "report/bench_report.h"
 #include "support/model_configs.h"
 #include "unroll/error.h"
 #include "unroll/study.h"

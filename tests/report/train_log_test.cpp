@@ -1,9 +1,9 @@
-#include "study/train_log.h"
+#include "report/train_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "study/report.h"
+#include "report/train_report.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
 #include "unroll/error.h"

@@ -1,4 +1,4 @@
-#include "study/train_log.h"
+#include "report/train_log.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "base/formatted.h"
-#include "study/report.h"
+#include "report/train_report.h"
 #include "unroll/error.h"
 
 namespace unroll {

@@ -1,4 +1,4 @@
-#include "study/heat_map.h"
+#include "report/heat_map.h"
 
 #include <utf8proc.h>
 
@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/formatted.h"
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 #include "text/utf8.h"
 
 namespace unroll {

@@ -1,4 +1,4 @@
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "study/visible_text.h"
+#include "report/visible_text.h"
 
 #include "base/formatted.h"
 #include "text/utf8.h"

@@ -1,0 +1,69 @@
+#include "report/bench_report.h"
+
+#include <algorithm>
+
+#include "base/formatted.h"
+#include "report/json.h"
+
+namespace unroll {
+
+std::string table(const std::vector<BenchRow>& rows) {
+  constexpr double kMebi = 1024.0 * 1024;
+  // A column of its own only where graphs were asked for.
+  const bool with_graphs = std::any_of(rows.begin(), rows.end(), [](const BenchRow& row) {
+    return row.setup.compute.graph != GraphMode::kAuto;
+  });
+  const auto graph_column = [&](std::string_view value) {
+    return with_graphs ? formatted("{:<6}", value) : std::string();
+  };
+  std::string text =
+      formatted("{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+                "model", "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s",
+                "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
+  for (const auto& row : rows) {
+    const auto [low, high] =
+        std::minmax_element(row.tokens_per_second.begin(), row.tokens_per_second.end());
+    const auto& phases = row.phases;
+    const double seconds = phases.forward + phases.backward + phases.update;
+    const auto percent = [&](double part, double whole) {
+      return whole > 0 ? formatted("{:.0f}%", 100 * part / whole) : std::string("-");
+    };
+    text += formatted(
+        "{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8."
+        "0f}"
+        "\n",
+        row.setup.name(), to_string(row.setup.config.cell), to_string(row.effective.precision),
+        graph_column(to_string(row.setup.compute.graph)), row.setup.config.hidden,
+        row.setup.config.layers, row.threads, row.median(),
+        formatted("({:.0f}-{:.0f})", *low, *high), row.median() / rows.front().median(),
+        row.flops / 1e9, percent(row.flops, row.peak), percent(phases.forward, seconds),
+        percent(phases.backward, seconds), percent(phases.update, seconds),
+        static_cast<double>(row.peak_bytes) / kMebi);
+  }
+  return text;
+}
+
+std::string to_json(const std::vector<BenchRow>& rows) {
+  Json all = Json::array();
+  for (const auto& row : rows) {
+    Json entry = describe_model(row.setup.name(), row.setup.config, row.effective);
+    entry["threads"] = row.threads;
+    entry["graph"] = to_string(row.setup.compute.graph);
+    entry["captured"] = row.is_captured;
+    entry["kernels"] = row.effective.backend == Backend::kFused;
+    entry["tokens_per_second"] = row.median();
+    entry["epochs"] = row.tokens_per_second;
+    entry["ratio"] = row.median() / rows.front().median();
+    entry["gflops"] = row.flops / 1e9;
+    entry["peak_gflops"] = row.peak / 1e9;
+    entry["share_of_peak"] = row.peak > 0 ? Json(row.flops / row.peak) : Json();
+    entry["seconds"] = {{"forward", row.phases.forward},
+                        {"backward", row.phases.backward},
+                        {"update", row.phases.update}};
+    entry["peak_bytes"] = row.peak_bytes;
+    all.push_back(std::move(entry));
+  }
+  return dump({{"rows", all}});
+}
+
+}  // namespace unroll
