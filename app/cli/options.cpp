@@ -25,18 +25,21 @@ Options& Options::value(const std::string& name, const std::string& help,
   if (!fallback.empty()) {
     value->default_value(fallback);
   }
+  names_.insert(name);
   options_.add_options(group_)(name, help, value, placeholder);
   return *this;
 }
 
 Options& Options::list(const std::string& name, const std::string& help,
                        const std::string& placeholder) {
+  names_.insert(name);
   lists_.insert(name);
   options_.add_options(group_)(name, help, cxxopts::value<std::vector<std::string>>(), placeholder);
   return *this;
 }
 
 Options& Options::flag(const std::string& name, const std::string& help) {
+  names_.insert(name);
   options_.add_options(group_)(name, help, cxxopts::value<bool>());
   return *this;
 }
@@ -57,6 +60,14 @@ bool Options::parse(int argc, const char* const* argv) {
                                result_.unmatched().front(), command_));
   }
   return true;
+}
+
+void Options::parse(const std::vector<std::string>& arguments) {
+  std::vector<const char*> argv{command_.c_str()};
+  for (const auto& argument : arguments) {
+    argv.push_back(argument.c_str());
+  }
+  parse(static_cast<int>(argv.size()), argv.data());
 }
 
 void Options::restore(std::map<std::string, std::vector<std::string>> values) {
@@ -100,6 +111,14 @@ int64_t Options::integer(const std::string& name) const {
   int64_t value = 0;
   parse_value("--" + name, text(name), value);
   return value;
+}
+
+std::vector<std::pair<std::string, std::string>> Options::arguments() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& argument : result_.arguments()) {
+    all.emplace_back(argument.key(), argument.value());
+  }
+  return all;
 }
 
 std::string Options::first_given_besides(OptionNames these) const {

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 // A comma belongs to a prompt; only a repeated option makes a list.
@@ -45,6 +46,10 @@ class Options {
 
   /// Reads the arguments. False after --help, which it prints.
   bool parse(int argc, const char* const* argv);
+  /// The same for arguments that are not from a command line: `--cell=gru`.
+  void parse(const std::vector<std::string>& arguments);
+  /// Whether there is an option of this name.
+  bool knows(const std::string& name) const { return names_.contains(name); }
 
   /// Values for options that are not given: those of the training to resume.
   void restore(std::map<std::string, std::vector<std::string>> values);
@@ -64,6 +69,8 @@ class Options {
   /// Those of an options struct's fields that were given, as `--lr`.
   template <typename Struct>
   std::vector<std::string> given_fields(OptionNames without = {}) const;
+  /// What was given, in its order, as name and value.
+  std::vector<std::pair<std::string, std::string>> arguments() const;
   /// The first option given that is none of these; empty if there is none.
   std::string first_given_besides(OptionNames these) const;
   /// Throws UsageError, which points to the command's help, unless these were given.
@@ -79,7 +86,8 @@ class Options {
   std::string command_;
   std::map<std::string, std::vector<std::string>> restored_;
   std::string group_;
-  std::set<std::string> lists_;          // the options that may be repeated
+  std::set<std::string> names_;          // of all options
+  std::set<std::string> lists_;          // those that may be repeated
   std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
 };
 

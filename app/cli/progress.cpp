@@ -25,9 +25,10 @@ std::string clock(double seconds) {
 Progress::Progress(bool quiet, int64_t epochs)
     : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1), epochs_(epochs) {}
 
-void Progress::restart(const std::string& label) {
+void Progress::restart(const std::string& label, int64_t epochs) {
   clear();
-  label_ = label + "  ";
+  label_ = visible(label) + "  ";
+  epochs_ = epochs;
   seconds_ = 0;
   shown_epochs_ = 0;
 }

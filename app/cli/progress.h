@@ -27,8 +27,8 @@ class Progress {
   /// Shows the batches of an epoch that takes long.
   void show(const TrainProgress& progress, int64_t batches);
 
-  /// Begins another training, shown under `label`.
-  void restart(const std::string& label);
+  /// Begins another training of so many epochs, shown under `label`.
+  void restart(const std::string& label, int64_t epochs);
 
   /// Takes the line away, so that others can print.
   void clear();

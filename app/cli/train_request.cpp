@@ -109,8 +109,7 @@ void record_settings(const Options& options, TrainRecord& record) {
   record.build = build_of_this();
 }
 
-}  // namespace
-
+// Throws UsageError for an option of a training that was given and would change nothing.
 void check_effect(const Options& options, const TrainOptions& training) {
   for (const char* name : {"patience", "valid-every"}) {
     if (options.given(name) && !options.has("valid")) {
@@ -129,17 +128,38 @@ void check_effect(const Options& options, const TrainOptions& training) {
   }
 }
 
-Options declare_train_options() {
-  Options options("train",
-                  "Trains a model on a text, prints its perplexity and continues prompts.");
+}  // namespace
+
+void add_training_options(Options& options, const TrainOptions& defaults, OptionNames without) {
   add_corpus_options(options);
   options.value("valid", "text to validate on: a share of the corpus, at its end, or a file",
                 "SHARE|FILE");
   options.group("Model").fields(ModelConfig{});
   options.group("Computing").fields(Compute{});
   options.group("Batch").fields(DataOptions{});
-  options.group("Training").fields(TrainOptions{});
+  options.group("Training").fields(defaults, without);
   add_machine_options(options);
+}
+
+void read_training(const Options& options, ModelConfig& config, TrainRecord& record) {
+  read_model(options, config, record.compute);
+  check_graph(options, record.compute.graph);
+  read_corpus_options(options, record.corpus);
+  options.read(record.data);
+  check(record.data);
+  options.read(record.options);
+  check(record.options);
+  check_effect(options, record.options);
+  if (options.has("valid")) {
+    valid_share(options);
+  }
+  check_machine_options(options);
+}
+
+Options declare_train_options() {
+  Options options("train",
+                  "Trains a model on a text, prints its perplexity and continues prompts.");
+  add_training_options(options);
   add_file_options(options);
   return options;
 }
@@ -197,16 +217,8 @@ TrainRequest read_train_request(const Options& options, const TrainCheckpoints& 
     request.config = initial->config;
     record.corpus.text = initial->text;
   }
-  read_model(options, request.config, record.compute);
-  check_graph(options, record.compute.graph);
-  read_corpus_options(options, record.corpus);
-  options.read(record.data);
-  check(record.data);
-  options.read(record.options);
-  check(record.options);
-  check_effect(options, record.options);
+  read_training(options, request.config, record);
   record_settings(options, record);
-  check_machine_options(options);
   check_output_files(options);
   if (resumed) {
     check_resumable(*resumed, request.config, record);

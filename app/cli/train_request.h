@@ -21,8 +21,14 @@ struct TrainRequest {
   TrainRecord record;  ///< as a checkpoint holds it, but for where the training stands
 };
 
-/// Throws UsageError for an option of a training that was given and would change nothing.
-void check_effect(const Options& options, const TrainOptions& training);
+/// The options of a training: its text, model, batches, machine and all that TrainOptions has, but
+/// for what is saved and shown of it.
+void add_training_options(Options& options, const TrainOptions& defaults = {},
+                          OptionNames without = {});
+
+/// Puts these into a description of the training, where they are given. Throws UsageError for what
+/// they show to be wrong by themselves.
+void read_training(const Options& options, ModelConfig& config, TrainRecord& record);
 
 /// The options of train.
 Options declare_train_options();

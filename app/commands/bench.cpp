@@ -1,6 +1,7 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,10 +70,12 @@ std::vector<ModelSetup> vary(const std::vector<ModelSetup>& setups, const Option
                              const std::string& name, const Set& set) {
   std::vector<ModelSetup> all;
   for (const auto& value : list_of<T>(options, name)) {
-    for (auto setup : setups) {
-      set(setup, value);
-      if (std::find(all.begin(), all.end(), setup) == all.end()) {
-        all.push_back(setup);
+    for (const auto& setup : setups) {
+      all.push_back(setup);
+      set(all.back(), value);
+      const auto last = std::prev(all.end());
+      if (std::find(all.begin(), last, *last) != last) {
+        all.pop_back();
       }
     }
   }

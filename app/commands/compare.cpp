@@ -1,13 +1,17 @@
-#include <ATen/Context.h>
-
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/atomic_file.h"
+#include "base/device_name.h"
 #include "base/formatted.h"
 #include "base/plot_path.h"
+#include "cli/configurations.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/message.h"
@@ -17,34 +21,28 @@
 #include "cli/progress.h"
 #include "cli/texts.h"
 #include "cli/train_request.h"
+#include "cli/train_texts.h"
 #include "commands/commands.h"
 #include "report/compare_report.h"
 #include "report/visible_text.h"
+#include "unroll/error.h"
 #include "unroll/study.h"
 
 namespace unroll::app {
 namespace {
 
+const TrainOptions kDefaults{.epochs = 20};
+
 Options declare_compare_options() {
-  const CompareOptions defaults;
   Options options(
       "compare",
-      "Gives the scratch, the concise and the fused model the same weights, measures how far "
-      "from scratch the other two compute, and trains all on the same batches.");
-  add_corpus_options(options);
-  options.group("Model")
-      .value("cell",
-             "of " + names_of(std::optional(Cell::kMlp)) +
-                 "; the gru resets after the product, as torch::nn's",
-             "CELL", to_text(defaults.cell))
-      .value("hidden", "hidden units", "H", to_text(defaults.hidden));
-  options.group("Batch").fields(DataOptions{});
-  options.group("Training").fields(defaults.train, {"every", "valid-every", "patience"});
-  add_machine_options(options);
-  options.fields(Compute{}, {"compute", "precision"});
+      "Trains models side by side: the scratch, the concise and the fused model from the same "
+      "weights, or any configurations that --with and lists describe.");
+  add_configuration_options(options);
+  options.fields(CompareOptions{});
+  add_training_options(options, kDefaults, {"every"});
   options.group("Output")
-      .value("plot", "draw the perplexities; the curve of fused lies on that of scratch",
-             "FILE.svg|.png")
+      .value("plot", "draw the perplexities of the first seed", "FILE.svg|.png")
       .flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
   return options;
@@ -53,61 +51,144 @@ Options declare_compare_options() {
 // What is asked for, as far as the options alone show it.
 struct CompareRequest {
   CompareOptions compare;
-  CorpusOptions text;
-  DataOptions data;
+  std::vector<AskedConfiguration> configurations;
+  bool of_one_model = false;  // its implementations are compared
 };
+
+// All but the text.
+Configuration without_text(const AskedConfiguration& asked) {
+  const auto& options = asked.options;
+  return {.name = asked.name,
+          .setup = {asked.config, asked.record.compute},
+          .data = asked.record.data,
+          .train = asked.record.options,
+          .threads = options.has("threads") ? options.integer("threads") : 0};
+}
+
+// What is computed, before the texts are read.
+std::vector<Configuration> without_text(const CompareRequest& request) {
+  if (request.of_one_model) {
+    return implementations_of(without_text(request.configurations.front()));
+  }
+  std::vector<Configuration> all;
+  for (const auto& asked : request.configurations) {
+    all.push_back(without_text(asked));
+  }
+  return all;
+}
 
 CompareRequest read_compare_request(const Options& options) {
   CompareRequest request;
-  auto& compare = request.compare;
-  parse_value("--cell", options.text("cell"), compare.cell);
-  compare.hidden = options.integer("hidden");
-  parse_value("--graph", options.text("graph"), compare.graph);
-  check_graph(options, compare.graph);
-  options.read(compare.train);
-  check(compare);
-  check_effect(options, compare.train);
-  read_corpus_options(options, request.text);
-  options.read(request.data);
-  check(request.data);
-  check_machine_options(options);
+  options.read(request.compare);
+  request.configurations = read_configurations(options, kDefaults);
+  request.of_one_model = request.configurations.size() == 1;
+  if (request.of_one_model) {
+    for (const char* name : {"model", "compute"}) {
+      if (options.given(name)) {
+        throw UsageError(formatted(
+            "--{} needs --with or a list to compare with: else the scratch and the concise model "
+            "are compared, computed plain and by our kernels",
+            name));
+      }
+    }
+  }
+  check(without_text(request), request.compare);
   if (options.given("plot")) {
     check_plot_path(options.path("plot"));
   }
-  check_distinct_files(options, {"text", "plot", "index"});
+  check_distinct_files(options, {"text", "valid", "plot", "index"});
   return request;
+}
+
+// Reads each text once, however many configurations learn from it.
+class Texts {
+ public:
+  explicit Texts(bool quiet) : quiet_(quiet) {}
+
+  const TrainTexts& of(AskedConfiguration& asked) {
+    std::string key;
+    for (const auto& [name, value] : asked.options.arguments()) {
+      if (name == "valid" || name == "index" || is_of_text(name)) {
+        key += formatted("{}={}\n", name, value);
+      }
+    }
+    const auto [at, is_new] = texts_.try_emplace(key);
+    auto& texts = at->second;
+    if (is_new) {
+      texts = load_texts(asked.options, asked.record.corpus, {});
+      for (const auto& line : describe_texts(texts, asked.options, {})) {
+        quiet_ ? void() : print_note(visible(line) + "\n");
+      }
+    }
+    return texts;
+  }
+
+ private:
+  static bool is_of_text(const std::string& name) {
+    bool found = name == "text";
+    const CorpusOptions any;
+    CorpusOptions::fields(any,
+                          [&](const auto&, const Field& field) { found |= field.name == name; });
+    return found;
+  }
+
+  bool quiet_;
+  std::map<std::string, TrainTexts> texts_;
+};
+
+Configuration make_configuration(AskedConfiguration& asked, Texts& all_texts) {
+  const auto device = parse_device(asked.options.text("device"));
+  require_supported(asked.record.compute, device);
+  const auto& texts = all_texts.of(asked);
+  const auto& corpus = texts.corpus;
+  const auto& options = asked.options;
+  const auto share = options.has("valid") ? valid_share(options) : std::nullopt;
+  make_loader(options, texts.train, asked.record.data, device,
+              share ? formatted("--valid {} leaves ", *share) : "");  // or says what is too short
+  auto configuration = without_text(asked);
+  configuration.tokens = texts.train;
+  configuration.valid = texts.valid;
+  configuration.vocab = std::make_shared<const Vocab>(corpus.vocab);
+  configuration.characters_per_token =
+      static_cast<double>(corpus.characters) / static_cast<double>(corpus.size());
+  configuration.device = device;
+  configuration.train.prompts = fit_prompts(options, configuration.train.prompts, corpus);
+  return configuration;
 }
 
 // What is shown while the models train, one after the other.
 class Observer {
  public:
-  Observer(const Options& options, const CompareOptions& compare)
-      : progress_(options.is_set("quiet"), compare.train.epochs),
-        setups_(compared_models(compare)) {
-    if (!options.given("plot")) {
-      return;
-    }
+  Observer(const Options& options, const std::vector<Configuration>& configurations)
+      : progress_(options.is_set("quiet"), 0) {
     PlotOptions plot_options;
     plot_options.legend.clear();
-    for (const auto& setup : setups_) {
-      plot_options.legend.push_back(setup.name());
+    for (const auto& configuration : configurations) {
+      names_.push_back(configuration.name);
+      plot_options.legend.push_back(visible(configuration.name));
     }
-    plot_options.xmin = 1;
-    plot_.emplace(options.path("plot"), plot_options, progress_);
+    if (options.given("plot")) {
+      plot_options.xmin = 1;
+      plot_.emplace(options.path("plot"), plot_options, progress_);
+    }
   }
 
-  TrainCallbacks callbacks_for(const ModelSetup& setup) {
-    progress_.restart(setup.name());
+  TrainCallbacks callbacks_for(const Configuration& configuration, int64_t nth_seed) {
+    progress_.restart(nth_seed == 0
+                          ? configuration.name
+                          : formatted("{}, seed {}", configuration.name,
+                                      configuration.data.seed + static_cast<uint64_t>(nth_seed)),
+                      configuration.train.epochs);
     TrainCallbacks callbacks;
     callbacks.on_batch = [this](const TrainProgress& at, int64_t batches) {
       check_interrupt(at);
       progress_.show(at, batches);
     };
     const auto curve = static_cast<std::size_t>(
-        std::distance(setups_.begin(), std::find(setups_.begin(), setups_.end(), setup)));
-    callbacks.on_epoch = [this, curve](const EpochStats& stats) {
+        std::distance(names_.begin(), std::find(names_.begin(), names_.end(), configuration.name)));
+    callbacks.on_epoch = [this, curve, nth_seed](const EpochStats& stats) {
       progress_.show(stats);
-      if (plot_) {
+      if (plot_ && nth_seed == 0) {
         plot_->add(stats, curve);
       }
     };
@@ -120,7 +201,7 @@ class Observer {
 
   void show(const std::string& result) {
     progress_.clear();
-    print_text(stdout, result + "\n");
+    print_text(stdout, result);
     if (plot_) {
       plot_->finish();
     }
@@ -128,7 +209,7 @@ class Observer {
 
  private:
   Progress progress_;
-  std::vector<ModelSetup> setups_;
+  std::vector<std::string> names_;
   std::optional<Plot> plot_;
 };
 
@@ -139,26 +220,33 @@ void compare(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  auto [request, text, data] = read_compare_request(options);
-  const auto device = set_up_machine(options);
-  require_supported({.graph = request.graph}, device);
+  auto request = read_compare_request(options);
+  forbid_tf32();
   if (options.given("plot")) {
     check_writable(options.path("plot"));
   }
-  const auto corpus = load_corpus(options, text);
-  request.train.prompts = fit_prompts(options, request.train.prompts, corpus);
-  const auto train_iter = make_loader(options, corpus.indices, data, device);
-  at::manual_seed(data.seed);
-
-  if (!options.is_set("quiet")) {
-    print_note(visible(describe_corpus(options, corpus)) + "\n");
+  Texts texts(options.is_set("quiet"));
+  std::vector<Configuration> configurations;
+  for (auto& asked : request.configurations) {
+    configurations.push_back(make_configuration(asked, texts));
   }
-  Observer observer(options, request);
+  int64_t most_threads = 0;
+  for (const auto& configuration : configurations) {
+    most_threads = std::max(most_threads, configuration.threads);
+  }
+  if (!options.is_set("quiet")) {
+    warn_of_threads(most_threads);
+  }
+  if (request.of_one_model) {
+    configurations = implementations_of(configurations.front());
+  }
+  Observer observer(options, configurations);
   catch_interrupts();
-  const auto comparison =
-      unroll::compare(train_iter, corpus.vocab, request,
-                      [&](const ModelSetup& setup) { return observer.callbacks_for(setup); });
-  observer.show(options.is_set("json") ? to_json(comparison) : table(comparison));
+  const auto comparison = unroll::compare(
+      configurations, request.compare, [&](const Configuration& configuration, int64_t nth_seed) {
+        return observer.callbacks_for(configuration, nth_seed);
+      });
+  observer.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison));
 }
 
 }  // namespace unroll::app

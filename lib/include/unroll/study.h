@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "unroll/compute.h"
@@ -68,54 +71,113 @@ double measure_peak(int64_t threads);
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 
-/// What is compared: the scratch, the concise and the fused model of one cell.
+/// One of the trainings that are compared: a model, how it is computed, what it learns from and
+/// how.
+struct Configuration {
+  std::string name = {};                    ///< in tables; each its own
+  ModelSetup setup = {};                    ///< the model
+  DataOptions data = {};                    ///< its batches; their seed is that of its weights, too
+  TrainOptions train = {.epochs = 20};      ///< the training
+  torch::Tensor tokens = {};                ///< (N) token indices to train on
+  torch::Tensor valid = {};                 ///< (N) those to validate on; undefined: none
+  std::shared_ptr<const Vocab> vocab = {};  ///< which tokens
+  double characters_per_token = 1;          ///< of `tokens`, on average
+  torch::Device device = torch::kCPU;       ///< where it is trained
+  int64_t threads = 0;                      ///< of the CPU; 0: as many as LibTorch has
+};
+
+/// The implementations of one model: `scratch` and `concise`, computed plain, and `fused`, computed
+/// by our kernels; each with its own of these names, and otherwise as `base`. A GRU resets after
+/// the product, as torch::nn's, unless `base` says before. Left out is what there is not: a scratch
+/// model of several layers, a concise one of a function that torch::nn lacks. Throws UsageError if
+/// less than two are left.
+std::vector<Configuration> implementations_of(const Configuration& base);
+
+/// How often configurations are compared.
 struct CompareOptions {
-  Cell cell = Cell::kRnn;  ///< any but mlp; the gru's reset is after the product, as in torch::nn
-  int64_t hidden = 512;    ///< H
-  GraphMode graph = GraphMode::kAuto;   ///< of the steps on a CUDA device
-  TrainOptions train = {.epochs = 20};  ///< the training, the same for all
+  int64_t seeds = 1;  ///< trainings of each: with its own seed, the next one, and so on
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.seeds, {"seeds", "N",
+                       "trainings of each, with N seeds: mean and spread of the perplexity, and "
+                       "whether a difference is larger than the spread",
+                       from_to(1, 1000)});
+  }
 };
 
-/// The models that are compared, in this order: scratch and concise computed plain, and the scratch
-/// model computed by our kernels.
-std::vector<ModelSetup> compared_models(const CompareOptions& options);
+/// Throws UsageError unless every value is in range, there are two configurations, and their names
+/// differ.
+void check(const std::vector<Configuration>& configurations, const CompareOptions& options);
 
-/// Throws UsageError unless the cell exists in all models and every value is in range.
-void check(const CompareOptions& options);
-
-/// Largest absolute differences of a model from the scratch model, from the same weights on the
-/// first batch.
+/// Largest absolute differences of a model from another of the same function, on one batch.
 struct Differences {
-  double logits = 0;     ///< of the first batch
-  double states = 0;     ///< after the first batch
-  double gradients = 0;  ///< over all weights, in the scratch model's layout
+  double logits = 0;  ///< of the batch
+  double states = 0;  ///< after it
+  /// Of each weight, in the scratch model's layout if it has one.
+  std::vector<std::pair<std::string, double>> gradients = {};
+
+  /// The largest of the gradients'.
+  double gradient() const;
 };
 
-/// One of the models, and the results of its training.
+/// Mean and sample standard deviation; that of one value is 0.
+struct Spread {
+  double mean = 0;
+  double deviation = 0;
+};
+
+/// One of the configurations, and the results of its trainings.
 struct ComparedModel {
-  ModelSetup setup = {};         ///< which model, as it was asked for
-  Compute effective = {};        ///< as it was computed
-  Differences differences = {};  ///< from the scratch model
-  TrainResult training = {};     ///< its epochs and predictions
+  Configuration configuration = {};  ///< as it was asked for
+  Compute effective = {};            ///< as it was computed
+  int64_t parameters = 0;            ///< values in all weights
+  std::string apart = {};  ///< why it is no model of the same function: `cell lstm, not rnn`
+  /// From the first configuration, on that one's first batch: from the same weights, and after each
+  /// has been trained. Empty of another function, and where the seeds differ, since then the
+  /// weights do.
+  std::optional<Differences> at_first = {};
+  std::optional<Differences> trained = {};
+  int64_t peak_bytes = 0;  ///< the most memory that its first training took; 0: not known
+  std::vector<TrainResult> trainings = {};  ///< of each seed
+  std::string diverged = {};  ///< why its first training that failed did; empty if none did
+
+  Spread perplexity() const;                       ///< after the last epoch; NaN if one diverged
+  std::optional<Spread> valid_perplexity() const;  ///< if all were validated
+  double bits_per_character() const;               ///< of the mean perplexity
+  double tokens_per_second() const;                ///< median over trainings
 };
 
 /// The results of a comparison.
 struct Comparison {
-  std::vector<ComparedModel> models = {};  ///< as in compared_models
+  std::vector<ComparedModel> models = {};  ///< in the order of the configurations
+
+  /// Whether a model's perplexity (on the text to validate on, if both have it) differs from the
+  /// first one's by more than two trainings do that differ by their seeds alone: by more than
+  /// sqrt(a^2 + b^2), with both deviations. Empty for the first, with one seed, and if a training
+  /// diverged.
+  std::optional<bool> is_beyond_spread(const ComparedModel& model) const;
 };
 
-/// Draws a scratch model's weights, gives them to each of the models, measures how far from the
-/// scratch model it computes, and trains it, all on the same batches and on the batches' device.
+/// Called before each training, with its configuration and which of the seeds it has, from 0;
+/// returns what to call during it.
+using CompareCallbacks = std::function<TrainCallbacks(const Configuration&, int64_t nth_seed)>;
+
+/// Trains each configuration with each seed, and measures how far models of the same function are
+/// from the first one.
 ///
-/// The concise model's perplexity drifts from the scratch model's with the epochs: where the
-/// notebook has one bias a gate, torch::nn adds two, each with the whole gradient, so that their
-/// sum moves twice as far. The fused model has the scratch model's own weights and differs by
-/// rounding.
+/// A configuration of the same function and seed as the first starts from that one's weights. Every
+/// other one draws its own, and is then trained to the same numbers as by train_ch8 alone after
+/// at::manual_seed. LibTorch's default generators and number of threads are set, the number of
+/// threads is restored.
 ///
-/// `callbacks` is called before each model's training, and returns what to call during it. Throws
-/// UsageError for the mlp cell and for options out of range, Error when training diverges.
-Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
-                   const CompareOptions& options,
-                   const std::function<TrainCallbacks(const ModelSetup&)>& callbacks = {});
+/// A concise model's perplexity drifts from the scratch model's with the epochs: where the notebook
+/// has one bias a gate, torch::nn adds two, each with the whole gradient, so that their sum moves
+/// twice as far. A fused model has the scratch model's own weights and differs by rounding.
+///
+/// A training that diverges ends by itself; the others go on. Throws UsageError as check does and
+/// for a model that does not exist, Error when a corpus is too short.
+Comparison compare(const std::vector<Configuration>& configurations,
+                   const CompareOptions& options = {}, const CompareCallbacks& callbacks = {});
 
 }  // namespace unroll

@@ -1,68 +1,284 @@
 #include "report/compare_report.h"
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
+#include <vector>
 
 #include "base/formatted.h"
 #include "report/json.h"
+#include "report/table.h"
+#include "report/visible_text.h"
 
 namespace unroll {
 namespace {
 
-// The model that the others are compared with.
-constexpr std::string_view kReference = "scratch";
+constexpr double kMebi = 1024.0 * 1024;
 
-Json to_json_object(const Differences& differences) {
-  return {{"logits", differences.logits},
-          {"states", differences.states},
-          {"gradients", differences.gradients}};
-}
+std::string shown_name(const ComparedModel& model) { return visible(model.configuration.name); }
 
-}  // namespace
-
-std::string table(const Comparison& comparison) {
-  std::string text =
-      "From the same weights, on the first batch, the largest differences from scratch:\n";
+// The models that can be compared number by number with the first one.
+std::vector<const ComparedModel*> comparable(const Comparison& comparison) {
+  std::vector<const ComparedModel*> models;
   for (const auto& model : comparison.models) {
-    if (model.setup.name() != kReference) {
-      text += formatted("  {:<9}logits {:.1e}, states {:.1e}, gradients {:.1e}\n",
-                        model.setup.name(), model.differences.logits, model.differences.states,
-                        model.differences.gradients);
+    if (&model != &comparison.models.front() && model.at_first) {
+      models.push_back(&model);
     }
   }
-  text +=
-      "While training, concise drifts away: torch::nn has two biases a gate, each with the whole "
-      "gradient.\n\n";
+  return models;
+}
 
-  text += formatted("{:>8}", "epoch");
-  for (const auto& model : comparison.models) {
-    text += formatted("{:>22}", formatted("{} perplexity", model.setup.name()));
+// Of each quantity the largest differences, at first and once trained.
+std::string differences_table(const Comparison& comparison) {
+  const auto models = comparable(comparison);
+  if (models.empty()) {
+    return {};
   }
-  text += '\n';
-  // About ten rows, the first and the last among them.
+  Table table;
+  const auto add = [&](const std::string& name, const auto& difference) {
+    std::vector<std::string> row{name};
+    for (const auto* model : models) {
+      row.push_back(formatted("{:.1e}", difference(*model->at_first)));
+      row.push_back(model->trained ? formatted("{:.1e}", difference(*model->trained)) : "-");
+    }
+    table.add(std::move(row));
+  };
+  std::vector<std::string> header{""};
+  for (const auto* model : models) {
+    header.push_back(shown_name(*model));
+    header.emplace_back("trained");
+  }
+  table.add(std::move(header));
+  add("logits", [](const Differences& differences) { return differences.logits; });
+  add("states", [](const Differences& differences) { return differences.states; });
+  const auto& gradients = models.front()->at_first->gradients;
+  for (std::size_t k = 0; k < gradients.size(); ++k) {
+    add(formatted("gradient of {}", gradients[k].first),
+        [&](const Differences& differences) { return differences.gradients[k].second; });
+  }
+  return formatted(
+      "Largest differences from {} on the first batch, from the same weights and once trained:\n{}",
+      shown_name(comparison.models.front()), table.text());
+}
+
+bool has_drift(const Comparison& comparison) {
+  const auto kind = resolved(comparison.models.front().configuration.setup.config).model;
+  const auto models = comparable(comparison);
+  return std::any_of(models.begin(), models.end(), [&](const ComparedModel* model) {
+    return resolved(model->configuration.setup.config).model != kind;
+  });
+}
+
+// Why numbers are not compared, where they are not.
+std::string notes(const Comparison& comparison) {
+  const auto& first = comparison.models.front();
+  std::string text;
+  if (has_drift(comparison)) {
+    text +=
+        "Scratch and concise drift apart while they train: torch::nn has two biases a gate, each "
+        "with the whole gradient.\n";
+  }
+  for (const auto& model : comparison.models) {
+    if (!model.apart.empty()) {
+      text += formatted("{} is not the same function as {}: {}.\n", shown_name(model),
+                        shown_name(first), model.apart);
+    }
+    if (!model.diverged.empty()) {
+      text += formatted("{}: {}.\n", shown_name(model), model.diverged);
+    }
+    if (model.apart.empty() && !model.at_first) {
+      text += formatted("{} starts from other weights than {}: seed {}, not {}.\n",
+                        shown_name(model), shown_name(first), model.configuration.data.seed,
+                        first.configuration.data.seed);
+    }
+  }
+  return text;
+}
+
+// Of the first seed; about ten rows, the first and the last among them.
+std::string perplexity_table(const Comparison& comparison) {
   std::size_t epochs = 0;
+  std::vector<std::string> header{"epoch"};
   for (const auto& model : comparison.models) {
-    epochs = std::max(epochs, model.training.epochs.size());
+    epochs = std::max(epochs, model.trainings.front().epochs.size());
+    header.push_back(shown_name(model));
   }
+  Table table;
+  table.add(std::move(header));
   const auto stride = std::max<std::size_t>(1, epochs / 10);
   for (std::size_t e = 0; e < epochs; ++e) {
     if (e != 0 && e != epochs - 1 && (e + 1) % stride != 0) {
       continue;
     }
-    text += formatted("{:>8}", e + 1);
+    std::vector<std::string> row{formatted("{:>5}", e + 1)};
     for (const auto& model : comparison.models) {
-      text += formatted("{:>22.4f}", model.training.epochs[e].perplexity);
+      const auto& all = model.trainings.front().epochs;
+      row.push_back(e < all.size() ? formatted("{:.4f}", all[e].perplexity) : "");
     }
-    text += '\n';
+    table.add(std::move(row));
   }
-  text += formatted("\n{:>8}", "tokens/s");
-  for (const auto& model : comparison.models) {
-    text += formatted("{:>22.1f}", model.training.tokens_per_second());
-  }
-  text += '\n';
-  for (const auto& model : comparison.models) {
-    for (const auto& prediction : model.training.predictions) {
-      text += formatted("\n{:<9}{}", formatted("{}:", model.setup.name()), prediction);
+  return formatted("Perplexity in training{}:\n{}",
+                   comparison.models.front().trainings.size() > 1 ? ", of the first seed" : "",
+                   table.text());
+}
+
+std::string to_text(const Spread& spread, std::size_t count) {
+  return count > 1 ? formatted("{:.4f} ± {:.4f}", spread.mean, spread.deviation)
+                   : formatted("{:.4f}", spread.mean);
+}
+
+std::string results_table(const Comparison& comparison) {
+  const auto& models = comparison.models;
+  const auto any = [&](const auto& has) { return std::any_of(models.begin(), models.end(), has); };
+  const bool validates =
+      any([](const auto& model) { return model.valid_perplexity().has_value(); });
+  const bool other_tokens = any([&](const ComparedModel& model) {
+    return model.configuration.vocab->tokens() != models.front().configuration.vocab->tokens();
+  });
+  const auto seeds = models.front().trainings.size();
+  Table table;
+  std::vector<std::string> header{"", "perplexity"};
+  const auto add_column = [&](bool is_there, const char* name) {
+    if (is_there) {
+      header.emplace_back(name);
     }
+  };
+  add_column(validates, "validation");
+  add_column(other_tokens, "bits/character");
+  add_column(seeds > 1, "beyond spread");
+  for (const char* name : {"tokens/s", "MiB", "parameters"}) {
+    header.emplace_back(name);
+  }
+  table.add(std::move(header));
+  for (const auto& model : models) {
+    std::vector<std::string> row{shown_name(model), model.diverged.empty()
+                                                        ? to_text(model.perplexity(), seeds)
+                                                        : "diverged"};
+    if (validates) {
+      const auto valid = model.valid_perplexity();
+      row.push_back(valid ? to_text(*valid, seeds) : "-");
+    }
+    if (other_tokens) {
+      row.push_back(model.diverged.empty() ? formatted("{:.4f}", model.bits_per_character()) : "-");
+    }
+    if (seeds > 1) {
+      const auto beyond = comparison.is_beyond_spread(model);
+      row.emplace_back(!beyond ? "-" : *beyond ? "yes" : "no");
+    }
+    row.push_back(formatted("{:.1f}", model.tokens_per_second()));
+    row.push_back(formatted("{:.0f}", static_cast<double>(model.peak_bytes) / kMebi));
+    row.push_back(formatted("{}", model.parameters));
+    table.add(std::move(row));
+  }
+  std::string text = table.text();
+  if (seeds > 1) {
+    text += formatted(
+        "Mean and standard deviation over {} seeds; beyond spread: whether the {} differs from "
+        "that of {} by more than two trainings do that differ by their seed alone.\n",
+        seeds, validates ? "validation perplexity" : "perplexity", shown_name(models.front()));
+  }
+  if (other_tokens) {
+    text += "Perplexities of different tokens cannot be compared; bits a character can.\n";
+  }
+  return text;
+}
+
+std::string predictions_table(const Comparison& comparison) {
+  int64_t widest = 0;
+  for (const auto& model : comparison.models) {
+    widest = std::max(widest, display_width(shown_name(model)));
+  }
+  std::string text;
+  for (const auto& model : comparison.models) {
+    const auto name = shown_name(model);
+    for (const auto& prediction : model.trainings.front().predictions) {
+      text += formatted(
+          "{}:{}{}\n", name,
+          std::string(static_cast<std::size_t>(widest - display_width(name)) + 1, ' '), prediction);
+    }
+  }
+  return text;
+}
+
+Json summary_of(const Differences& differences) {
+  return {{"logits", differences.logits},
+          {"states", differences.states},
+          {"gradients", differences.gradient()}};
+}
+
+Json to_json_object(const std::optional<Differences>& differences) {
+  if (!differences) {
+    return {};
+  }
+  auto json = summary_of(*differences);
+  for (const auto& [weight, difference] : differences->gradients) {
+    json["gradient_by_weight"][weight] = difference;
+  }
+  return json;
+}
+
+Json to_json_object(const Spread& spread) {
+  return {{"mean", spread.mean}, {"deviation", spread.deviation}};
+}
+
+// One value of each epoch.
+template <typename Member>
+Json by_epoch(const TrainResult& training, Member member) {
+  Json values = Json::array();
+  for (const auto& epoch : training.epochs) {
+    values.push_back(epoch.*member);
+  }
+  return values;
+}
+
+Json to_json_object(const ComparedModel& model, const Comparison& comparison) {
+  const auto& [configuration, effective, parameters, apart, at_first, trained, peak_bytes,
+               trainings, diverged] = model;
+  const auto& first = trainings.front();
+  Json json = describe_model(configuration.setup.name(), configuration.setup.config, effective);
+  json["name"] = configuration.name;
+  json["same_function"] = apart.empty();
+  json["apart"] = apart;
+  json["perplexity_by_epoch"] = by_epoch(first, &EpochStats::perplexity);
+  json["perplexity"] = diverged.empty() ? Json(first.perplexity()) : Json();
+  if (!diverged.empty()) {
+    json["diverged"] = diverged;
+  }
+  if (const auto valid = first.valid_perplexity()) {
+    json["valid_perplexity"] = *valid;
+  }
+  json["bits_per_character"] = model.bits_per_character();
+  json["tokens_per_second"] = model.tokens_per_second();
+  json["seconds"] = first.seconds;
+  json["predictions"] = first.predictions;
+  json["parameters"] = parameters;
+  json["peak_bytes"] = peak_bytes;
+  json["differences"] = to_json_object(at_first);
+  json["differences_trained"] = to_json_object(trained);
+  if (trainings.size() > 1) {
+    Json perplexities = Json::array();
+    for (const auto& training : trainings) {
+      perplexities.push_back(training.perplexity());
+    }
+    json["perplexity_by_seed"] = perplexities;
+    json["perplexity_spread"] = to_json_object(model.perplexity());
+    if (const auto valid = model.valid_perplexity()) {
+      json["valid_perplexity_spread"] = to_json_object(*valid);
+    }
+    const auto beyond = comparison.is_beyond_spread(model);
+    json["beyond_spread"] = beyond ? Json(*beyond) : Json();
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string table(const Comparison& comparison) {
+  std::string text;
+  for (const auto& part :
+       {differences_table(comparison) + notes(comparison), perplexity_table(comparison),
+        results_table(comparison), predictions_table(comparison)}) {
+    text += text.empty() || part.empty() ? part : "\n" + part;
   }
   return text;
 }
@@ -70,24 +286,14 @@ std::string table(const Comparison& comparison) {
 std::string to_json(const Comparison& comparison) {
   Json json;
   for (const auto& model : comparison.models) {
-    if (const auto name = model.setup.name(); name != kReference) {
-      json[name == "concise" ? "differences" : name + "_differences"] =
-          to_json_object(model.differences);
+    const auto& name = model.configuration.name;
+    if (model.at_first && (name == "concise" || name == "fused")) {
+      json[name == "concise" ? "differences" : "fused_differences"] = summary_of(*model.at_first);
     }
   }
   json["models"] = Json::array();
   for (const auto& model : comparison.models) {
-    Json perplexities = Json::array();
-    for (const auto& epoch : model.training.epochs) {
-      perplexities.push_back(epoch.perplexity);
-    }
-    Json entry = describe_model(model.setup.name(), model.setup.config, model.effective);
-    entry["perplexity_by_epoch"] = perplexities;
-    entry["perplexity"] = model.training.perplexity();
-    entry["tokens_per_second"] = model.training.tokens_per_second();
-    entry["seconds"] = model.training.seconds;
-    entry["predictions"] = model.training.predictions;
-    json["models"].push_back(entry);
+    json["models"].push_back(to_json_object(model, comparison));
   }
   return dump(json);
 }

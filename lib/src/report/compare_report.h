@@ -6,10 +6,11 @@
 
 namespace unroll {
 
-/// A comparison as a table with the predictions below it.
+/// A comparison as tables: differences, perplexities by epoch, results, predictions.
 std::string table(const Comparison& comparison);
 
-/// A comparison as one JSON object: differences (concise from scratch), fused_differences, models.
+/// A comparison as one JSON object: models, and of the implementations of one model differences
+/// (concise from scratch) and fused_differences. Full precision.
 std::string to_json(const Comparison& comparison);
 
 }  // namespace unroll

@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <memory>
 #include <numeric>
@@ -10,26 +8,13 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/peak.h"
 #include "study/peak_memory.h"
+#include "study/threads.h"
 #include "unroll/notebook.h"
 #include "unroll/optim.h"
 #include "unroll/study.h"
 
 namespace unroll {
 namespace {
-
-// LibTorch's number of threads while it lives.
-class Threads {
- public:
-  explicit Threads(int64_t count) : before_(at::get_num_threads()) {
-    at::set_num_threads(static_cast<int>(count));
-  }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
 
 // A model under training.
 class Contender {

@@ -1,6 +1,17 @@
-#include <cmath>
-#include <tuple>
+#include <ATen/Context.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "base/fields.h"
+#include "base/formatted.h"
+#include "base/median.h"
+#include "study/differences.h"
+#include "study/peak_memory.h"
+#include "study/threads.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
 #include "unroll/model.h"
@@ -9,49 +20,156 @@
 namespace unroll {
 namespace {
 
-double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
-  return (a.reshape_as(b) - b).abs().max().item<double>();
+// What makes a model another function than the first one's; empty if nothing does.
+std::string other_function(const Configuration& first, const Configuration& other) {
+  const auto a = resolved(first.setup.config);
+  const auto b = resolved(other.setup.config);
+  std::vector<std::string> reasons;
+  const auto require_same = [&](std::string_view what, const auto& expected, const auto& got) {
+    if (expected != got) {
+      reasons.push_back(formatted("{} {}, not {}", what, to_text(got), to_text(expected)));
+    }
+  };
+  if (first.vocab->tokens() != other.vocab->tokens()) {
+    reasons.emplace_back("other tokens");
+  }
+  require_same("cell", a.cell, b.cell);
+  if (a.gru_reset && b.gru_reset) {
+    require_same("reset", *a.gru_reset, *b.gru_reset);
+  }
+  require_same("hidden", a.hidden, b.hidden);
+  require_same("layers", a.layers, b.layers);
+  return joined(reasons, ", ");
 }
 
-// The larger one; not-a-number is larger than all, so that it is not hidden.
-double larger(double a, double b) { return std::isnan(b) || b > a ? b : a; }
+std::unique_ptr<SequenceModel> make_net(const Configuration& configuration) {
+  return make_model(configuration.setup.config, configuration.vocab->size(), configuration.device,
+                    configuration.setup.compute);
+}
 
-// Logits, state and gradients of one batch.
-struct Outcome {
-  torch::Tensor logits;
-  State state;
-  NamedTensors gradients;
+// A configuration's data with one of the seeds.
+SeqDataLoader make_loader(const Configuration& configuration, int64_t nth_seed) {
+  auto data = configuration.data;
+  data.seed += static_cast<uint64_t>(nth_seed);
+  return {configuration.tokens, data, configuration.device};
+}
+
+Spread spread_of(const std::vector<double>& values) {
+  Spread spread;
+  for (const double value : values) {
+    spread.mean += value / static_cast<double>(values.size());
+  }
+  for (const double value : values) {
+    spread.deviation += (value - spread.mean) * (value - spread.mean);
+  }
+  spread.deviation =
+      values.size() > 1 ? std::sqrt(spread.deviation / static_cast<double>(values.size() - 1)) : 0;
+  return spread;
+}
+
+// Trains configurations with one seed after another.
+class Contest {
+ public:
+  Contest(const std::vector<Configuration>& configurations, const CompareCallbacks& callbacks)
+      : callbacks_(callbacks), first_(configurations.front()) {
+    const auto loader = make_loader(first_, 0);
+    batch_ = loader.epoch(0)[0];
+    for (const auto& configuration : configurations) {
+      const Threads limit(configuration.threads);
+      ComparedModel model{.configuration = configuration};
+      model.apart = other_function(first_, configuration);
+      const auto net = start(configuration, 0);
+      for (const auto& weight : values(net->weights())) {
+        model.parameters += weight.numel();
+      }
+      model.effective = net->effective_compute(configuration.data.batch_size);
+      if (is_comparable(model)) {
+        model.at_first = differences_from(outcome_at_first_, *net, configuration);
+      }
+      comparison_.models.push_back(std::move(model));
+    }
+  }
+
+  void train_all(int64_t nth_seed) {
+    for (auto& model : comparison_.models) {
+      train(model, nth_seed);
+    }
+  }
+
+  Comparison take() { return std::move(comparison_); }
+
+ private:
+  // Whether both start from the same weights and compute the same of them.
+  bool is_comparable(const ComparedModel& model) const {
+    return model.apart.empty() && model.configuration.data.seed == first_.data.seed;
+  }
+
+  // A model with the weights that it starts with.
+  std::unique_ptr<SequenceModel> start(const Configuration& configuration, int64_t nth_seed) const {
+    const auto seed = configuration.data.seed + static_cast<uint64_t>(nth_seed);
+    NamedTensors source;
+    if (configuration.data.seed == first_.data.seed &&
+        other_function(first_, configuration).empty() &&
+        resolved(configuration.setup.config).model != resolved(first_.setup.config).model) {
+      at::manual_seed(seed);
+      source = make_net(first_)->weights();
+    }
+    at::manual_seed(seed);
+    auto net = make_net(configuration);
+    if (!source.empty()) {
+      copy_weights(*net, configuration.setup.config, source, first_.setup.config);
+    }
+    return net;
+  }
+
+  // From the first model's outcome, which is kept in `expected`.
+  Differences differences_from(Outcome& expected, SequenceModel& net,
+                               const Configuration& configuration) {
+    at::manual_seed(first_.data.seed);  // of dropout
+    auto outcome = outcome_of(net, configuration.setup.config, batch_on(configuration.device));
+    if (!expected.logits.defined()) {
+      expected = outcome;
+    }
+    return differences_of(outcome, expected);
+  }
+
+  Batch batch_on(torch::Device device) const { return {batch_.X.to(device), batch_.Y.to(device)}; }
+
+  void train(ComparedModel& model, int64_t nth_seed) {
+    const auto& configuration = model.configuration;
+    const Threads limit(configuration.threads);
+    const auto train_iter = make_loader(configuration, nth_seed);
+    const PeakMemory memory(configuration.device);
+    const auto net = start(configuration, nth_seed);
+    Training training(*net, train_iter, *configuration.vocab, configuration.train,
+                      configuration.valid);
+    bool has_diverged = false;
+    try {
+      model.trainings.push_back(
+          training.run(callbacks_ ? callbacks_(configuration, nth_seed) : TrainCallbacks{}));
+    } catch (const Diverged& error) {
+      has_diverged = true;
+      model.trainings.push_back({.epochs = training.history()});
+      if (model.diverged.empty()) {
+        model.diverged = error.what();
+      }
+    }
+    if (nth_seed > 0) {
+      return;
+    }
+    model.peak_bytes = memory.added();
+    if (is_comparable(model) && !has_diverged) {
+      model.trained = differences_from(outcome_trained_, *net, configuration);
+    }
+  }
+
+  const CompareCallbacks& callbacks_;
+  const Configuration& first_;
+  Batch batch_;
+  Outcome outcome_at_first_;
+  Outcome outcome_trained_;
+  Comparison comparison_;
 };
-
-Outcome run(SequenceModel& net, const ModelConfig& config, const Batch& batch) {
-  const auto begin = net.begin_state(batch.X.size(0));
-  Outcome outcome;
-  {
-    const torch::NoGradGuard no_grad;
-    std::tie(outcome.logits, outcome.state) = net.forward(batch.X, begin);
-  }
-  net.loss(batch, begin).first.backward();
-  for (auto& [name, gradient] : scratch_gradients(config, net.weights())) {
-    outcome.gradients.push_back({name, gradient.clone()});
-  }
-  for (auto& weight : values(net.weights())) {
-    weight.mutable_grad().reset();
-  }
-  return outcome;
-}
-
-Differences differences(const Outcome& a, const Outcome& b) {
-  Differences result;
-  result.logits = largest_difference(a.logits, b.logits);
-  for (std::size_t i = 0; i < a.state.size(); ++i) {
-    result.states = larger(result.states, largest_difference(a.state[i], b.state[i]));
-  }
-  for (const auto& [name, gradient] : a.gradients) {
-    result.gradients =
-        larger(result.gradients, largest_difference(gradient, tensor_named(b.gradients, name)));
-  }
-  return result;
-}
 
 }  // namespace
 
@@ -60,54 +178,119 @@ std::string ModelSetup::name() const {
                                                         : to_string(Backend::kFused));
 }
 
-std::vector<ModelSetup> compared_models(const CompareOptions& options) {
-  const auto setup = [&](ModelKind model, Backend backend) {
-    ModelSetup result{.config = {.model = model, .cell = options.cell, .hidden = options.hidden},
-                      .compute = {.backend = backend, .graph = options.graph}};
-    if (options.cell == Cell::kGru) {
-      result.config.gru_reset = GruReset::kAfter;
+std::vector<Configuration> implementations_of(const Configuration& base) {
+  const auto& asked = base.setup.config;
+  std::vector<Configuration> all;
+  const auto add = [&](ModelKind model, Backend backend) {
+    auto one = base;
+    one.setup.config.model = model;
+    one.setup.compute.backend = backend;
+    if (backend == Backend::kPlain) {
+      one.setup.compute.precision = Precision::kFp32;  // the others are of the kernels
     }
-    return result;
+    if (asked.cell == Cell::kGru && !asked.gru_reset) {
+      one.setup.config.gru_reset = GruReset::kAfter;
+    }
+    one.name = one.setup.name();
+    all.push_back(std::move(one));
   };
-  return {setup(ModelKind::kScratch, Backend::kPlain), setup(ModelKind::kConcise, Backend::kPlain),
-          setup(ModelKind::kScratch, Backend::kFused)};
+  const bool has_concise = asked.cell != Cell::kMlp && asked.gru_reset != GruReset::kBefore;
+  const bool has_scratch = asked.layers == 1;
+  if (has_scratch) {
+    add(ModelKind::kScratch, Backend::kPlain);
+  }
+  if (has_concise) {
+    add(ModelKind::kConcise, Backend::kPlain);
+  }
+  if (asked.cell != Cell::kMlp) {
+    add(has_scratch ? ModelKind::kScratch : ModelKind::kConcise, Backend::kFused);
+  }
+  if (all.size() < 2) {
+    throw UsageError(
+        formatted("there is one implementation of the cell {} alone; compare it with another",
+                  to_string(asked.cell)));
+  }
+  return all;
 }
 
-void check(const CompareOptions& options) {
-  if (options.cell == Cell::kMlp) {
-    throw UsageError("torch::nn has no mlp cell to compare with; choose another cell");
+void check(const std::vector<Configuration>& configurations, const CompareOptions& options) {
+  check_ranges(options);
+  if (configurations.size() < 2) {
+    throw UsageError(
+        formatted("to compare takes two configurations, got {}", configurations.size()));
   }
-  for (const auto& [config, compute] : compared_models(options)) {
-    check(config, compute);
+  std::set<std::string> names;
+  for (const auto& configuration : configurations) {
+    if (!names.insert(configuration.name).second) {
+      throw UsageError(formatted("two configurations are called '{}'", configuration.name));
+    }
+    check(configuration.setup.config, configuration.setup.compute);
+    check(configuration.data);
+    check(configuration.train);
+    require_in("threads", configuration.threads, from_to(0, 4096));
   }
-  check(options.train);
 }
 
-Comparison compare(const SeqDataLoader& train_iter, const Vocab& vocab,
-                   const CompareOptions& options,
-                   const std::function<TrainCallbacks(const ModelSetup&)>& callbacks) {
-  check(options);
-  const auto setups = compared_models(options);
-  const auto make = [&](const ModelSetup& setup) {
-    return make_model(setup.config, vocab.size(), train_iter.device(), setup.compute);
-  };
-  const auto scratch = make(setups.front());
-  const auto first = train_iter.epoch(0)[0];
-  const auto expected = run(*scratch, setups.front().config, first);
-
-  Comparison comparison;
-  for (const auto& setup : setups) {
-    const auto net = make(setup);
-    load_weights(*net, setup.config.model == ModelKind::kConcise
-                           ? concise_weights(options.cell, scratch->weights())
-                           : scratch->weights());
-    const auto apart = differences(expected, run(*net, setup.config, first));
-    comparison.models.push_back({setup, net->effective_compute(train_iter.options().batch_size),
-                                 apart,
-                                 train_ch8(*net, train_iter, vocab, options.train,
-                                           callbacks ? callbacks(setup) : TrainCallbacks{})});
+Spread ComparedModel::perplexity() const {
+  if (!diverged.empty()) {
+    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+    return {kNaN, kNaN};
   }
-  return comparison;
+  std::vector<double> values;
+  for (const auto& training : trainings) {
+    values.push_back(training.perplexity());
+  }
+  return spread_of(values);
+}
+
+std::optional<Spread> ComparedModel::valid_perplexity() const {
+  std::vector<double> values;
+  for (const auto& training : trainings) {
+    const auto perplexity = training.valid_perplexity();
+    if (!perplexity || !diverged.empty()) {
+      return std::nullopt;
+    }
+    values.push_back(*perplexity);
+  }
+  return spread_of(values);
+}
+
+double ComparedModel::bits_per_character() const {
+  const auto valid = valid_perplexity();
+  return std::log2(valid ? valid->mean : perplexity().mean) / configuration.characters_per_token;
+}
+
+double ComparedModel::tokens_per_second() const {
+  std::vector<double> values;
+  for (const auto& training : trainings) {
+    values.push_back(training.tokens_per_second());
+  }
+  return median(values);
+}
+
+std::optional<bool> Comparison::is_beyond_spread(const ComparedModel& model) const {
+  if (&model == &models.front() || model.trainings.size() < 2 || !model.diverged.empty() ||
+      !models.front().diverged.empty()) {
+    return std::nullopt;
+  }
+  auto a = models.front().perplexity();
+  auto b = model.perplexity();
+  const auto valid = models.front().valid_perplexity();
+  if (const auto other = model.valid_perplexity(); valid && other) {
+    a = *valid;
+    b = *other;
+  }
+  return std::abs(a.mean - b.mean) > std::hypot(a.deviation, b.deviation);
+}
+
+Comparison compare(const std::vector<Configuration>& configurations, const CompareOptions& options,
+                   const CompareCallbacks& callbacks) {
+  check(configurations, options);
+  Contest contest(configurations, callbacks);
+  for (int64_t nth = 0; nth < options.seeds; ++nth) {
+    contest.train_all(nth);
+  }
+  return contest.take();
 }
 
 }  // namespace unroll

@@ -32,15 +32,15 @@ template <typename... Types>
 struct Named {};
 using All =
     Named<Accumulator, Animator, Batch, BatchFn, BenchOptions, BenchRow, Best, Cell, Checkpoint,
-          CheckpointFiles, ComparedModel, CompareOptions, Comparison, Compute, CopiedSpan,
-          CopiedSpanFinder, Corpus, CorpusOptions, DataOptions, Decoder, Differences, Diverged,
-          Epoch, EpochStats, EvaluateOptions, Evaluation, FallbackCallback, Field, ForwardFn,
-          GenerateOptions, GetParams, GraphMode, GruReset, Inference, InitState, InvalidUtf8Error,
-          LineCutter, LossFn, MakeOptimizer, ModelConfig, ModelKind, ModelSetup, NamedTensor,
-          NamedTensors, Normalize, OnNonfinite, OptionRange, PlotOptions, Precision, ReadCallback,
-          ReadProgress, RNNModel, RNNModelScratch, SafeTensors, Sampling, Schedule, ScheduleOptions,
-          SeqDataLoader, SequenceModel, State, StepOptions, StepSeconds, Sums, SurpriseCallback,
-          TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback, TokenHash, Tokenizer,
-          TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress, TrainRecord,
-          TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend, unroll::Error,
-          unroll::Optimizer, Updater, UpdaterOptions, UsageError, Vocab>;
+          CheckpointFiles, CompareCallbacks, ComparedModel, CompareOptions, Comparison, Compute,
+          Configuration, CopiedSpan, CopiedSpanFinder, Corpus, CorpusOptions, DataOptions, Decoder,
+          Differences, Diverged, Epoch, EpochStats, EvaluateOptions, Evaluation, FallbackCallback,
+          Field, ForwardFn, GenerateOptions, GetParams, GraphMode, GruReset, Inference, InitState,
+          InvalidUtf8Error, LineCutter, LossFn, MakeOptimizer, ModelConfig, ModelKind, ModelSetup,
+          NamedTensor, NamedTensors, Normalize, OnNonfinite, OptionRange, PlotOptions, Precision,
+          ReadCallback, ReadProgress, RNNModel, RNNModelScratch, SafeTensors, Sampling, Schedule,
+          ScheduleOptions, SeqDataLoader, SequenceModel, Spread, State, StepOptions, StepSeconds,
+          Sums, SurpriseCallback, TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback,
+          TokenHash, Tokenizer, TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress,
+          TrainRecord, TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend,
+          unroll::Error, unroll::Optimizer, Updater, UpdaterOptions, UsageError, Vocab>;
