@@ -35,6 +35,8 @@ constexpr std::array kCommands{
             "measures how well a checkpoint predicts a text, token by token"},
     Command{"compare", unroll::app::compare,
             "puts the scratch, the concise and the fused model side by side"},
+    Command{"reproduce", unroll::app::reproduce,
+            "runs the notebook's published results and judges them"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},
     Command{"info", unroll::app::info, "shows what a checkpoint or this build holds"},
 };

@@ -8,6 +8,7 @@ void train(int argc, const char* const* argv);
 void generate(int argc, const char* const* argv);
 void evaluate(int argc, const char* const* argv);
 void compare(int argc, const char* const* argv);
+void reproduce(int argc, const char* const* argv);
 void bench(int argc, const char* const* argv);
 void info(int argc, const char* const* argv);
 

@@ -165,12 +165,7 @@ std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Cor
                                           Log& log) {
   return [&] {
     log.sync();
-    auto checkpoint = make_checkpoint(net, corpus.vocab, corpus.text);
-    auto& record = checkpoint.training.emplace(request.record);
-    record.state = training.state();
-    checkpoint.epochs = record.state.progress.epoch;
-    checkpoint.perplexity = training.history().empty() ? 0 : training.history().back().perplexity;
-    return checkpoint;
+    return make_checkpoint(net, corpus.vocab, corpus.text, request.record, training);
   };
 }
 

@@ -57,6 +57,10 @@ struct Checkpoint {
 ///     save_checkpoint("model.safetensors", make_checkpoint(*net, corpus.vocab, corpus.text));
 Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text);
 
+/// A checkpoint of a training where it stands: the same, and `record` with the training's state.
+Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text,
+                           TrainRecord record, const Training& training);
+
 /// Writes a checkpoint as a safetensors file: tensors `model.*`, and of a training `updater.*`,
 /// `sums.*`, `carry.*`, `rng.*` and `history`; `__metadata__` with `format` "unroll", `version` and
 /// `config`, a JSON text. Throws as save_safetensors does, and Error if the weights are not those

@@ -94,6 +94,9 @@ std::vector<int64_t> token_indices(std::string_view text, const TextOptions& opt
 /// How many of the tokens (N) are `<unk>`.
 int64_t count_unknown(const torch::Tensor& tokens);
 
+/// Whether a text is the notebook's edition of The Time Machine.
+bool is_time_machine(const TextFingerprint& text);
+
 /// How many tokens of these texts the notebook learns from: 10000 of The Time Machine, which is
 /// recognised by its hash, and of the bundled sample, which stands for it (no text named). 0, all,
 /// of any other. Throws as read_blocks does.

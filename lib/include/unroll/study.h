@@ -2,11 +2,14 @@
 
 #include <torch/types.h>
 
+#include <array>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -179,5 +182,88 @@ using CompareCallbacks = std::function<TrainCallbacks(const Configuration&, int6
 /// for a model that does not exist, Error when a corpus is too short.
 Comparison compare(const std::vector<Configuration>& configurations,
                    const CompareOptions& options = {}, const CompareCallbacks& callbacks = {});
+
+/// A row of the notebook's published results: a model that is trained on The Time Machine by
+/// character, the first 10,000, in batches of 32 rows of 35, for 500 epochs.
+struct PublishedResult {
+  std::string_view name = {};                 ///< `gru-scratch`
+  ModelConfig config = {};                    ///< the model
+  Sampling sampling = Sampling::kSequential;  ///< its batches
+  double lr = 1;                              ///< its learning rate
+  /// Least and most of some 70 published runs, each with one decimal: perplexity after the last
+  /// epoch.
+  std::array<double, 2> perplexity = {};
+  /// Least, median and most of them, on a data-centre GPU.
+  std::array<double, 3> tokens_per_second = {};
+};
+
+/// All rows, in the order of the chapter.
+const std::vector<PublishedResult>& published_results();
+
+/// The rows of these names, in their order; all for none. Throws UsageError for another name.
+std::vector<PublishedResult> published_results(const std::vector<std::string>& names);
+
+/// Which of the published results are reproduced, and how.
+struct ReproduceOptions {
+  std::vector<std::string> rows = {};  ///< their names; none: all
+  int64_t epochs = 500;                ///< passes over the corpus; fewer are no reproduction
+  int64_t seeds = 1;                   ///< trainings of each row: with seed 0, 1, and so on
+  Compute compute = {};                ///< how they are computed
+
+  template <typename Self, typename Visitor>
+  static void fields(Self& self, const Visitor& visit) {
+    visit(self.epochs,
+          {"epochs", "N", "passes over the corpus; fewer are a quick look", at_least(1)});
+    visit(self.seeds, {"seeds", "N", "trainings of each row, with N seeds; their mean is judged",
+                       from_to(1, 1000)});
+    Compute::fields(self.compute, visit);
+  }
+};
+
+/// Throws UsageError unless every option is in range and every row exists.
+void check(const ReproduceOptions& options);
+
+/// How a result stands to what was published.
+enum class Verdict {
+  kPass,    ///< within the published range
+  kBetter,  ///< a lower perplexity than that of any published run
+  kFail,    ///< a higher one, or it diverged
+  kNotYet,  ///< a higher one, after fewer epochs
+};
+constexpr auto enum_names(Verdict) {
+  return enum_table<Verdict>("verdict", {{Verdict::kPass, "pass"},
+                                         {Verdict::kBetter, "better"},
+                                         {Verdict::kFail, "fail"},
+                                         {Verdict::kNotYet, "not yet"}});
+}
+
+/// A row and its own results.
+struct Reproduction {
+  PublishedResult published = {};
+  Compute effective = {};                   ///< how it was computed
+  std::vector<TrainResult> trainings = {};  ///< of each seed
+  std::string diverged = {};  ///< why its first training that failed did; empty if none did
+
+  Spread perplexity() const;         ///< after the last epoch, over the seeds; NaN if one diverged
+  double tokens_per_second() const;  ///< median over the seeds
+  int64_t epochs() const;            ///< the fewest of any seed
+  /// Of the mean perplexity, to one decimal as the published ones are.
+  Verdict verdict() const;
+};
+
+/// Called before each training, with its row and its seed; returns what to call during it.
+using ReproduceCallbacks = std::function<TrainCallbacks(const PublishedResult&, uint64_t seed)>;
+
+/// Trains the rows on The Time Machine, which the file `text` holds.
+///
+/// Each training is kept in `folder` as a checkpoint, `gru-scratch.seed0.safetensors`, saved once a
+/// minute and when a callback throws, which stops it. Called again, it continues where it was to
+/// the same bits, and takes from a finished one what it came to. Throws UsageError as check does,
+/// Error if the text is another one, a checkpoint is not of this training, or one cannot be
+/// written.
+std::vector<Reproduction> reproduce(const std::filesystem::path& text,
+                                    const std::filesystem::path& folder, torch::Device device,
+                                    const ReproduceOptions& options = {},
+                                    const ReproduceCallbacks& callbacks = {});
 
 }  // namespace unroll

@@ -218,6 +218,16 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
   return checkpoint;
 }
 
+Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text,
+                           TrainRecord record, const Training& training) {
+  auto checkpoint = make_checkpoint(net, vocab, text);
+  record.state = training.state();
+  checkpoint.epochs = record.state.progress.epoch;
+  checkpoint.perplexity = training.history().empty() ? 0 : training.history().back().perplexity;
+  checkpoint.training = std::move(record);
+  return checkpoint;
+}
+
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
   try {
     check_writable(checkpoint);

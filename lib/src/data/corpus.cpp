@@ -381,6 +381,8 @@ int64_t count_unknown(const torch::Tensor& tokens) {
   return tokens.numel() - torch::count_nonzero(tokens).item<int64_t>();
 }
 
+bool is_time_machine(const TextFingerprint& text) { return text == kTimeMachine; }
+
 int64_t notebook_max_tokens(const std::vector<std::filesystem::path>& texts) {
   constexpr int64_t kOfTheNotebook = 10'000;
   if (texts.empty()) {
@@ -390,7 +392,7 @@ int64_t notebook_max_tokens(const std::vector<std::filesystem::path>& texts) {
   const bool may_be = texts.size() == 1 && can_be_read_again(texts.front()) &&
                       static_cast<int64_t>(std::filesystem::file_size(texts.front(), unknown)) ==
                           kTimeMachine.bytes;
-  return may_be && fingerprint_of_files(texts) == kTimeMachine ? kOfTheNotebook : 0;
+  return may_be && is_time_machine(fingerprint_of_files(texts)) ? kOfTheNotebook : 0;
 }
 
 Corpus load_corpus_time_machine(const std::filesystem::path& path, int64_t max_tokens) {

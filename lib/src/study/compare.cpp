@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <set>
 #include <utility>
 
 #include "base/fields.h"
 #include "base/formatted.h"
-#include "base/median.h"
 #include "study/differences.h"
 #include "study/peak_memory.h"
+#include "study/spread.h"
 #include "study/threads.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
@@ -52,19 +51,6 @@ SeqDataLoader make_loader(const Configuration& configuration, int64_t nth_seed) 
   auto data = configuration.data;
   data.seed += static_cast<uint64_t>(nth_seed);
   return {configuration.tokens, data, configuration.device};
-}
-
-Spread spread_of(const std::vector<double>& values) {
-  Spread spread;
-  for (const double value : values) {
-    spread.mean += value / static_cast<double>(values.size());
-  }
-  for (const double value : values) {
-    spread.deviation += (value - spread.mean) * (value - spread.mean);
-  }
-  spread.deviation =
-      values.size() > 1 ? std::sqrt(spread.deviation / static_cast<double>(values.size() - 1)) : 0;
-  return spread;
 }
 
 // Trains configurations with one seed after another.
@@ -231,17 +217,7 @@ void check(const std::vector<Configuration>& configurations, const CompareOption
   }
 }
 
-Spread ComparedModel::perplexity() const {
-  if (!diverged.empty()) {
-    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-    return {kNaN, kNaN};
-  }
-  std::vector<double> values;
-  for (const auto& training : trainings) {
-    values.push_back(training.perplexity());
-  }
-  return spread_of(values);
-}
+Spread ComparedModel::perplexity() const { return perplexity_of(trainings, !diverged.empty()); }
 
 std::optional<Spread> ComparedModel::valid_perplexity() const {
   std::vector<double> values;
@@ -260,13 +236,7 @@ double ComparedModel::bits_per_character() const {
   return std::log2(valid ? valid->mean : perplexity().mean) / configuration.characters_per_token;
 }
 
-double ComparedModel::tokens_per_second() const {
-  std::vector<double> values;
-  for (const auto& training : trainings) {
-    values.push_back(training.tokens_per_second());
-  }
-  return median(values);
-}
+double ComparedModel::tokens_per_second() const { return speed_of(trainings); }
 
 std::optional<bool> Comparison::is_beyond_spread(const ComparedModel& model) const {
   if (&model == &models.front() || model.trainings.size() < 2 || !model.diverged.empty() ||

@@ -38,9 +38,10 @@ using All =
           Field, ForwardFn, GenerateOptions, GetParams, GraphMode, GruReset, Inference, InitState,
           InvalidUtf8Error, LineCutter, LossFn, MakeOptimizer, ModelConfig, ModelKind, ModelSetup,
           NamedTensor, NamedTensors, Normalize, OnNonfinite, OptionRange, PlotOptions, Precision,
-          ReadCallback, ReadProgress, RNNModel, RNNModelScratch, SafeTensors, Sampling, Schedule,
-          ScheduleOptions, SeqDataLoader, SequenceModel, Spread, State, StepOptions, StepSeconds,
-          Sums, SurpriseCallback, TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback,
-          TokenHash, Tokenizer, TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress,
-          TrainRecord, TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend,
-          unroll::Error, unroll::Optimizer, Updater, UpdaterOptions, UsageError, Vocab>;
+          ReadCallback, ReadProgress, ReproduceCallbacks, ReproduceOptions, Reproduction, RNNModel,
+          RNNModelScratch, SafeTensors, Sampling, Schedule, ScheduleOptions, SeqDataLoader,
+          SequenceModel, Spread, State, StepOptions, StepSeconds, Sums, SurpriseCallback,
+          TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback, TokenHash, Tokenizer,
+          TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress, TrainRecord,
+          TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend, unroll::Error,
+          unroll::Optimizer, Updater, UpdaterOptions, UsageError, Verdict, Vocab>;

@@ -1,0 +1,108 @@
+#include <filesystem>
+#include <string>
+
+#include "base/formatted.h"
+#include "cli/interrupt.h"
+#include "cli/machine.h"
+#include "cli/message.h"
+#include "cli/options.h"
+#include "cli/progress.h"
+#include "commands/commands.h"
+#include "report/reproduce_report.h"
+#include "unroll/error.h"
+#include "unroll/study.h"
+
+namespace unroll::app {
+namespace {
+
+Options declare_reproduce_options() {
+  std::string names;
+  for (const auto& row : published_results()) {
+    names += formatted("{}{}", names.empty() ? "" : ", ", row.name);
+  }
+  Options options(
+      "reproduce",
+      "Trains the models of the notebook's published results on The Time Machine, and "
+      "judges each: the exit code is 1 if one fails. Stopped, it goes on where it was.");
+  options
+      .value("text", "The Time Machine, which scripts/fetch_time_machine gets", "FILE",
+             "data/timemachine.txt")
+      .value("rows", "which results, with commas between them: of " + names + " (default: all)",
+             "NAMES")
+      .fields(ReproduceOptions{})
+      .value("folder", "where the trainings are kept as checkpoints", "DIR", "reproduce");
+  add_machine_options(options);
+  options.group("Output")
+      .flag("json", "print one JSON object as the result")
+      .flag("quiet", "print nothing but the result");
+  return options;
+}
+
+ReproduceOptions read_reproduce_request(const Options& options) {
+  ReproduceOptions request;
+  options.read(request);
+  if (options.given("rows")) {
+    request.rows = list_of<std::string>(options, "rows");
+  }
+  check(request);
+  check_graph(options, request.compute.graph);
+  check_machine_options(options);
+  options.path("text");
+  options.path("folder");
+  return request;
+}
+
+// Where The Time Machine is, if it is not there, is more than a missing file.
+void require_text(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    throw Error(
+        formatted("{}: no such file; scripts/fetch_time_machine gets The Time Machine, from where "
+                  "data/README.md says, or --text names it",
+                  path));
+  }
+}
+
+}  // namespace
+
+void reproduce(int argc, const char* const* argv) {
+  auto options = declare_reproduce_options();
+  if (!options.parse(argc, argv)) {
+    return;
+  }
+  const auto request = read_reproduce_request(options);
+  const auto device = set_up_machine(options);
+  require_supported(request.compute, device);
+  const auto text = options.path("text");
+  require_text(text);
+
+  Progress progress(options.is_set("quiet"), request.epochs);
+  catch_interrupts();
+  const auto rows = unroll::reproduce(
+      text, options.path("folder"), device, request,
+      [&](const PublishedResult& row, uint64_t seed) {
+        progress.restart(
+            request.seeds > 1 ? formatted("{}, seed {}", row.name, seed) : std::string(row.name),
+            request.epochs);
+        TrainCallbacks callbacks;
+        callbacks.on_batch = [&progress](const TrainProgress& at, int64_t batches) {
+          if (is_interrupted()) {
+            throw Interrupted(interruption(at) + "; the same command goes on from there");
+          }
+          progress.show(at, batches);
+        };
+        callbacks.on_epoch = [&progress](const EpochStats& stats) { progress.show(stats); };
+        callbacks.on_graph_fallback = [&progress](const std::string& reason) {
+          progress.clear();
+          print_error(without_graph(reason));
+        };
+        return callbacks;
+      });
+  progress.clear();
+  print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));
+  if (!has_passed(rows)) {
+    throw Error("a result was not reproduced");
+  }
+}
+
+}  // namespace unroll::app
