@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/formatted.h"
+#include "base/write_all.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -47,17 +48,8 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(const void* data, std::size_t size) {
-  const auto* bytes = static_cast<const char*>(data);
-  while (size > 0) {
-    const auto written = ::write(descriptor_, bytes, size);
-    if (written < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      fail("cannot be written");
-    }
-    bytes += written;
-    size -= static_cast<std::size_t>(written);
+  if (!write_all(descriptor_, {static_cast<const char*>(data), size})) {
+    fail("cannot be written");
   }
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/formatted.h"
+#include "base/write_all.h"
 #include "report/train_report.h"
 #include "unroll/error.h"
 
@@ -115,16 +116,8 @@ std::string TrainLog::content() const {
 }
 
 void TrainLog::append(const std::string& text) {
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const auto written = ::write(descriptor_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written < 0) {
-      fail("cannot be written");
-    }
-    rest.remove_prefix(static_cast<std::size_t>(written));
+  if (!write_all(descriptor_, text)) {
+    fail("cannot be written");
   }
 }
 
