@@ -102,7 +102,7 @@ void record_settings(const Options& options, TrainRecord& record) {
   }
   for (const char* name : {"log", "plot", "index", "init-from"}) {
     if (options.has(name)) {
-      const auto path = options.text(name);
+      const auto path = options.path(name);
       record.settings[name] = path == "-" || path == "auto" ? path : absolute(path);
     }
   }
