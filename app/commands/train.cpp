@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/formatted.h"
-#include "cli/attempt.h"
 #include "cli/display.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
@@ -16,10 +15,10 @@
 #include "cli/save_interval.h"
 #include "cli/saver.h"
 #include "cli/texts.h"
+#include "cli/train_logs.h"
 #include "cli/train_request.h"
 #include "cli/train_texts.h"
 #include "commands/commands.h"
-#include "report/train_log.h"
 #include "report/train_report.h"
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
@@ -27,34 +26,6 @@
 
 namespace unroll::app {
 namespace {
-
-// A log beside a training that is not worth ending for it: once it cannot be written, one line on
-// stderr says so, and a resumed training writes it anew.
-class Log {
- public:
-  explicit Log(Display& display) : display_(display) {}
-
-  // A new training empties the file. Throws Error when it cannot be written.
-  void open(const std::string& path, const std::vector<EpochStats>& history) {
-    file_.emplace(path, history);
-  }
-  void write(const EpochStats& stats) {
-    attempt([&] { file_->write(stats); });
-  }
-  void sync() {
-    attempt([&] { file_->sync(); });
-  }
-
- private:
-  void attempt(const std::function<void()>& work) {
-    if (file_ && !app::attempt(display_.progress(), "the training continues without it", work)) {
-      file_.reset();
-    }
-  }
-
-  Display& display_;
-  std::optional<TrainLog> file_;
-};
 
 // How the training is computed on this device: one that was captured on a GPU continues elsewhere,
 // too.
@@ -123,8 +94,8 @@ void show_resumed(const Checkpoint& resumed, const Options& options, const Train
 }
 
 // Calls whatever is to be done as training continues.
-TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display, Log& log,
-                              std::optional<Saver>& saver) {
+TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display,
+                              TrainLogs& logs, std::optional<Saver>& saver) {
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
     if (is_interrupted()) {
@@ -141,10 +112,13 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
     display.show(at, batches);
   };
   callbacks.on_epoch = [&](const EpochStats& stats) {
-    log.write(stats);
+    logs.write(stats);
     display.show(stats);
   };
-  callbacks.on_prediction = [&](const EpochStats&, const std::string& text) { display.show(text); };
+  callbacks.on_prediction = [&](const EpochStats& stats, const std::string& text) {
+    logs.write_sample(stats, text);
+    display.show(text);
+  };
   callbacks.on_graph_fallback = [&](const std::string& reason) {
     display.warn(without_graph(reason));
   };
@@ -162,9 +136,9 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
 // What the saver saves: where the training stands at the time.
 std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Corpus& corpus,
                                           const SequenceModel& net, const Training& training,
-                                          Log& log) {
+                                          TrainLogs& logs) {
   return [&] {
-    log.sync();
+    logs.sync();
     return make_checkpoint(net, corpus.vocab, corpus.text, request.record, training);
   };
 }
@@ -179,8 +153,10 @@ TrainResult run(Training& training, const TrainCallbacks& callbacks,
   }
 }
 
-// Saves and shows the result: saved first, as nobody may be there to read, and shown in any case.
-void conclude(std::optional<Saver>& saver, Display& display, const TrainReport& report) {
+// Saves, logs and shows the result: saved first, as nobody may be there to read, and shown in any
+// case.
+void conclude(std::optional<Saver>& saver, TrainLogs& logs, Display& display,
+              const TrainReport& report) {
   std::exception_ptr unsaved;
   try {
     if (saver) {
@@ -189,6 +165,7 @@ void conclude(std::optional<Saver>& saver, Display& display, const TrainReport& 
   } catch (const Error&) {
     unsaved = std::current_exception();
   }
+  logs.write_samples(report.result);
   display.show(report);
   if (unsaved) {
     std::rethrow_exception(unsaved);
@@ -231,10 +208,8 @@ void train(int argc, const char* const* argv) {
   if (resumed) {
     load(training, *net, *resumed, options.path("resume"));
   }
-  Log log(display);
-  if (options.has("log")) {
-    log.open(options.path("log"), training.history());  // the last thing that can fail
-  }
+  TrainLogs logs(display.progress());
+  logs.open(options, training.history());  // the last thing that can fail
   for (const auto& line : describe_texts(texts, options, checkpoints)) {
     display.note(line);
   }
@@ -249,10 +224,10 @@ void train(int argc, const char* const* argv) {
   resumed.reset();
   initial.reset();
   if (saver) {
-    saver->set_source(checkpoint_of(request, corpus, *net, training, log));
+    saver->set_source(checkpoint_of(request, corpus, *net, training, logs));
   }
-  const auto callbacks = make_callbacks(training, texts.valid.defined(), display, log, saver);
-  conclude(saver, display,
+  const auto callbacks = make_callbacks(training, texts.valid.defined(), display, logs, saver);
+  conclude(saver, logs, display,
            {.result = run(training, callbacks, saver),
             .config = request.config,
             .effective = effective,
