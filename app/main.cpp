@@ -34,7 +34,7 @@ constexpr std::array kCommands{
     Command{"evaluate", unroll::app::evaluate,
             "measures how well a checkpoint predicts a text, token by token"},
     Command{"compare", unroll::app::compare,
-            "puts the scratch, the concise and the fused model side by side"},
+            "trains models side by side and measures how far they differ"},
     Command{"reproduce", unroll::app::reproduce,
             "runs the notebook's published results and judges them"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},

@@ -7,6 +7,23 @@
 #include "unroll/error.h"
 
 namespace unroll::app {
+namespace {
+
+// As it is, or in quotes that a shell takes off again.
+std::string quoted_for_shell(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) {
+    return text;
+  }
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+}  // namespace
 
 Options::Options(const std::string& command, const std::string& usage)
     : options_("unroll " + command, usage), command_(command) {
@@ -40,6 +57,7 @@ Options& Options::list(const std::string& name, const std::string& help,
 
 Options& Options::flag(const std::string& name, const std::string& help) {
   names_.insert(name);
+  flags_.insert(name);
   options_.add_options(group_)(name, help, cxxopts::value<bool>());
   return *this;
 }
@@ -119,6 +137,17 @@ std::vector<std::pair<std::string, std::string>> Options::arguments() const {
     all.emplace_back(argument.key(), argument.value());
   }
   return all;
+}
+
+std::string Options::command_line() const {
+  auto line = formatted("unroll {}", command_);
+  for (const auto& [name, value] : arguments()) {
+    line += formatted(" --{}", name);
+    if (!flags_.contains(name)) {
+      line += " " + quoted_for_shell(value);
+    }
+  }
+  return line;
 }
 
 std::string Options::first_given_besides(OptionNames these) const {

@@ -71,6 +71,8 @@ class Options {
   std::vector<std::string> given_fields(OptionNames without = {}) const;
   /// What was given, in its order, as name and value.
   std::vector<std::pair<std::string, std::string>> arguments() const;
+  /// The command with what was given, to copy into a shell.
+  std::string command_line() const;
   /// The first option given that is none of these; empty if there is none.
   std::string first_given_besides(OptionNames these) const;
   /// Throws UsageError, which points to the command's help, unless these were given.
@@ -88,6 +90,7 @@ class Options {
   std::string group_;
   std::set<std::string> names_;          // of all options
   std::set<std::string> lists_;          // those that may be repeated
+  std::set<std::string> flags_;          // those without a value
   std::vector<std::string> groups_{""};  // in the order of their declaration, as help shows them
 };
 

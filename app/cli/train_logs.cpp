@@ -1,6 +1,9 @@
 #include "cli/train_logs.h"
 
+#include <utility>
+
 #include "cli/attempt.h"
+#include "cli/report_file.h"
 
 namespace unroll::app {
 namespace {
@@ -15,7 +18,12 @@ void attempt(Progress& progress, std::optional<Log>& log, const Work& work) {
 
 }  // namespace
 
-void TrainLogs::open(const Options& options, const std::vector<EpochStats>& history) {
+void TrainLogs::open(const Options& options, const std::vector<EpochStats>& history,
+                     TrainPage page) {
+  if (const auto path = report_path(options); !path.empty()) {
+    page.report.result.epochs = history;
+    page_.emplace(path, std::move(page));
+  }
   if (options.has("tensorboard")) {
     tensorboard_.emplace(options.path("tensorboard"), history);
   }
@@ -28,14 +36,22 @@ void TrainLogs::write(const EpochStats& stats) {
   const auto write = [&](auto& log) { log.write(stats); };
   attempt(progress_, log_, write);
   attempt(progress_, tensorboard_, write);
+  attempt(progress_, page_, write);
 }
 
 void TrainLogs::write_sample(const EpochStats& stats, const std::string& text) {
-  attempt(progress_, tensorboard_, [&](auto& log) { log.write_sample(stats, text); });
+  const auto write = [&](auto& log) { log.write_sample(stats, text); };
+  attempt(progress_, tensorboard_, write);
+  attempt(progress_, page_, write);
 }
 
-void TrainLogs::write_samples(const TrainResult& result) {
+void TrainLogs::finish(const TrainResult& result, const std::string& inspection) {
   attempt(progress_, tensorboard_, [&](auto& log) { log.write_samples(result); });
+  attempt(progress_, page_, [&](auto& page) { page.finish(result, inspection); });
+}
+
+void TrainLogs::stop(const std::string& problem) {
+  attempt(progress_, page_, [&](auto& page) { page.stop(problem); });
 }
 
 void TrainLogs::sync() {

@@ -11,6 +11,7 @@
 #include "cli/machine.h"
 #include "cli/output_files.h"
 #include "cli/plot.h"
+#include "cli/report_file.h"
 #include "cli/save_interval.h"
 #include "cli/texts.h"
 #include "unroll/error.h"
@@ -41,13 +42,14 @@ void add_file_options(Options& options) {
       .value("plot", "draw the perplexity while training; - draws text at the end",
              "FILE.svg|.png|-")
       .value("log", "write one JSON object for each epoch", "FILE.jsonl")
-      .value("tensorboard", "write figures and samples for TensorBoard into this folder", "DIR")
-      .flag("json", "print one JSON object as the result")
+      .value("tensorboard", "write figures and samples for TensorBoard into this folder", "DIR");
+  add_report_option(options);
+  options.flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
 }
 
 void check_saving(const Options& options) {
-  for (const char* name : {"save", "log", "tensorboard", "resume", "init-from"}) {
+  for (const char* name : {"save", "log", "tensorboard", "report", "resume", "init-from"}) {
     if (options.given(name)) {
       options.path(name);
     }
@@ -71,14 +73,16 @@ void check_output_files(const Options& options) {
     throw UsageError(
         "--plot - writes to the standard output, which --json and --quiet reserve for the result");
   }
-  std::vector<std::string> files{"text", "valid", "save", "log", "tensorboard", "plot", "index"};
-  std::vector<std::string> others{"text", "valid", "log", "tensorboard", "plot", "index"};
+  std::vector<std::string> files{"text",        "valid",  "save", "log",
+                                 "tensorboard", "report", "plot", "index"};
+  std::vector<std::string> others{"text", "valid", "log", "tensorboard", "report", "plot", "index"};
   if (options.given("init-from")) {  // a resumed training does not read it any more
     files.emplace_back("init-from");
     others.emplace_back("init-from");
   }
   check_distinct_files(options, files);
-  check_distinct_files(options, {"text", "valid", "resume", "log", "tensorboard", "plot", "index"});
+  check_distinct_files(
+      options, {"text", "valid", "resume", "log", "tensorboard", "report", "plot", "index"});
   if (const auto save = save_path(options); !save.empty()) {
     for (const auto& name : others) {
       check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")));
@@ -101,7 +105,7 @@ void record_settings(const Options& options, TrainRecord& record) {
       record.settings[name] = options.text(name);
     }
   }
-  for (const char* name : {"log", "tensorboard", "plot", "index", "init-from"}) {
+  for (const char* name : {"log", "tensorboard", "report", "plot", "index", "init-from"}) {
     if (options.has(name)) {
       const auto path = options.path(name);
       record.settings[name] = path == "-" || path == "auto" ? path : absolute(path);

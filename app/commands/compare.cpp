@@ -19,10 +19,12 @@
 #include "cli/output_files.h"
 #include "cli/plot.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 #include "cli/texts.h"
 #include "cli/train_request.h"
 #include "cli/train_texts.h"
 #include "commands/commands.h"
+#include "page/compare_page.h"
 #include "report/compare_report.h"
 #include "report/visible_text.h"
 #include "unroll/error.h"
@@ -41,9 +43,9 @@ Options declare_compare_options() {
   add_configuration_options(options);
   options.fields(CompareOptions{});
   add_training_options(options, kDefaults, {"every"});
-  options.group("Output")
-      .value("plot", "draw the perplexities of the first seed", "FILE.svg|.png")
-      .flag("json", "print one JSON object as the result")
+  options.group("Output").value("plot", "draw the perplexities of the first seed", "FILE.svg|.png");
+  add_report_option(options);
+  options.flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
   return options;
 }
@@ -96,7 +98,8 @@ CompareRequest read_compare_request(const Options& options) {
   if (options.given("plot")) {
     check_plot_path(options.path("plot"));
   }
-  check_distinct_files(options, {"text", "valid", "plot", "index"});
+  report_path(options);
+  check_distinct_files(options, {"text", "valid", "plot", "report", "index"});
   return request;
 }
 
@@ -225,6 +228,10 @@ void compare(int argc, const char* const* argv) {
   if (options.given("plot")) {
     check_writable(options.path("plot"));
   }
+  const auto report = report_path(options);
+  if (!report.empty()) {
+    check_writable(report);
+  }
   Texts texts(options.is_set("quiet"));
   std::vector<Configuration> configurations;
   for (auto& asked : request.configurations) {
@@ -246,6 +253,10 @@ void compare(int argc, const char* const* argv) {
       configurations, request.compare, [&](const Configuration& configuration, int64_t nth_seed) {
         return observer.callbacks_for(configuration, nth_seed);
       });
+  if (!report.empty()) {
+    write_report(report, to_html(comparison,
+                                 provenance_of(options, describe(configurations.front().device))));
+  }
   observer.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison));
 }
 

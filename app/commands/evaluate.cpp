@@ -11,22 +11,27 @@
 #include <string>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "cli/line_scorer.h"
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/output_files.h"
+#include "cli/report_file.h"
 #include "cli/saved_model.h"
 #include "cli/score_printer.h"
 #include "cli/token_lines.h"
 #include "cli/tokens.h"
 #include "commands/commands.h"
+#include "page/evaluate_page.h"
+#include "page/inspection.h"
 #include "report/evaluate_report.h"
 #include "report/heat_map.h"
 #include "report/surprise.h"
 #include "unroll/checkpoint.h"
 #include "unroll/corpus.h"
+#include "unroll/device.h"
 #include "unroll/error.h"
 
 namespace unroll::app {
@@ -48,7 +53,7 @@ Scores read_scores(const Options& options) {
   if (per_line && options.is_set("per-text")) {
     throw UsageError("--per-line scores the lines of all texts, --per-text each text: choose one");
   }
-  for (const char* of_one : {"per-token", "heat-map", "copied-from"}) {
+  for (const char* of_one : {"per-token", "heat-map", "copied-from", "report"}) {
     if (options.given(of_one)) {
       throw UsageError(formatted("--{} and --{}: the latter is of one text", name, of_one));
     }
@@ -76,13 +81,15 @@ void check_outputs(const Options& options) {
     throw UsageError(formatted("--per-token - and --{} must not both be written to stdout",
                                heat_map ? "heat-map" : "json"));
   }
-  if (!options.given("per-token")) {
-    return;
+  for (const char* written : {"per-token", "report"}) {
+    for (const char* read : {"checkpoint", "text", "copied-from"}) {
+      if (options.given(written)) {
+        options.path(written);
+        check_distinct_files(options, {read, written});
+      }
+    }
   }
-  options.path("per-token");
-  for (const char* read : {"checkpoint", "text", "copied-from"}) {
-    check_distinct_files(options, {read, "per-token"});
-  }
+  check_distinct_files(options, {"per-token", "report"});
 }
 
 void print_heat_map(const Tokens& tokens, const std::vector<float>& nats) {
@@ -139,6 +146,8 @@ Options declare_evaluate_options() {
              "and the result to stderr",
              "FILE.jsonl")
       .flag("heat-map", "print the text coloured by surprise, before the result")
+      .value("report", "write a page with the text coloured by surprise, for a browser",
+             "FILE.html")
       .value("color", "colours of the heat map: auto (only on a terminal), always or never", "WHEN",
              "auto")
       .flag("json", "print the result as one JSON object, or one for each score, on a line")
@@ -206,6 +215,25 @@ void print_result(const Options& options, const EvaluateReport& report) {
   }
 }
 
+// The page: the text's beginning by surprise, and what the model does with it.
+std::string page_of(const EvaluateReport& report, const Checkpoint& checkpoint,
+                    const Corpus& corpus, const std::vector<float>& nats,
+                    const Provenance& provenance) {
+  constexpr int64_t kShown = 4000;
+  constexpr int64_t kInspected = 2000;
+  const auto first = [&](int64_t most) {
+    return corpus.indices.narrow(0, 0, std::min(most, corpus.size()));
+  };
+  return to_html(
+      report, coloured_by_surprise(first(kShown), checkpoint.vocab, nats),
+      inspection({.config = checkpoint.config,
+                  .weights = checkpoint.weights,
+                  .vocab = checkpoint.vocab,
+                  .tokens = first(kInspected),
+                  .clip = checkpoint.training ? checkpoint.training->options.step.clip : 1}),
+      provenance);
+}
+
 void print_scores(const Options& options, const EvaluateRequest& request, SequenceModel& net,
                   const CorpusOptions& as_trained) {
   ScorePrinter printer(options);
@@ -252,7 +280,12 @@ void evaluate(int argc, const char* const* argv) {
     lines.emplace(options.text("per-token"));
   }
 
-  const bool shows_tokens = lines || options.is_set("heat-map");
+  const auto page = report_path(options);
+  if (!page.empty()) {
+    check_writable(page);
+  }
+
+  const bool shows_tokens = lines || options.is_set("heat-map") || !page.empty();
   std::vector<float> nats;
   EvaluateReport report{.text = text_name(request.texts),
                         .characters = predicted_characters(corpus),
@@ -263,6 +296,10 @@ void evaluate(int argc, const char* const* argv) {
     report.copied = find_copy(options.path("copied-from"), corpus, tokens, as_trained);
   }
 
+  if (!page.empty()) {
+    write_report(
+        page, page_of(report, checkpoint, corpus, nats, provenance_of(options, describe(device))));
+  }
   if (lines) {
     write_token_lines(*lines, tokens, nats, checkpoint.text.tokens);
   }

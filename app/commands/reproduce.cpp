@@ -1,14 +1,19 @@
 #include <filesystem>
 #include <string>
 
+#include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/output_files.h"
 #include "cli/progress.h"
+#include "cli/report_file.h"
 #include "commands/commands.h"
+#include "page/reproduce_page.h"
 #include "report/reproduce_report.h"
+#include "unroll/device.h"
 #include "unroll/error.h"
 #include "unroll/study.h"
 
@@ -32,8 +37,8 @@ Options declare_reproduce_options() {
       .fields(ReproduceOptions{})
       .value("folder", "where the trainings are kept as checkpoints", "DIR", "reproduce");
   add_machine_options(options);
-  options.group("Output")
-      .flag("json", "print one JSON object as the result")
+  add_report_option(options.group("Output"));
+  options.flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
   return options;
 }
@@ -49,6 +54,8 @@ ReproduceOptions read_reproduce_request(const Options& options) {
   check_machine_options(options);
   options.path("text");
   options.path("folder");
+  report_path(options);
+  check_distinct_files(options, {"text", "report"});
   return request;
 }
 
@@ -76,6 +83,10 @@ void reproduce(int argc, const char* const* argv) {
   const auto text = options.path("text");
   require_text(text);
 
+  const auto report = report_path(options);
+  if (!report.empty()) {
+    check_writable(report);
+  }
   Progress progress(options.is_set("quiet"), request.epochs);
   catch_interrupts();
   const auto rows = unroll::reproduce(
@@ -99,6 +110,9 @@ void reproduce(int argc, const char* const* argv) {
         return callbacks;
       });
   progress.clear();
+  if (!report.empty()) {
+    write_report(report, to_html(rows, provenance_of(options, describe(device))));
+  }
   print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));
   if (!has_passed(rows)) {
     throw Error("a result was not reproduced");

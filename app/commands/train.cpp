@@ -1,17 +1,22 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <exception>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/formatted.h"
+#include "cli/attempt.h"
 #include "cli/display.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/options.h"
+#include "cli/report_file.h"
 #include "cli/save_interval.h"
 #include "cli/saver.h"
 #include "cli/texts.h"
@@ -19,10 +24,14 @@
 #include "cli/train_request.h"
 #include "cli/train_texts.h"
 #include "commands/commands.h"
+#include "page/coloured_text.h"
+#include "page/inspection.h"
+#include "page/page.h"
 #include "report/train_report.h"
 #include "unroll/checkpoint.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
+#include "unroll/evaluate.h"
 
 namespace unroll::app {
 namespace {
@@ -144,19 +153,46 @@ std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Cor
 }
 
 TrainResult run(Training& training, const TrainCallbacks& callbacks,
-                const std::optional<Saver>& saver) {
+                const std::optional<Saver>& saver, TrainLogs& logs) {
   catch_interrupts();
   try {
     return training.run(callbacks);
   } catch (const Diverged& error) {
-    throw Error(saver ? formatted("{}; {}", error.what(), saver->last()) : error.what());
+    const auto message = saver ? formatted("{}; {}", error.what(), saver->last()) : error.what();
+    logs.stop(message);
+    throw Error(message);
+  } catch (const std::exception& error) {
+    logs.stop(error.what());
+    throw;
   }
+}
+
+// What the page shows of the trained model, on text that it was not trained on if there is any.
+std::string inspect(SequenceModel& net, const TrainTexts& texts, const TrainRecord& record) {
+  constexpr int64_t kInspected = 2000;
+  const auto& text = texts.valid.defined() ? texts.valid : texts.train;
+  const auto tokens = text.narrow(0, 0, std::min(kInspected, text.size(0)));
+  std::vector<float> nats(static_cast<std::size_t>(tokens.size(0)));
+  evaluate(net, tokens, {.batch_size = 1}, [&](int64_t first, std::span<const float> surprise) {
+    std::copy(surprise.begin(), surprise.end(), nats.begin() + first);
+  });
+  const auto& vocab = texts.corpus.vocab;
+  return section("A text by surprise",
+                 coloured_text(texts.valid.defined() ? "The beginning of the text to validate on"
+                                                     : "The beginning of the text trained on",
+                               coloured_by_surprise(tokens, vocab, nats), Scale::kSurprise)) +
+         inspection({.config = net.config(),
+                     .weights = net.weights(),
+                     .vocab = vocab,
+                     .tokens = tokens,
+                     .num_steps = record.data.num_steps,
+                     .clip = record.options.step.clip});
 }
 
 // Saves, logs and shows the result: saved first, as nobody may be there to read, and shown in any
 // case.
 void conclude(std::optional<Saver>& saver, TrainLogs& logs, Display& display,
-              const TrainReport& report) {
+              const TrainReport& report, const std::function<std::string()>& inspect_it) {
   std::exception_ptr unsaved;
   try {
     if (saver) {
@@ -165,7 +201,12 @@ void conclude(std::optional<Saver>& saver, TrainLogs& logs, Display& display,
   } catch (const Error&) {
     unsaved = std::current_exception();
   }
-  logs.write_samples(report.result);
+  std::string inspected;
+  if (logs.has_page()) {
+    attempt(display.progress(), "the report does not show what the model does",
+            [&] { inspected = inspect_it(); });
+  }
+  logs.finish(report.result, inspected);
   display.show(report);
   if (unsaved) {
     std::rethrow_exception(unsaved);
@@ -208,13 +249,29 @@ void train(int argc, const char* const* argv) {
   if (resumed) {
     load(training, *net, *resumed, options.path("resume"));
   }
+  TrainReport report{.result = {},
+                     .config = request.config,
+                     .effective = net->effective_compute(record.data.batch_size),
+                     .device = describe(device),
+                     .vocab_size = corpus.vocab.size(),
+                     .tokens = texts.train.size(0),
+                     .unknown = count_unknown(texts.train),
+                     .valid_tokens = texts.valid.defined() ? texts.valid.size(0) : 0,
+                     .valid_unknown = texts.valid.defined() ? count_unknown(texts.valid) : 0,
+                     .threads = at::get_num_threads()};
   TrainLogs logs(display.progress());
-  logs.open(options, training.history());  // the last thing that can fail
+  // The last thing that can fail.
+  logs.open(options, training.history(),
+            {.report = report,
+             .text = name_of_text(options),
+             .epochs = record.options.epochs,
+             .clip = record.options.step.clip,
+             .provenance = provenance_of(options, report.device)});
   for (const auto& line : describe_texts(texts, options, checkpoints)) {
     display.note(line);
   }
-  const auto effective = explain_compute(*net, request.config, compute, record.data.batch_size,
-                                         [&](const std::string& reason) { display.warn(reason); });
+  explain_compute(*net, request.config, compute, record.data.batch_size,
+                  [&](const std::string& reason) { display.warn(reason); });
   if (resumed) {
     show_resumed(*resumed, options, training, record.options, display);
   }
@@ -227,17 +284,8 @@ void train(int argc, const char* const* argv) {
     saver->set_source(checkpoint_of(request, corpus, *net, training, logs));
   }
   const auto callbacks = make_callbacks(training, texts.valid.defined(), display, logs, saver);
-  conclude(saver, logs, display,
-           {.result = run(training, callbacks, saver),
-            .config = request.config,
-            .effective = effective,
-            .device = describe(device),
-            .vocab_size = corpus.vocab.size(),
-            .tokens = texts.train.size(0),
-            .unknown = count_unknown(texts.train),
-            .valid_tokens = texts.valid.defined() ? texts.valid.size(0) : 0,
-            .valid_unknown = texts.valid.defined() ? count_unknown(texts.valid) : 0,
-            .threads = at::get_num_threads()});
+  report.result = run(training, callbacks, saver, logs);
+  conclude(saver, logs, display, report, [&] { return inspect(*net, texts, record); });
 }
 
 }  // namespace unroll::app

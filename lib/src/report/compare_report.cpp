@@ -28,13 +28,14 @@ std::vector<const ComparedModel*> comparable(const Comparison& comparison) {
   return models;
 }
 
-// Of each quantity the largest differences, at first and once trained.
-std::string differences_table(const Comparison& comparison) {
+}  // namespace
+
+Table differences_table(const Comparison& comparison) {
+  Table table;
   const auto models = comparable(comparison);
   if (models.empty()) {
-    return {};
+    return table;
   }
-  Table table;
   const auto add = [&](const std::string& name, const auto& difference) {
     std::vector<std::string> row{name};
     for (const auto* model : models) {
@@ -56,10 +57,10 @@ std::string differences_table(const Comparison& comparison) {
     add(formatted("gradient of {}", gradients[k].first),
         [&](const Differences& differences) { return differences.gradients[k].second; });
   }
-  return formatted(
-      "Largest differences from {} on the first batch, from the same weights and once trained:\n{}",
-      shown_name(comparison.models.front()), table.text());
+  return table;
 }
+
+namespace {
 
 bool has_drift(const Comparison& comparison) {
   const auto kind = resolved(comparison.models.front().configuration.setup.config).model;
@@ -69,7 +70,8 @@ bool has_drift(const Comparison& comparison) {
   });
 }
 
-// Why numbers are not compared, where they are not.
+}  // namespace
+
 std::string notes(const Comparison& comparison) {
   const auto& first = comparison.models.front();
   std::string text;
@@ -95,8 +97,7 @@ std::string notes(const Comparison& comparison) {
   return text;
 }
 
-// Of the first seed; about ten rows, the first and the last among them.
-std::string perplexity_table(const Comparison& comparison) {
+Table perplexity_table(const Comparison& comparison) {
   std::size_t epochs = 0;
   std::vector<std::string> header{"epoch"};
   for (const auto& model : comparison.models) {
@@ -117,24 +118,35 @@ std::string perplexity_table(const Comparison& comparison) {
     }
     table.add(std::move(row));
   }
-  return formatted("Perplexity in training{}:\n{}",
-                   comparison.models.front().trainings.size() > 1 ? ", of the first seed" : "",
-                   table.text());
+  return table;
 }
+
+namespace {
 
 std::string to_text(const Spread& spread, std::size_t count) {
   return count > 1 ? formatted("{:.4f} ± {:.4f}", spread.mean, spread.deviation)
                    : formatted("{:.4f}", spread.mean);
 }
 
-std::string results_table(const Comparison& comparison) {
+bool validates(const Comparison& comparison) {
   const auto& models = comparison.models;
-  const auto any = [&](const auto& has) { return std::any_of(models.begin(), models.end(), has); };
-  const bool validates =
-      any([](const auto& model) { return model.valid_perplexity().has_value(); });
-  const bool other_tokens = any([&](const ComparedModel& model) {
+  return std::any_of(models.begin(), models.end(),
+                     [](const auto& model) { return model.valid_perplexity().has_value(); });
+}
+
+bool has_other_tokens(const Comparison& comparison) {
+  const auto& models = comparison.models;
+  return std::any_of(models.begin(), models.end(), [&](const ComparedModel& model) {
     return model.configuration.vocab->tokens() != models.front().configuration.vocab->tokens();
   });
+}
+
+}  // namespace
+
+Table results_table(const Comparison& comparison) {
+  const auto& models = comparison.models;
+  const bool with_validation = validates(comparison);
+  const bool other_tokens = has_other_tokens(comparison);
   const auto seeds = models.front().trainings.size();
   Table table;
   std::vector<std::string> header{"", "perplexity"};
@@ -143,7 +155,7 @@ std::string results_table(const Comparison& comparison) {
       header.emplace_back(name);
     }
   };
-  add_column(validates, "validation");
+  add_column(with_validation, "validation");
   add_column(other_tokens, "bits/character");
   add_column(seeds > 1, "beyond spread");
   for (const char* name : {"tokens/s", "MiB", "parameters"}) {
@@ -154,7 +166,7 @@ std::string results_table(const Comparison& comparison) {
     std::vector<std::string> row{shown_name(model), model.diverged.empty()
                                                         ? to_text(model.perplexity(), seeds)
                                                         : "diverged"};
-    if (validates) {
+    if (with_validation) {
       const auto valid = model.valid_perplexity();
       row.push_back(valid ? to_text(*valid, seeds) : "-");
     }
@@ -170,18 +182,25 @@ std::string results_table(const Comparison& comparison) {
     row.push_back(formatted("{}", model.parameters));
     table.add(std::move(row));
   }
-  std::string text = table.text();
-  if (seeds > 1) {
+  return table;
+}
+
+std::string notes_on_results(const Comparison& comparison) {
+  const auto& first = comparison.models.front();
+  std::string text;
+  if (const auto seeds = first.trainings.size(); seeds > 1) {
     text += formatted(
         "Mean and standard deviation over {} seeds; beyond spread: whether the {} differs from "
         "that of {} by more than two trainings do that differ by their seed alone.\n",
-        seeds, validates ? "validation perplexity" : "perplexity", shown_name(models.front()));
+        seeds, validates(comparison) ? "validation perplexity" : "perplexity", shown_name(first));
   }
-  if (other_tokens) {
+  if (has_other_tokens(comparison)) {
     text += "Perplexities of different tokens cannot be compared; bits a character can.\n";
   }
   return text;
 }
+
+namespace {
 
 std::string predictions_table(const Comparison& comparison) {
   int64_t widest = 0;
@@ -273,11 +292,29 @@ Json to_json_object(const ComparedModel& model, const Comparison& comparison) {
 
 }  // namespace
 
+std::string differences_caption(const Comparison& comparison) {
+  return formatted(
+      "Largest differences from {} on the first batch, from the same weights and once trained",
+      shown_name(comparison.models.front()));
+}
+
+std::string perplexity_caption(const Comparison& comparison) {
+  return comparison.models.front().trainings.size() > 1
+             ? "Perplexity in training, of the first seed"
+             : "Perplexity in training";
+}
+
 std::string table(const Comparison& comparison) {
+  const auto captioned = [](const std::string& caption, const Table& table) {
+    return table.rows().empty() ? "" : caption + ":\n" + table.text();
+  };
   std::string text;
   for (const auto& part :
-       {differences_table(comparison) + notes(comparison), perplexity_table(comparison),
-        results_table(comparison), predictions_table(comparison)}) {
+       {captioned(differences_caption(comparison), differences_table(comparison)) +
+            notes(comparison),
+        captioned(perplexity_caption(comparison), perplexity_table(comparison)),
+        results_table(comparison).text() + notes_on_results(comparison),
+        predictions_table(comparison)}) {
     text += text.empty() || part.empty() ? part : "\n" + part;
   }
   return text;

@@ -51,7 +51,7 @@ Json to_json_object(const Reproduction& row) {
 
 bool has_passed(const std::vector<Reproduction>& rows) { return !has(rows, Verdict::kFail); }
 
-std::string table(const std::vector<Reproduction>& rows) {
+Table results_table(const std::vector<Reproduction>& rows) {
   Table table;
   table.add({"", "published", "own", "verdict", "epochs", "published tokens/s", "own tokens/s"});
   for (const auto& row : rows) {
@@ -63,10 +63,14 @@ std::string table(const std::vector<Reproduction>& rows) {
                formatted("{:.0f} / {:.0f} / {:.0f}", speeds[0], speeds[1], speeds[2]),
                formatted("{:.0f}", row.tokens_per_second())});
   }
-  auto text = table.text() +
-              "\nPerplexity after the last epoch: the range of some 70 published runs, and its own"
-              " mean over the seeds, rounded to one decimal to be judged.\nPublished tokens/s: "
-              "least, median and most, on data-centre GPUs.\n";
+  return table;
+}
+
+std::string notes(const std::vector<Reproduction>& rows) {
+  std::string text =
+      "Perplexity after the last epoch: the range of some 70 published runs, and its own mean over "
+      "the seeds, rounded to one decimal to be judged.\nPublished tokens/s: least, median and "
+      "most, on data-centre GPUs.\n";
   if (has(rows, Verdict::kBetter)) {
     text += "better: lower than any published run.\n";
   }
@@ -79,6 +83,10 @@ std::string table(const std::vector<Reproduction>& rows) {
     }
   }
   return text;
+}
+
+std::string table(const std::vector<Reproduction>& rows) {
+  return results_table(rows).text() + "\n" + notes(rows);
 }
 
 std::string to_json(const std::vector<Reproduction>& rows) {

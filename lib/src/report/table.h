@@ -17,6 +17,8 @@ class Table {
   /// A row may have fewer cells than others.
   void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
 
+  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+
   /// A line for each row, with two spaces between columns.
   std::string text() const;
 

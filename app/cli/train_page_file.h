@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "page/train_page.h"
+#include "unroll/notebook.h"
+#include "unroll/train.h"
+
+namespace unroll::app {
+
+/// The page of a training, written anew every few seconds while it runs. All throw Error, naming
+/// the path, when it cannot be written.
+class TrainPageFile {
+ public:
+  /// `page`: all but what the training comes to.
+  TrainPageFile(std::string path, TrainPage page);
+
+  /// Adds an epoch.
+  void write(const EpochStats& stats);
+
+  /// Adds the first prompt continued, after an epoch.
+  void write_sample(const EpochStats& stats, const std::string& text);
+
+  /// The page as it stays: `inspection` shows what the trained model does.
+  void finish(const TrainResult& result, std::string inspection);
+
+  /// The page of a training that ends before its last epoch.
+  void stop(const std::string& problem);
+
+ private:
+  void write() const;
+
+  std::string path_;
+  TrainPage page_;
+  Timer since_written_;
+};
+
+}  // namespace unroll::app

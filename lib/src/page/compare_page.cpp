@@ -1,0 +1,66 @@
+#include "page/compare_page.h"
+
+#include <array>
+#include <limits>
+
+#include "page/epoch_series.h"
+#include "page/html.h"
+#include "report/compare_report.h"
+
+namespace unroll {
+namespace {
+
+std::vector<Chart> charts_of(const Comparison& comparison) {
+  Chart perplexity{.title = perplexity_caption(comparison),
+                   .about = "Of the text that is trained on.",
+                   .xlabel = "epoch",
+                   .ylabel = "perplexity",
+                   .log_y = true};
+  Chart valid{.title = "Perplexity in validation",
+              .about = "Of the text that is not trained on.",
+              .xlabel = "epoch",
+              .ylabel = "perplexity",
+              .log_y = true};
+  for (const auto& model : comparison.models) {
+    const auto& epochs = model.trainings.front().epochs;
+    const auto& name = model.configuration.name;
+    perplexity.series.push_back(perplexity_series(name, epochs));
+    valid.series.push_back(epoch_series(name, epochs, [](const auto& stats) {
+      return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
+    }));
+  }
+  return {perplexity, valid};
+}
+
+std::string predictions_of(const Comparison& comparison) {
+  std::vector<std::array<std::string, 2>> rows;
+  for (const auto& model : comparison.models) {
+    for (const auto& text : model.trainings.front().predictions) {
+      rows.push_back({model.configuration.name, text});
+    }
+  }
+  return text_table("The prompts continued", {"model", "text"}, rows);
+}
+
+}  // namespace
+
+std::string to_html(const Comparison& comparison, const Provenance& provenance) {
+  std::string title;
+  for (const auto& model : comparison.models) {
+    title += (title.empty() ? "" : ", ") + model.configuration.name;
+  }
+  return to_html(Page{
+      .title = title + " compared",
+      .body = section("Results", html_table("After the last epoch", results_table(comparison)) +
+                                     paragraphs(notes_on_results(comparison))) +
+              section("How they learned",
+                      figures(charts_of(comparison)) + html_table(perplexity_caption(comparison),
+                                                                  perplexity_table(comparison))) +
+              section("How far they differ",
+                      html_table(differences_caption(comparison), differences_table(comparison)) +
+                          paragraphs(notes(comparison))) +
+              section("What they continue", predictions_of(comparison)) + section_of(provenance),
+      .result = to_json(comparison)});
+}
+
+}  // namespace unroll

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "page/chart.h"
+#include "unroll/train.h"
+
+namespace unroll {
+
+/// One figure by epoch, where it is finite.
+template <typename Figure>
+Series epoch_series(const std::string& name, const std::vector<EpochStats>& epochs,
+                    const Figure& figure) {
+  Series series{.name = name, .x = {}, .y = {}};
+  for (const auto& stats : epochs) {
+    if (const double value = figure(stats); std::isfinite(value)) {
+      series.x.push_back(static_cast<double>(stats.epoch));
+      series.y.push_back(value);
+    }
+  }
+  return series;
+}
+
+/// The training's perplexity.
+inline Series perplexity_series(const std::string& name, const std::vector<EpochStats>& epochs) {
+  return epoch_series(name, epochs, [](const auto& stats) { return stats.perplexity; });
+}
+
+}  // namespace unroll

@@ -1,0 +1,155 @@
+#include "page/train_page.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/formatted.h"
+#include "page/epoch_series.h"
+#include "page/html.h"
+
+namespace unroll {
+namespace {
+
+constexpr int kRefreshSeconds = 4;
+
+std::vector<Chart> charts_of(const TrainPage& page) {
+  const auto& epochs = page.report.result.epochs;
+  const auto chart = [](const char* title, const char* ylabel, const char* about) {
+    return Chart{.title = title, .about = about, .xlabel = "epoch", .ylabel = ylabel};
+  };
+  auto perplexity =
+      chart("Perplexity", "perplexity", "1 is certainty; as many as there are tokens is guessing.");
+  perplexity.log_y = true;
+  perplexity.series = {perplexity_series("training", epochs)};
+  auto valid = epoch_series("validation", epochs, [](const auto& stats) {
+    return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
+  });
+  if (!valid.x.empty()) {
+    perplexity.series.push_back(std::move(valid));
+  }
+  auto norm = chart(
+      "Gradient norm", "norm",
+      "Mean over the epoch's steps, before clipping; longer ones are shortened to the bound.");
+  norm.series = {epoch_series("norm", epochs, [](const auto& stats) { return stats.grad_norm; })};
+  if (page.clip > 0) {
+    norm.limit = {.name = formatted("clip {}", page.clip), .y = page.clip};
+  }
+  auto rate = chart("Learning rate", "rate", "Of each epoch's last step.");
+  rate.series = {epoch_series("rate", epochs, [](const auto& stats) { return stats.lr; })};
+  auto speed = chart("Speed", "tokens/s", "Without predictions and validation.");
+  speed.series = {
+      epoch_series("tokens/s", epochs, [](const auto& stats) { return stats.tokens_per_second; })};
+  return {perplexity, norm, rate, speed};
+}
+
+std::string status_line(const TrainPage& page) {
+  const auto done = page.report.result.epochs.size();
+  std::string text;
+  switch (page.status) {
+    case TrainPage::Status::kRuns:
+      text = formatted("Training: {} of {} done. This page refreshes itself.", done,
+                       counted(page.epochs, "epoch"));
+      break;
+    case TrainPage::Status::kEnded:
+      text = formatted("Trained for {}{}.", counted(done, "epoch"),
+                       page.report.result.stopped_early ? ", stopped early" : "");
+      break;
+    case TrainPage::Status::kStopped:
+      text = formatted("Stopped after {} of {}: {}", done, counted(page.epochs, "epoch"),
+                       page.problem);
+      break;
+  }
+  return element("p", escaped(text), {{"class", "status"}}) + "\n";
+}
+
+std::string facts_of(const TrainPage& page) {
+  const auto& report = page.report;
+  const auto& epochs = report.result.epochs;
+  std::vector<std::pair<std::string, std::string>> all;
+  const auto add = [&](const std::string& name, std::string value) {
+    all.emplace_back(name, std::move(value));
+  };
+  if (!epochs.empty()) {
+    add("perplexity", number(report.result.perplexity(), 2));
+  }
+  if (const auto* valid = report.result.last_validated()) {
+    add("validation", number(*valid->valid_perplexity, 2));
+    add("at best", number(report.result.best.perplexity, 2) +
+                       formatted(" in epoch {}", report.result.best.epoch));
+  }
+  if (!epochs.empty()) {
+    add("tokens/s", number(report.result.tokens_per_second(), 0));
+  }
+  add("parameters", formatted("{}", parameter_count(report.config, report.vocab_size)));
+  add("tokens trained on", formatted("{}", report.tokens));
+  add("vocabulary", formatted("{}", report.vocab_size));
+  add("computed", formatted("{}, {}", to_string(report.effective.backend),
+                            to_string(report.effective.precision)));
+  return facts(all);
+}
+
+std::string samples_of(const TrainPage& page) {
+  std::vector<std::array<std::string, 2>> rows;
+  for (const auto& [epoch, text] : page.samples) {
+    rows.push_back({formatted("{}", epoch), text});
+  }
+  return text_table("What it wrote, most likely token by token", {"epoch", "text"}, rows);
+}
+
+// All epochs if they are few, else about fifty with the first and the last.
+std::string epochs_of(const TrainPage& page) {
+  const auto& epochs = page.report.result.epochs;
+  if (epochs.empty()) {
+    return {};
+  }
+  const bool validates = page.report.result.last_validated() != nullptr;
+  std::vector<std::vector<std::string>> rows{
+      {"epoch", "perplexity", "gradient norm", "learning rate", "tokens/s", "seconds"}};
+  if (validates) {
+    rows[0].insert(rows[0].begin() + 2, "validation");
+  }
+  const auto stride = std::max<std::size_t>(1, epochs.size() / 50);
+  for (std::size_t e = 0; e < epochs.size(); ++e) {
+    const auto& stats = epochs[e];
+    if (e != 0 && e + 1 != epochs.size() && (e + 1) % stride != 0) {
+      continue;
+    }
+    std::vector<std::string> row{formatted("{}", stats.epoch),       number(stats.perplexity, 4),
+                                 number(stats.grad_norm, 4),         number(stats.lr, 6),
+                                 number(stats.tokens_per_second, 0), number(stats.seconds, 3)};
+    if (validates) {
+      row.insert(row.begin() + 2, stats.valid_perplexity ? number(*stats.valid_perplexity, 4) : "");
+    }
+    rows.push_back(std::move(row));
+  }
+  return "<details>\n<summary>Figures by epoch</summary>\n" + html_table("Figures by epoch", rows) +
+         "</details>\n";
+}
+
+std::string predictions_of(const TrainPage& page) {
+  std::string html;
+  for (const auto& text : page.report.result.predictions) {
+    html += element("pre", escaped(text), {{"tabindex", "0"}}) + "\n";
+  }
+  return html;
+}
+
+}  // namespace
+
+std::string to_html(const TrainPage& page) {
+  const auto config = resolved(page.report.config);
+  Page html{.title = formatted("{} {}, {}{}, on {}", to_string(*config.model),
+                               to_string(config.cell), counted(config.hidden, "hidden unit"),
+                               config.layers > 1 ? formatted(", {} layers", config.layers) : "",
+                               page.text),
+            .result = to_json(page.report),
+            .refresh_seconds = page.status == TrainPage::Status::kRuns ? kRefreshSeconds : 0};
+  html.body = status_line(page) + facts_of(page) + section_of(page.provenance) +
+              section("How it learned", figures(charts_of(page)) + epochs_of(page)) +
+              section("What it continues", predictions_of(page)) +
+              section("What it wrote while it learned", samples_of(page)) + page.inspection;
+  return to_html(html);
+}
+
+}  // namespace unroll
