@@ -1,9 +1,8 @@
 #include "unroll/evaluate.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -70,9 +69,15 @@ void check_outputs(const Options& options) {
   if (heat_map && color == "never") {
     throw UsageError("--heat-map needs colours, got --color never; --per-token gives the figures");
   }
-  if (heat_map && color == "auto" && isatty(STDOUT_FILENO) == 0) {
-    throw UsageError(
-        "--heat-map needs a terminal; --color always writes its colours into a file or a pipe");
+  if (heat_map && color == "auto") {
+    if (!is_terminal(stdout)) {
+      throw UsageError(
+          "--heat-map needs a terminal; --color always writes its colours into a file or a pipe");
+    }
+    // https://no-color.org
+    if (const char* none = std::getenv("NO_COLOR"); none != nullptr && *none != '\0') {
+      throw UsageError("--heat-map needs colours, and NO_COLOR is set; --color always writes them");
+    }
   }
   if (heat_map && options.is_set("json")) {
     throw UsageError("--heat-map and --json must not both be written to stdout");
@@ -148,8 +153,10 @@ Options declare_evaluate_options() {
       .flag("heat-map", "print the text coloured by surprise, before the result")
       .value("report", "write a page with the text coloured by surprise, for a browser",
              "FILE.html")
-      .value("color", "colours of the heat map: auto (only on a terminal), always or never", "WHEN",
-             "auto")
+      .value("color",
+             "colours of the heat map: auto (only on a terminal, and not with NO_COLOR), always or "
+             "never",
+             "WHEN", "auto")
       .flag("json", "print the result as one JSON object, or one for each score, on a line")
       .flag("quiet", "print nothing but the result");
   add_machine_options(options);

@@ -177,7 +177,9 @@ std::string inspect(SequenceModel& net, const TrainTexts& texts, const TrainReco
     std::copy(surprise.begin(), surprise.end(), nats.begin() + first);
   });
   const auto& vocab = texts.corpus.vocab;
-  return section("A text by surprise",
+  return section(
+             "A text by surprise",
+             colour_key(Scale::kSurprise) +
                  coloured_text(texts.valid.defined() ? "The beginning of the text to validate on"
                                                      : "The beginning of the text trained on",
                                coloured_by_surprise(tokens, vocab, nats), Scale::kSurprise)) +

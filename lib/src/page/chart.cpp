@@ -15,7 +15,7 @@ namespace {
 // The image's size, and what is left around the plot for the axes' numbers; in its own units.
 constexpr double kWidth = 400;
 constexpr double kHeight = 250;
-constexpr double kLeft = 46;
+constexpr double kLeft = 58;
 constexpr double kRight = 10;
 constexpr double kTop = 8;
 constexpr double kBottom = 38;
@@ -208,19 +208,21 @@ std::string grid(const Chart& chart, const Axes& axes) {
   svg += formatted(
       "<text transform=\"translate(11 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
       kTop + kPlotHeight / 2, escaped(chart.ylabel));
-  if (chart.unit_circle) {
-    svg += formatted(
-        "<ellipse class=\"limit\" fill=\"none\" cx=\"{:.1f}\" cy=\"{:.1f}\" rx=\"{:.1f}\" "
-        "ry=\"{:.1f}\"/>",
-        axes.left_of(0), axes.top_of(0), axes.left_of(1) - axes.left_of(0),
-        axes.top_of(0) - axes.top_of(1));
-  }
   if (chart.limit) {
     const double top = axes.top_of(chart.limit->y);
     svg += line("limit", kLeft, top, kRightEnd, top) +
            text_at(kRightEnd - 2, top - 4, "end", chart.limit->name);
   }
   return svg;
+}
+
+// On the points, which would hide it.
+std::string unit_circle(const Axes& axes) {
+  return formatted(
+      "<ellipse class=\"limit\" fill=\"none\" cx=\"{:.1f}\" cy=\"{:.1f}\" rx=\"{:.1f}\" "
+      "ry=\"{:.1f}\"/>",
+      axes.left_of(0), axes.top_of(0), axes.left_of(1) - axes.left_of(0),
+      axes.top_of(0) - axes.top_of(1));
 }
 
 std::string curve(const Series& series, std::size_t nth, Chart::Kind kind, const Axes& axes) {
@@ -310,6 +312,7 @@ std::string figure(const Chart& chart) {
     shown.push_back(thinned(chart.series[k]));
     image += curve(shown.back(), k, chart.kind, axes);
   }
+  image += chart.unit_circle ? unit_circle(axes) : "";
   return element(
              "figure",
              element("figcaption", element("b", escaped(chart.title)) +

@@ -29,7 +29,7 @@ struct Chart {
   Kind kind = Kind::kLines;
   bool log_y = false;               ///< only if all values are positive
   bool equal_axes = false;          ///< one unit is as long in both directions
-  bool unit_circle = false;         ///< around (0,0), drawn behind the points
+  bool unit_circle = false;         ///< a circle around (0,0)
   std::optional<Limit> limit = {};  ///< a horizontal line
   std::vector<Series> series = {};
 };

@@ -21,7 +21,9 @@ std::string colour_of(double value, Scale scale) {
   return level < 0 ? formatted("n{}", -level) : formatted("q{}", 2 * level);
 }
 
-std::string key_of(Scale scale) {
+}  // namespace
+
+std::string colour_key(Scale scale) {
   std::string spans;
   const auto add = [&](double value, const std::string& text) {
     spans += element("span", text, {{"class", colour_of(value, scale)}});
@@ -37,8 +39,6 @@ std::string key_of(Scale scale) {
   }
   return element("p", "activation: " + spans, {{"class", "key"}});
 }
-
-}  // namespace
 
 std::string coloured_text(const std::string& title, const std::vector<ColouredToken>& tokens,
                           Scale scale) {
@@ -56,7 +56,7 @@ std::string coloured_text(const std::string& title, const std::vector<ColouredTo
                                         {"tabindex", "0"},
                                         {"role", "group"},
                                         {"aria-label", title + ". Arrow keys read the values."}}) +
-                               "<output aria-live=\"polite\">&nbsp;</output>" + key_of(scale)) +
+                               "<output aria-live=\"polite\">&nbsp;</output>") +
          "\n";
 }
 

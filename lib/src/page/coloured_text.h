@@ -18,7 +18,10 @@ enum class Scale {
   kActivation,  ///< from -1, blue, over 0, pale, to 1, red
 };
 
-/// A text whose tokens are coloured, with the key to the colours. A token's value is shown under
+/// The key to the colours.
+std::string colour_key(Scale scale);
+
+/// A text whose tokens are coloured. A token's value is shown under
 /// the pointer, and by the arrow keys once the text has the focus.
 std::string coloured_text(const std::string& title, const std::vector<ColouredToken>& tokens,
                           Scale scale);

@@ -30,12 +30,14 @@ std::string to_html(const EvaluateReport& report, const std::vector<ColouredToke
   const auto shown = static_cast<int64_t>(tokens.size());
   return to_html(Page{
       .title = formatted("How well {} is predicted", report.text),
-      .body = facts(all_facts) + section_of(provenance) +
-              section("The text by surprise",
+      .body =
+          facts(all_facts) + section_of(provenance) +
+          section("The text by surprise",
+                  colour_key(Scale::kSurprise) +
                       coloured_text(shown < all ? formatted("The first {} of {} tokens", shown, all)
                                                 : formatted("All {} tokens", all),
                                     tokens, Scale::kSurprise)) +
-              section("Copied", copied) + inspection,
+          section("Copied", copied) + inspection,
       .result = to_json(report)});
 }
 

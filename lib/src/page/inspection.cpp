@@ -133,7 +133,7 @@ std::string units_of(const Inspected& model) {
                   unit.needs_memory ? ", which takes memory" : "", unit.correlation),
         tokens, Scale::kActivation);
   }
-  return html;
+  return html.empty() ? html : colour_key(Scale::kActivation) + html;
 }
 
 }  // namespace
