@@ -1,7 +1,6 @@
 #include "cli/configurations.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "base/formatted.h"
@@ -24,7 +23,7 @@ std::vector<std::string> split(const std::string& text) {
   return pieces;
 }
 
-// Without options that a text's name or a prompt may be given by, in which a comma is a comma.
+// In a file's name or a prompt a comma is a comma.
 bool may_be_list(const std::string& name) {
   return name != "text" && name != "valid" && name != "index" && name != "prompt";
 }
@@ -46,9 +45,15 @@ Settings parse_with(const std::string& text, const Options& known) {
     const auto equals = piece.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw UsageError(formatted(
-          "--with takes NAME=VALUE with commas between them, got '{}' in '{}'", piece, text));
+          "--with takes NAME=VALUE with commas between them, got '{}' in '{}'; what has a "
+          "comma itself can only be given to all, beside --with",
+          piece, text));
     }
     const auto name = piece.substr(0, equals);
+    if (name == "every") {
+      throw UsageError(
+          "--with: compare continues no prompt while it trains, so every has no effect");
+    }
     if (!known.knows(name)) {
       throw UsageError(
           formatted("--with takes options of a training, got '{}' in '{}' (unroll compare --help)",
@@ -64,8 +69,9 @@ Settings parse_with(const std::string& text, const Options& known) {
 
 std::string name_of(const Settings& settings) {
   std::vector<std::string> parts;
+  parts.reserve(settings.size());
   for (const auto& [name, value] : settings) {
-    parts.push_back(name + "=" + value);
+    parts.push_back(formatted("{}={}", name, value));
   }
   return joined(parts, ",");
 }
@@ -118,10 +124,11 @@ AskedConfiguration read(const Settings& given, const Settings& own, const std::s
 }  // namespace
 
 void add_configuration_options(Options& options) {
-  options.group("Configurations (or a list as the value of an option: --cell rnn,gru)")
+  options.group("Configurations")
       .list("with",
             "compare a training with these options of train, as in 'cell=lstm,hidden=256'; repeat "
-            "it for others (a single one is compared with the options beside it)",
+            "it for others (a single one is compared with the options beside it). An option with "
+            "several values makes a training of each: --cell rnn,gru",
             "NAME=VALUE,...");
 }
 

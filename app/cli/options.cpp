@@ -145,6 +145,8 @@ std::string Options::command_line() const {
     line += formatted(" --{}", name);
     if (!flags_.contains(name)) {
       line += " " + quoted_for_shell(value);
+    } else if (value != "true") {
+      line += "=" + quoted_for_shell(value);
     }
   }
   return line;

@@ -29,12 +29,12 @@ std::vector<std::filesystem::path> files_of(const Options& options, const std::s
 }  // namespace
 
 void check_apart(const Options& options, const std::string& name,
-                 const std::vector<std::filesystem::path>& others) {
+                 const std::vector<std::filesystem::path>& others, std::string_view what) {
   for (const auto& file : files_of(options, name)) {
     for (const auto& other : others) {
       if (file != kStandardInput && same_file(file, other)) {
-        throw UsageError(formatted("--{} must not name '{}', where a checkpoint is to be saved",
-                                   name, file.string()));
+        throw UsageError(formatted("--{} must not name '{}', where {} is to be saved", name,
+                                   file.string(), what));
       }
     }
   }

@@ -2,15 +2,17 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/options.h"
 
 namespace unroll::app {
 
-/// Throws UsageError, naming both, when a file of this option is one of `others`.
+/// Throws UsageError, naming the option and the file, when a file of it is one of `others`, where
+/// `what` (`a checkpoint`) is to be written.
 void check_apart(const Options& options, const std::string& name,
-                 const std::vector<std::filesystem::path>& others);
+                 const std::vector<std::filesystem::path>& others, std::string_view what);
 
 /// Throws UsageError, naming both, when two of these options name the same file.
 void check_distinct_files(const Options& options, const std::vector<std::string>& names);

@@ -1,17 +1,22 @@
 #include "cli/train_logs.h"
 
+#include <string_view>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "cli/attempt.h"
 #include "cli/report_file.h"
 
 namespace unroll::app {
 namespace {
 
+constexpr std::string_view kAtTheEnd = "its end is missing";
+
 // Does something to a log that is open, which it is no more once that fails.
 template <typename Log, typename Work>
-void attempt(Progress& progress, std::optional<Log>& log, const Work& work) {
-  if (log && !attempt(progress, "the training continues without it", [&] { work(*log); })) {
+void attempt(Progress& progress, std::optional<Log>& log, const Work& work,
+             std::string_view consequence = "the training continues without it") {
+  if (log && !attempt(progress, consequence, [&] { work(*log); })) {
     log.reset();
   }
 }
@@ -20,15 +25,20 @@ void attempt(Progress& progress, std::optional<Log>& log, const Work& work) {
 
 void TrainLogs::open(const Options& options, const std::vector<EpochStats>& history,
                      TrainPage page) {
-  if (const auto path = report_path(options); !path.empty()) {
-    page.report.result.epochs = history;
-    page_.emplace(path, std::move(page));
+  const auto report = report_path(options);
+  if (!report.empty()) {
+    check_writable(report);
   }
   if (options.has("tensorboard")) {
     tensorboard_.emplace(options.path("tensorboard"), history);
   }
   if (options.has("log")) {  // the last, as it empties a file
     log_.emplace(options.path("log"), history);
+  }
+  if (!report.empty()) {  // it replaces a page
+    page.report.result.epochs = history;
+    page.resumed_after = static_cast<int64_t>(history.size());
+    page_.emplace(report, std::move(page));
   }
 }
 
@@ -46,12 +56,15 @@ void TrainLogs::write_sample(const EpochStats& stats, const std::string& text) {
 }
 
 void TrainLogs::finish(const TrainResult& result, const std::string& inspection) {
-  attempt(progress_, tensorboard_, [&](auto& log) { log.write_samples(result); });
-  attempt(progress_, page_, [&](auto& page) { page.finish(result, inspection); });
+  attempt(
+      progress_, tensorboard_, [&](auto& log) { log.write_samples(result); }, kAtTheEnd);
+  attempt(
+      progress_, page_, [&](auto& page) { page.finish(result, inspection); }, kAtTheEnd);
 }
 
 void TrainLogs::stop(const std::string& problem) {
-  attempt(progress_, page_, [&](auto& page) { page.stop(problem); });
+  attempt(
+      progress_, page_, [&](auto& page) { page.stop(problem); }, kAtTheEnd);
 }
 
 void TrainLogs::sync() {

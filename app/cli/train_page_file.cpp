@@ -1,5 +1,8 @@
 #include "cli/train_page_file.h"
 
+#include <array>
+#include <chrono>
+#include <ctime>
 #include <utility>
 
 #include "cli/report_file.h"
@@ -37,6 +40,14 @@ void TrainPageFile::stop(const std::string& problem) {
   write();
 }
 
-void TrainPageFile::write() const { write_report(path_, to_html(page_)); }
+void TrainPageFile::write() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &utc);
+  page_.written_at = text.data();
+  write_report(path_, to_html(page_));
+}
 
 }  // namespace unroll::app

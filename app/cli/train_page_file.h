@@ -29,7 +29,7 @@ class TrainPageFile {
   void stop(const std::string& problem);
 
  private:
-  void write() const;
+  void write();
 
   std::string path_;
   TrainPage page_;

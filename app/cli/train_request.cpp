@@ -85,7 +85,8 @@ void check_output_files(const Options& options) {
       options, {"text", "valid", "resume", "log", "tensorboard", "report", "plot", "index"});
   if (const auto save = save_path(options); !save.empty()) {
     for (const auto& name : others) {
-      check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")));
+      check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")),
+                  "a checkpoint");
     }
   }
 }

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +29,7 @@
 #include "page/compare_page.h"
 #include "report/compare_report.h"
 #include "report/visible_text.h"
+#include "unroll/device.h"
 #include "unroll/error.h"
 #include "unroll/study.h"
 
@@ -57,6 +60,20 @@ struct CompareRequest {
   bool of_one_model = false;  // its implementations are compared
 };
 
+// Which text a configuration learns from, and how it is read.
+std::string text_key(const AskedConfiguration& asked) {
+  std::set<std::string> names{"text", "valid", "index"};
+  const CorpusOptions any;
+  CorpusOptions::fields(any, [&](const auto&, const Field& field) { names.emplace(field.name); });
+  std::string key;
+  for (const auto& [name, value] : asked.options.arguments()) {
+    if (names.contains(name)) {
+      key += formatted("{}={}\n", name, value);
+    }
+  }
+  return key;
+}
+
 // All but the text.
 Configuration without_text(const AskedConfiguration& asked) {
   const auto& options = asked.options;
@@ -67,12 +84,38 @@ Configuration without_text(const AskedConfiguration& asked) {
           .threads = options.has("threads") ? options.integer("threads") : 0};
 }
 
+// Throws UsageError when what is written is also read, by a configuration or by all.
+void check_files(const Options& options, const std::vector<AskedConfiguration>& configurations) {
+  check_distinct_files(options, {"plot", "report"});
+  std::set<std::string> streams;
+  for (const auto& asked : configurations) {
+    check_distinct_files(asked.options, {"text", "valid", "index"});
+    for (const char* written : {"plot", "report"}) {
+      for (const char* read : {"text", "valid", "index"}) {
+        if (options.given(written)) {
+          check_apart(asked.options, read, {options.path(written)}, formatted("--{}", written));
+        }
+      }
+    }
+    const auto texts = asked.options.paths("text");
+    if (std::find(texts.begin(), texts.end(), kStandardInput) != texts.end()) {
+      streams.insert(text_key(asked));
+    }
+  }
+  if (streams.size() > 1) {
+    throw UsageError(
+        "--text - can be read in one way: the standard input is read once, and the configurations "
+        "read it differently");
+  }
+}
+
 // What is computed, before the texts are read.
 std::vector<Configuration> without_text(const CompareRequest& request) {
   if (request.of_one_model) {
     return implementations_of(without_text(request.configurations.front()));
   }
   std::vector<Configuration> all;
+  all.reserve(request.configurations.size());
   for (const auto& asked : request.configurations) {
     all.push_back(without_text(asked));
   }
@@ -99,7 +142,7 @@ CompareRequest read_compare_request(const Options& options) {
     check_plot_path(options.path("plot"));
   }
   report_path(options);
-  check_distinct_files(options, {"text", "valid", "plot", "report", "index"});
+  check_files(options, request.configurations);
   return request;
 }
 
@@ -109,13 +152,7 @@ class Texts {
   explicit Texts(bool quiet) : quiet_(quiet) {}
 
   const TrainTexts& of(AskedConfiguration& asked) {
-    std::string key;
-    for (const auto& [name, value] : asked.options.arguments()) {
-      if (name == "valid" || name == "index" || is_of_text(name)) {
-        key += formatted("{}={}\n", name, value);
-      }
-    }
-    const auto [at, is_new] = texts_.try_emplace(key);
+    const auto [at, is_new] = texts_.try_emplace(text_key(asked));
     auto& texts = at->second;
     if (is_new) {
       texts = load_texts(asked.options, asked.record.corpus, {});
@@ -127,14 +164,6 @@ class Texts {
   }
 
  private:
-  static bool is_of_text(const std::string& name) {
-    bool found = name == "text";
-    const CorpusOptions any;
-    CorpusOptions::fields(any,
-                          [&](const auto&, const Field& field) { found |= field.name == name; });
-    return found;
-  }
-
   bool quiet_;
   std::map<std::string, TrainTexts> texts_;
 };
@@ -234,6 +263,7 @@ void compare(int argc, const char* const* argv) {
   }
   Texts texts(options.is_set("quiet"));
   std::vector<Configuration> configurations;
+  configurations.reserve(request.configurations.size());
   for (auto& asked : request.configurations) {
     configurations.push_back(make_configuration(asked, texts));
   }
@@ -253,11 +283,11 @@ void compare(int argc, const char* const* argv) {
       configurations, request.compare, [&](const Configuration& configuration, int64_t nth_seed) {
         return observer.callbacks_for(configuration, nth_seed);
       });
+  observer.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison));
   if (!report.empty()) {
     write_report(report, to_html(comparison,
                                  provenance_of(options, describe(configurations.front().device))));
   }
-  observer.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison));
 }
 
 }  // namespace unroll::app

@@ -145,14 +145,12 @@ Options declare_evaluate_options() {
       .value("copied-from", "find the longest span that the text shares with this file", "FILE");
   add_saved_model_options(options);
   options.group("Row").fields(EvaluateOptions{});
-  options.group("Output")
-      .value("per-token",
-             "write each token's surprise as a JSON object; - writes to stdout, "
-             "and the result to stderr",
-             "FILE.jsonl")
-      .flag("heat-map", "print the text coloured by surprise, before the result")
-      .value("report", "write a page with the text coloured by surprise, for a browser",
-             "FILE.html")
+  options.group("Output").value("per-token",
+                                "write each token's surprise as a JSON object; - writes to stdout, "
+                                "and the result to stderr",
+                                "FILE.jsonl");
+  add_report_option(options);
+  options.flag("heat-map", "print the text coloured by surprise, before the result")
       .value("color",
              "colours of the heat map: auto (only on a terminal, and not with NO_COLOR), always or "
              "never",
@@ -231,14 +229,16 @@ std::string page_of(const EvaluateReport& report, const Checkpoint& checkpoint,
   const auto first = [&](int64_t most) {
     return corpus.indices.narrow(0, 0, std::min(most, corpus.size()));
   };
-  return to_html(
-      report, coloured_by_surprise(first(kShown), checkpoint.vocab, nats),
-      inspection({.config = checkpoint.config,
+  Inspected model{.config = checkpoint.config,
                   .weights = checkpoint.weights,
                   .vocab = checkpoint.vocab,
-                  .tokens = first(kInspected),
-                  .clip = checkpoint.training ? checkpoint.training->options.step.clip : 1}),
-      provenance);
+                  .tokens = first(kInspected)};
+  if (const auto& training = checkpoint.training) {
+    model.num_steps = training->data.num_steps;
+    model.clip = training->options.step.clip;
+  }
+  return to_html(report, coloured_by_surprise(first(kShown), checkpoint.vocab, nats),
+                 inspection(model), provenance);
 }
 
 void print_scores(const Options& options, const EvaluateRequest& request, SequenceModel& net,
@@ -303,10 +303,6 @@ void evaluate(int argc, const char* const* argv) {
     report.copied = find_copy(options.path("copied-from"), corpus, tokens, as_trained);
   }
 
-  if (!page.empty()) {
-    write_report(
-        page, page_of(report, checkpoint, corpus, nats, provenance_of(options, describe(device))));
-  }
   if (lines) {
     write_token_lines(*lines, tokens, nats, checkpoint.text.tokens);
   }
@@ -314,6 +310,10 @@ void evaluate(int argc, const char* const* argv) {
     print_heat_map(tokens, nats);
   }
   print_result(options, report);
+  if (!page.empty()) {
+    write_report(
+        page, page_of(report, checkpoint, corpus, nats, provenance_of(options, describe(device))));
+  }
 }
 
 }  // namespace unroll::app

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
@@ -43,6 +44,19 @@ Options declare_reproduce_options() {
   return options;
 }
 
+// Throws UsageError when the page would replace what is read or kept.
+void check_report(const Options& options, const ReproduceOptions& request) {
+  report_path(options);
+  check_distinct_files(options, {"text", "report"});
+  std::vector<std::filesystem::path> kept;
+  for (const auto& row : published_results(request.rows)) {
+    for (uint64_t seed = 0; seed < static_cast<uint64_t>(request.seeds); ++seed) {
+      kept.push_back(kept_training(options.path("folder"), row, seed));
+    }
+  }
+  check_apart(options, "report", kept, "a checkpoint");
+}
+
 ReproduceOptions read_reproduce_request(const Options& options) {
   ReproduceOptions request;
   options.read(request);
@@ -54,8 +68,7 @@ ReproduceOptions read_reproduce_request(const Options& options) {
   check_machine_options(options);
   options.path("text");
   options.path("folder");
-  report_path(options);
-  check_distinct_files(options, {"text", "report"});
+  check_report(options, request);
   return request;
 }
 
@@ -110,11 +123,11 @@ void reproduce(int argc, const char* const* argv) {
         return callbacks;
       });
   progress.clear();
+  print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));
   if (!report.empty()) {
     write_report(report, to_html(rows, provenance_of(options, describe(device))));
   }
-  print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));
-  if (!has_passed(rows)) {
+  if (has_failed(rows)) {
     throw Error("a result was not reproduced");
   }
 }

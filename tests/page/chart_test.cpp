@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <set>
+#include <string>
+#include <vector>
 
 namespace unroll {
 namespace {
@@ -113,11 +117,70 @@ TEST(Chart, ManyPointsAreThinnedWithTheFirstAndTheLast) {
 TEST(Chart, OneValueAndFlatCurvesHaveAxes) {
   auto chart = small_chart();
   chart.series[0] = {.name = "rate", .x = {1}, .y = {0}};
-  EXPECT_THAT(figure(chart), HasSubstr("<circle"));
+  EXPECT_THAT(figure(chart), HasSubstr("class=\"dot\""));
   EXPECT_THAT(figure(chart), Not(HasSubstr("nan")));
   chart.series[0] = {.name = "rate", .x = {1, 2}, .y = {1, 1}};
   chart.log_y = true;
   EXPECT_THAT(figure(chart), Not(HasSubstr("nan")));
+}
+
+// The numbers on the axes.
+std::vector<std::string> ticks_of(const std::string& html) {
+  const std::regex tick("text-anchor=\"(?:end|middle)\">([^<]*)</text>");
+  std::vector<std::string> texts;
+  for (std::sregex_iterator at(html.begin(), html.end(), tick), end; at != end; ++at) {
+    texts.push_back((*at)[1].str());
+  }
+  return texts;
+}
+
+TEST(Chart, TicksAreRoundNumbers) {
+  auto chart = small_chart();
+  chart.whole_x = true;
+  EXPECT_THAT(ticks_of(figure(chart)), ::testing::ElementsAre("0", "2", "4", "6", "8", "1", "2",
+                                                              "3", "epoch", "perplexity"));
+  chart.series[0].y = {250000, 1, 30000};
+  EXPECT_THAT(ticks_of(figure(chart)), ::testing::Contains("200k"));
+  chart.series[0].y = {-1, 0, 1};
+  EXPECT_THAT(ticks_of(figure(chart)), Not(::testing::Contains("-0")));
+}
+
+TEST(Chart, ManyPowersOfTenHaveFewTicks) {
+  auto chart = small_chart();
+  chart.log_y = true;
+  chart.series[0].y = {1, 1e-20, 1e-40};
+  const auto ticks = ticks_of(figure(chart));
+  EXPECT_THAT(ticks, ::testing::Contains("1e-36"));
+  EXPECT_LT(ticks.size(), 20U);
+  EXPECT_EQ(std::count(ticks.begin(), ticks.end(), "0"), 0);
+}
+
+TEST(Chart, AnAxisOfNearlyOneValueEnds) {
+  auto chart = small_chart();
+  chart.series[0].y = {1, std::nextafter(1, 2), 1};
+  EXPECT_LT(ticks_of(figure(chart)).size(), 30U);
+  chart.series[0].y = {1e300, -1e300, 0};
+  EXPECT_LT(ticks_of(figure(chart)).size(), 30U);
+}
+
+TEST(Chart, TwelveCurvesAndSixKindsOfPointsDiffer) {
+  auto chart = small_chart();
+  chart.series.resize(12, chart.series[0]);
+  EXPECT_THAT(figure(chart), HasSubstr("class=\"series s6 more\""));
+  chart.kind = Chart::Kind::kPoints;
+  const std::regex shape("class=\"dot\" d=\"M[\\d.]+ [\\d.]+([^\"]*)\"");
+  const auto html = figure(chart);
+  std::set<std::string> shapes;
+  for (std::sregex_iterator at(html.begin(), html.end(), shape), end; at != end; ++at) {
+    shapes.insert((*at)[1].str());
+  }
+  EXPECT_EQ(shapes.size(), 6U);
+}
+
+TEST(Chart, WhatIsReadOutHasNoGap) {
+  auto chart = small_chart();
+  chart.series[0].y[2] = kNaN;
+  EXPECT_THAT(figure(chart), HasSubstr("aria-label=\"Perplexity; training from 8 at 1 to 4 at 2."));
 }
 
 }  // namespace

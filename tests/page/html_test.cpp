@@ -20,7 +20,7 @@ TEST(Html, NothingOfATextIsTakenForMarkup) {
 
 TEST(Html, ANumberCanBeReadInFullPrecision) {
   EXPECT_EQ(number(1.0 / 3, 2), "<data value=\"0.3333333333333333\">0.33</data>");
-  EXPECT_EQ(number(std::numeric_limits<double>::infinity(), 2), "–");
+  EXPECT_EQ(number(std::numeric_limits<double>::infinity(), 2), "-");
 }
 
 TEST(Html, ATableHasACaptionAndHeaders) {

@@ -32,6 +32,7 @@ TrainPage hostile_page() {
                  .epochs = 5,
                  .clip = 1,
                  .samples = {{1, kHostile}},
+                 .written_at = "noon",
                  .provenance = {.command = kHostile, .build = kHostile, .machine = kHostile}};
   page.report.result.predictions = {kHostile};
   return page;
@@ -69,7 +70,7 @@ TEST(TrainPage, ItsNumbersAreTheJsons) {
 TEST(TrainPage, RefreshesItselfOnlyWhileTheTrainingRuns) {
   auto page = hostile_page();
   EXPECT_THAT(to_html(page), HasSubstr("data-refresh="));
-  EXPECT_THAT(to_html(page), HasSubstr("Training: 2 of 5 epochs done."));
+  EXPECT_THAT(to_html(page), HasSubstr("Training: 2 of 5 epochs done at noon."));
   page.status = TrainPage::Status::kEnded;
   EXPECT_THAT(to_html(page), Not(HasSubstr("data-refresh=")));
   EXPECT_THAT(to_html(page), Not(HasSubstr("http-equiv=\"refresh\"")));
@@ -93,7 +94,7 @@ TEST(TrainPage, BeforeTheFirstEpochThereIsNoPlot) {
   auto page = hostile_page();
   page.report.result = {};
   const auto html = to_html(page);
-  EXPECT_THAT(html, HasSubstr("Training: 0 of 5 epochs done."));
+  EXPECT_THAT(html, HasSubstr("Training: 0 of 5 epochs done at noon."));
   EXPECT_THAT(html, Not(HasSubstr("data-chart=")));
 }
 
@@ -106,7 +107,7 @@ TEST(ComparePage, HasCurvesTablesAndTheJson) {
     comparison.models.push_back({.configuration = {.name = name, .vocab = vocab},
                                  .at_first = Differences{.gradients = {{"W_xh", 3e-8}}},
                                  .trained = Differences{.gradients = {{"W_xh", 4e-3}}},
-                                 .trainings = {result}});
+                                 .trainings = {{.result = result}}});
   }
   const auto html = to_html(comparison, {});
   expect_no_other_script(html);
@@ -117,10 +118,11 @@ TEST(ComparePage, HasCurvesTablesAndTheJson) {
 }
 
 TEST(ReproducePage, HasTheTableAndTheJson) {
-  const auto html = to_html(std::vector<Reproduction>{{.published = published_results().front(),
-                                                       .effective = {},
-                                                       .trainings = {result_of({3, 1.1})}}},
-                            {.command = kHostile});
+  const auto html =
+      to_html(std::vector<Reproduction>{{.published = published_results().front(),
+                                         .effective = {},
+                                         .trainings = {{.result = result_of({3, 1.1})}}}},
+              {.command = kHostile});
   expect_no_other_script(html);
   EXPECT_EQ(result_in(html)["rows"][0]["verdict"], "pass");
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">rnn-scratch</th><td>1.0-1.2</td><td>1.100</td>"));

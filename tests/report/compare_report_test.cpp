@@ -32,7 +32,7 @@ Comparison comparison_of(const std::vector<double>& perplexities) {
                                  .at_first = k == 0 ? none : some,
                                  .trained = k == 0 ? none : more,
                                  .peak_bytes = 5 << 20,
-                                 .trainings = {result_of(perplexities)}});
+                                 .trainings = {{.result = result_of(perplexities)}}});
   }
   return comparison;
 }
@@ -75,9 +75,10 @@ TEST(CompareReport, AnotherFunctionIsSaidToBeOne) {
 TEST(CompareReport, SeedsHaveAMeanASpreadAndAVerdict) {
   auto comparison = comparison_of({3, 2});
   for (auto& model : comparison.models) {
-    model.trainings.push_back(result_of({3, 2.5}));
+    model.trainings.push_back({.result = result_of({3, 2.5})});
   }
-  comparison.models[2].trainings = {result_of({5, 4}), result_of({5, 4.25})};
+  comparison.models[2].trainings = {{.result = result_of({5, 4})},
+                                    {.result = result_of({5, 4.25})}};
   const auto text = table(comparison);
   EXPECT_THAT(text, HasSubstr("scratch  2.2500 ± 0.3536              -"));
   EXPECT_THAT(text, HasSubstr("concise  2.2500 ± 0.3536             no"));
@@ -104,8 +105,8 @@ TEST(CompareReport, OtherTokensAreComparedByCharacter) {
 
 TEST(CompareReport, WhatDivergedHasNoPerplexity) {
   auto comparison = with_another(comparison_of({3, 2}));
-  comparison.models[3].diverged = "the loss is not finite";
-  comparison.models[2].diverged = "training diverged in epoch 1";
+  comparison.models[3].trainings[0].diverged = "the loss is not finite";
+  comparison.models[2].trainings[0].diverged = "training diverged in epoch 1";
   comparison.models[2].trained.reset();
   const auto text = table(comparison);
   EXPECT_THAT(text, HasSubstr("fused: training diverged in epoch 1.\n"));

@@ -72,8 +72,8 @@ TEST_P(CompareOfEachCell, AllImplementationsComputeAndLearnTheSame) {
     EXPECT_LT(model.at_first->gradient(), 1e-5);
     EXPECT_GE(model.at_first->gradients.size(), 5U);
     ASSERT_EQ(model.trainings.size(), 1U);
-    EXPECT_EQ(model.trainings[0].epochs.size(), 3U);
-    EXPECT_EQ(model.trainings[0].predictions.at(0).size(), 8U);
+    EXPECT_EQ(model.trainings[0].result.epochs.size(), 3U);
+    EXPECT_EQ(model.trainings[0].result.predictions.at(0).size(), 8U);
   }
   const auto& scratch = comparison.models[0];
   const auto& concise = comparison.models[1];
@@ -86,7 +86,7 @@ TEST_P(CompareOfEachCell, AllImplementationsComputeAndLearnTheSame) {
   EXPECT_LT(fused.trained->logits, 1e-3);
   for (std::size_t e = 0; e < 3; ++e) {
     const auto perplexity = [&](const ComparedModel& model) {
-      return model.trainings[0].epochs[e].perplexity;
+      return model.trainings[0].result.epochs[e].perplexity;
     };
     EXPECT_NEAR(perplexity(scratch) / perplexity(concise), 1, 0.05);
     EXPECT_NEAR(perplexity(scratch) / perplexity(fused), 1, 1e-4);
@@ -121,7 +121,7 @@ TEST(Compare, AModelOfAnotherFunctionIsTrainedAsByItself) {
   const SeqDataLoader train_iter(kCorpus.indices, {.batch_size = 4, .num_steps = 10});
   const auto alone = train_ch8(*net, train_iter, kCorpus.vocab, small().train);
   EXPECT_EQ(lstm.trainings[0].perplexity(), alone.perplexity());
-  EXPECT_EQ(lstm.trainings[0].predictions, alone.predictions);
+  EXPECT_EQ(lstm.trainings[0].result.predictions, alone.predictions);
 }
 
 TEST(Compare, TheTwoGrusAreSaidToBeDifferentFunctions) {
@@ -206,10 +206,10 @@ TEST(Compare, WhatDivergesEndsByItself) {
   wild.train.updater.lr = 1e30;
   wild.train.step.clip = 0;
   const auto comparison = compare({small(), wild, small({.hidden = 8}, "last")});
-  EXPECT_THAT(comparison.models[1].diverged, HasSubstr("diverged in epoch 1"));
+  EXPECT_THAT(comparison.models[1].diverged(), HasSubstr("diverged in epoch 1"));
   EXPECT_TRUE(std::isnan(comparison.models[1].perplexity().mean));
-  EXPECT_THAT(comparison.models[2].diverged, IsEmpty());
-  EXPECT_EQ(comparison.models[2].trainings[0].epochs.size(), 3U);
+  EXPECT_THAT(comparison.models[2].diverged(), IsEmpty());
+  EXPECT_EQ(comparison.models[2].trainings[0].result.epochs.size(), 3U);
 }
 
 TEST(Compare, ImplementationsAreThoseThatExist) {

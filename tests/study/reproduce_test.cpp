@@ -97,7 +97,8 @@ TEST_F(ReproduceTheTimeMachine, AStoppedRunEndsAsOneThatWasNot) {
   EXPECT_EQ(trained, 4);
   for (std::size_t seed = 0; seed < 2; ++seed) {
     EXPECT_EQ(continued[0].trainings[seed].perplexity(), whole[0].trainings[seed].perplexity());
-    EXPECT_EQ(continued[0].trainings[seed].predictions, whole[0].trainings[seed].predictions);
+    EXPECT_EQ(continued[0].trainings[seed].result.predictions,
+              whole[0].trainings[seed].result.predictions);
   }
 }
 

@@ -130,6 +130,15 @@ struct Spread {
   double deviation = 0;
 };
 
+/// The results of one training of several.
+struct StudiedTraining {
+  TrainResult result = {};    ///< as far as it came
+  std::string diverged = {};  ///< why it came no further; empty if it ended well
+
+  /// After the last epoch; not a number if it diverged.
+  double perplexity() const;
+};
+
 /// One of the configurations, and the results of its trainings.
 struct ComparedModel {
   Configuration configuration = {};  ///< as it was asked for
@@ -142,9 +151,10 @@ struct ComparedModel {
   std::optional<Differences> at_first = {};
   std::optional<Differences> trained = {};
   int64_t peak_bytes = 0;  ///< the most memory that its first training took; 0: not known
-  std::vector<TrainResult> trainings = {};  ///< of each seed
-  std::string diverged = {};  ///< why its first training that failed did; empty if none did
+  std::vector<StudiedTraining> trainings = {};  ///< of each seed
 
+  /// Why the first that diverged did; empty if none did.
+  std::string diverged() const;
   Spread perplexity() const;                       ///< after the last epoch; NaN if one diverged
   std::optional<Spread> valid_perplexity() const;  ///< if all were validated
   double bits_per_character() const;               ///< of the mean perplexity
@@ -213,7 +223,7 @@ struct ReproduceOptions {
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
     visit(self.epochs,
-          {"epochs", "N", "passes over the corpus; fewer are a quick look", at_least(1)});
+          {"epochs", "N", "passes over the corpus; fewer are a quick look", from_to(1, 500)});
     visit(self.seeds, {"seeds", "N", "trainings of each row, with N seeds; their mean is judged",
                        from_to(1, 1000)});
     Compute::fields(self.compute, visit);
@@ -240,10 +250,11 @@ constexpr auto enum_names(Verdict) {
 /// A row and its own results.
 struct Reproduction {
   PublishedResult published = {};
-  Compute effective = {};                   ///< how it was computed
-  std::vector<TrainResult> trainings = {};  ///< of each seed
-  std::string diverged = {};  ///< why its first training that failed did; empty if none did
+  Compute effective = {};                       ///< how it was computed
+  std::vector<StudiedTraining> trainings = {};  ///< of each seed
 
+  /// Why the first that diverged did; empty if none did.
+  std::string diverged() const;
   Spread perplexity() const;         ///< after the last epoch, over the seeds; NaN if one diverged
   double tokens_per_second() const;  ///< median over the seeds
   int64_t epochs() const;            ///< the fewest of any seed
@@ -254,12 +265,16 @@ struct Reproduction {
 /// Called before each training, with its row and its seed; returns what to call during it.
 using ReproduceCallbacks = std::function<TrainCallbacks(const PublishedResult&, uint64_t seed)>;
 
+/// The file in which a training of reproduce is kept: `FOLDER/gru-scratch.seed0.safetensors`.
+std::filesystem::path kept_training(const std::filesystem::path& folder, const PublishedResult& row,
+                                    uint64_t seed);
+
 /// Trains the rows on The Time Machine, which the file `text` holds.
 ///
-/// Each training is kept in `folder` as a checkpoint, `gru-scratch.seed0.safetensors`, saved once a
-/// minute and when a callback throws, which stops it. Called again, it continues where it was to
-/// the same bits, and takes from a finished one what it came to. Throws UsageError as check does,
-/// Error if the text is another one, a checkpoint is not of this training, or one cannot be
+/// Each training is kept in `folder` as a checkpoint (kept_training), saved once a minute and when
+/// a callback throws, which stops it. Called again, it continues where it was to the same bits, and
+/// takes from a finished one what it came to. Throws UsageError as check does, Error if the text is
+/// another one, a checkpoint is not of this training on this kind of device, or one cannot be
 /// written.
 std::vector<Reproduction> reproduce(const std::filesystem::path& text,
                                     const std::filesystem::path& folder, torch::Device device,

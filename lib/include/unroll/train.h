@@ -189,7 +189,7 @@ struct TrainResult {
   Best best = {};                             ///< of the validations, or of the epochs without any
   bool stopped_early = false;                 ///< because no validation was better for too long
 
-  /// Of the last epoch.
+  /// Of the last epoch; not a number without one.
   double perplexity() const;
   /// The last epoch that was validated; none if there is none.
   const EpochStats* last_validated() const;

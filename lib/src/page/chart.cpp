@@ -1,6 +1,7 @@
 #include "page/chart.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -39,26 +40,29 @@ struct Range {
   double size() const { return high - low; }
 };
 
-// Evenly spaced round numbers from low to high: 1, 2 or 5 times a power of ten apart.
-std::vector<double> linear_ticks(const Range& range, double most) {
-  const double least_step = range.size() / most;
+// Evenly spaced round numbers from low to high, not more than `most`: 1, 2 or 5 times a power of
+// ten apart, or whole numbers alone.
+std::vector<double> linear_ticks(const Range& range, int most, bool whole = false) {
+  const double least_step = std::max(range.size() / most, whole ? 1 : 0.0);
   const double power = std::pow(10, std::floor(std::log10(least_step)));
   double step = 10 * power;
   for (const double factor : {1.0, 2.0, 5.0}) {
-    if (factor * power >= least_step) {
+    if (factor * power >= least_step * (1 - 1e-9)) {
       step = factor * power;
       break;
     }
   }
   std::vector<double> ticks;
-  for (double k = std::ceil(range.low / step - 1e-9); k * step <= range.high + 1e-9 * step; ++k) {
-    ticks.push_back(k * step);
+  const double first = std::ceil(range.low / step - 1e-9);
+  for (int k = 0; k <= most && (first + k) * step <= range.high + 1e-9 * step; ++k) {
+    ticks.push_back((first + k) * step + 0.0);  // without -0
   }
   return ticks;
 }
 
-// Round numbers times the powers of ten in a range, or the powers alone if those are many.
+// Round numbers times the powers of ten in a range; of many powers every second, third and so on.
 std::vector<double> log_ticks(const Range& range) {
+  constexpr int kMost = 7;
   const double ratio = range.high / range.low;
   if (ratio < 2) {
     return linear_ticks(range, 6);
@@ -67,8 +71,12 @@ std::vector<double> log_ticks(const Range& range) {
   if (ratio < 1000) {
     factors = ratio < 30 ? std::vector<double>{1, 1.5, 2, 3, 5, 7} : std::vector<double>{1, 2, 5};
   }
+  const int first = static_cast<int>(std::floor(std::log10(range.low)));
+  const int last = static_cast<int>(std::floor(std::log10(range.high)));
+  const int stride = (last - first) / kMost + 1;
   std::vector<double> ticks;
-  for (double e = std::floor(std::log10(range.low)); e <= std::log10(range.high); ++e) {
+  // From a multiple of the stride, so that 1 is one of them.
+  for (int e = first - (first % stride + stride) % stride; e <= last; e += stride) {
     for (const double factor : factors) {
       const double tick = factor * std::pow(10, e);
       if (tick >= range.low * 0.999 && tick <= range.high * 1.001) {
@@ -82,11 +90,13 @@ std::vector<double> log_ticks(const Range& range) {
 // A number on an axis: 250000 -> `250k`.
 std::string tick_text(double value) {
   const double size = std::abs(value);
+  if (size >= 1e9) {
+    return formatted("{:.3g}", value);
+  }
   if (size >= 1e6) {
     return formatted("{:.4g}M", value / 1e6);
   }
-  return size >= 1e4 ? formatted("{:.4g}k", value / 1e3)
-                     : formatted("{:.4g}", size < 1e-12 ? 0.0 : value);
+  return size >= 1e4 ? formatted("{:.4g}k", value / 1e3) : formatted("{:.4g}", value);
 }
 
 // Every nth point and the last one, where there are too many.
@@ -157,8 +167,10 @@ class Axes {
 
  private:
   static void widen(Range& range, double share) {
-    if (range.size() == 0) {
-      const double half = range.low == 0 ? 1 : 0.1 * std::abs(range.low);
+    // As good as flat: rounding alone would be seen.
+    const double largest = std::max(std::abs(range.low), std::abs(range.high));
+    if (range.size() <= 1e-9 * largest) {
+      const double half = largest == 0 ? 1 : 0.1 * largest;
       range = {range.low - half, range.high + half};
       return;
     }
@@ -198,7 +210,7 @@ std::string grid(const Chart& chart, const Axes& axes) {
     svg +=
         line("grid", kLeft, top, kRightEnd, top) + text_at(kLeft - 5, top + 4, "end", tick_text(y));
   }
-  for (const double x : linear_ticks(axes.x(), 7)) {
+  for (const double x : linear_ticks(axes.x(), 7, chart.whole_x)) {
     const double left = axes.left_of(x);
     svg += line("tick", left, kLowEnd, left, kLowEnd + 4) +
            text_at(left, kLowEnd + 16, "middle", tick_text(x));
@@ -225,6 +237,20 @@ std::string unit_circle(const Axes& axes) {
       axes.top_of(0) - axes.top_of(1));
 }
 
+// The style's classes of the nth of several: six colours, and with the other dashes twelve.
+std::string class_of(std::size_t nth) {
+  return formatted("series s{}{}", nth % 6 + 1, nth / 6 % 2 == 1 ? " more" : "");
+}
+
+// A dot of the nth shape.
+std::string dot(std::size_t nth, double left, double top) {
+  constexpr std::array kShapes{
+      "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0z", "m-2 -2h4v4h-4z",        "m0 -2.6l2.6 4.6h-5.2z",
+      "m0 -2.8l2.8 2.8l-2.8 2.8l-2.8 -2.8z", "m0 2.6l2.6 -4.6h-5.2z", "m-0.8 -2.6h1.6v5.2h-1.6z"};
+  return formatted("<path class=\"dot\" d=\"M{:.1f} {:.1f}{}\"/>", left, top,
+                   kShapes[nth % kShapes.size()]);
+}
+
 std::string curve(const Series& series, std::size_t nth, Chart::Kind kind, const Axes& axes) {
   std::string path;
   std::string dots;
@@ -238,14 +264,14 @@ std::string curve(const Series& series, std::size_t nth, Chart::Kind kind, const
     const double top = axes.top_of(series.y[k]);
     path += formatted("{}{:.1f} {:.1f}", pen_is_down ? "L" : "M", left, top);
     if (kind == Chart::Kind::kPoints || series.x.size() == 1) {
-      dots += formatted("<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2\"/>", left, top);
+      dots += dot(nth, left, top);
     }
     pen_is_down = true;
   }
   if (kind == Chart::Kind::kLines) {
     dots += formatted("<path class=\"curve\" d=\"{}\"/>", path);
   }
-  return element("g", dots, {{"class", formatted("series s{}", nth % 6 + 1)}});
+  return element("g", dots, {{"class", class_of(nth)}});
 }
 
 std::string legend(const Chart& chart) {
@@ -254,10 +280,12 @@ std::string legend(const Chart& chart) {
   }
   std::string items;
   for (std::size_t k = 0; k < chart.series.size(); ++k) {
-    items +=
-        element("li", formatted("<svg viewBox=\"0 0 28 8\" aria-hidden=\"true\"><g class=\"series "
-                                "s{}\"><path class=\"curve\" d=\"M0 4L28 4\"/></g></svg>{}",
-                                k % 6 + 1, escaped(chart.series[k].name)));
+    const auto sign = chart.kind == Chart::Kind::kPoints
+                          ? dot(k, 14, 4)
+                          : "<path class=\"curve\" d=\"M0 4L28 4\"/>";
+    items += element("li", "<svg viewBox=\"0 0 28 8\" aria-hidden=\"true\">" +
+                               element("g", sign, {{"class", class_of(k)}}) + "</svg>" +
+                               escaped(chart.series[k].name));
   }
   return element("ul", items, {{"class", "legend"}});
 }
@@ -291,9 +319,17 @@ std::string values_of(const Chart& chart, const std::vector<Series>& all, const 
 std::string spoken(const Chart& chart) {
   auto text = chart.title;
   for (const auto& series : chart.series) {
-    if (!series.y.empty() && chart.kind == Chart::Kind::kLines) {
+    std::optional<std::size_t> first;
+    std::size_t last = 0;
+    for (std::size_t k = 0; k < series.y.size(); ++k) {
+      if (std::isfinite(series.y[k])) {
+        first = first.value_or(k);
+        last = k;
+      }
+    }
+    if (first && chart.kind == Chart::Kind::kLines) {
       text += formatted("; {} from {:.4g} at {:.4g} to {:.4g} at {:.4g}", series.name,
-                        series.y.front(), series.x.front(), series.y.back(), series.x.back());
+                        series.y[*first], series.x[*first], series.y[last], series.x[last]);
     }
   }
   return text + ". Arrow keys read the values.";
@@ -319,7 +355,7 @@ std::string figure(const Chart& chart) {
                                        (chart.about.empty() ? "" : " " + escaped(chart.about))) +
                  element("svg", image,
                          {{"viewBox", formatted("0 0 {} {}", kWidth, kHeight)},
-                          {"role", "img"},
+                          {"role", "application"},
                           {"tabindex", "0"},
                           {"aria-label", spoken(chart)},
                           {"data-chart", values_of(chart, shown, axes)}}) +

@@ -14,7 +14,8 @@ struct Series {
 };
 
 /// A plot for a page. Its values are shown under the pointer, and by the arrow keys once it has the
-/// focus. Curves differ in colour, which colour-blind readers can tell apart, and in dashes.
+/// focus. Twelve curves differ in colours that colour-blind readers can tell apart and in
+/// dashes, points in colours and shapes.
 struct Chart {
   enum class Kind { kLines, kPoints };
   struct Limit {
@@ -28,6 +29,7 @@ struct Chart {
   std::string ylabel = {};
   Kind kind = Kind::kLines;
   bool log_y = false;               ///< only if all values are positive
+  bool whole_x = false;             ///< ticks at whole numbers alone
   bool equal_axes = false;          ///< one unit is as long in both directions
   bool unit_circle = false;         ///< a circle around (0,0)
   std::optional<Limit> limit = {};  ///< a horizontal line

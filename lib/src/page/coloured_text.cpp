@@ -15,9 +15,9 @@ std::string colour_of(double value, Scale scale) {
     return "none";
   }
   if (scale == Scale::kSurprise) {
-    return formatted("q{}", std::clamp(static_cast<int>(value), 0, 8));
+    return formatted("q{}", static_cast<int>(std::clamp(value, 0.0, 8.0)));
   }
-  const int level = std::clamp(static_cast<int>(std::lround(4 * value)), -4, 4);
+  const int level = static_cast<int>(std::lround(std::clamp(4 * value, -4.0, 4.0)));
   return level < 0 ? formatted("n{}", -level) : formatted("q{}", 2 * level);
 }
 
@@ -54,7 +54,7 @@ std::string coloured_text(const std::string& title, const std::vector<ColouredTo
                                element("div", spans,
                                        {{"class", "reading text"},
                                         {"tabindex", "0"},
-                                        {"role", "group"},
+                                        {"role", "application"},
                                         {"aria-label", title + ". Arrow keys read the values."}}) +
                                "<output aria-live=\"polite\">&nbsp;</output>") +
          "\n";

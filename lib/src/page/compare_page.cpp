@@ -2,6 +2,7 @@
 
 #include <array>
 #include <limits>
+#include <vector>
 
 #include "page/epoch_series.h"
 #include "page/html.h"
@@ -15,14 +16,16 @@ std::vector<Chart> charts_of(const Comparison& comparison) {
                    .about = "Of the text that is trained on.",
                    .xlabel = "epoch",
                    .ylabel = "perplexity",
-                   .log_y = true};
+                   .log_y = true,
+                   .whole_x = true};
   Chart valid{.title = "Perplexity in validation",
               .about = "Of the text that is not trained on.",
               .xlabel = "epoch",
               .ylabel = "perplexity",
-              .log_y = true};
+              .log_y = true,
+              .whole_x = true};
   for (const auto& model : comparison.models) {
-    const auto& epochs = model.trainings.front().epochs;
+    const auto& epochs = model.trainings.front().result.epochs;
     const auto& name = model.configuration.name;
     perplexity.series.push_back(perplexity_series(name, epochs));
     valid.series.push_back(epoch_series(name, epochs, [](const auto& stats) {
@@ -35,7 +38,7 @@ std::vector<Chart> charts_of(const Comparison& comparison) {
 std::string predictions_of(const Comparison& comparison) {
   std::vector<std::array<std::string, 2>> rows;
   for (const auto& model : comparison.models) {
-    for (const auto& text : model.trainings.front().predictions) {
+    for (const auto& text : model.trainings.front().result.predictions) {
       rows.push_back({model.configuration.name, text});
     }
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/formatted.h"
+#include "report/shown_number.h"
 #include "report/visible_text.h"
 
 namespace unroll {
@@ -44,10 +45,8 @@ std::string element(std::string_view name, std::string_view content,
 }
 
 std::string number(double value, int digits) {
-  if (!std::isfinite(value)) {
-    return "–";
-  }
-  return element("data", formatted("{:.{}f}", value, digits), {{"value", formatted("{}", value)}});
+  const auto shown = shown_number(value, digits);
+  return std::isfinite(value) ? element("data", shown, {{"value", formatted("{}", value)}}) : shown;
 }
 
 namespace {

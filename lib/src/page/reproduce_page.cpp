@@ -11,10 +11,11 @@ std::string to_html(const std::vector<Reproduction>& rows, const Provenance& pro
                    .about = "Of the first seed.",
                    .xlabel = "epoch",
                    .ylabel = "perplexity",
-                   .log_y = true};
+                   .log_y = true,
+                   .whole_x = true};
   for (const auto& row : rows) {
     perplexity.series.push_back(
-        perplexity_series(std::string(row.published.name), row.trainings.front().epochs));
+        perplexity_series(std::string(row.published.name), row.trainings.front().result.epochs));
   }
   return to_html(
       Page{.title = "The notebook's published results, reproduced",

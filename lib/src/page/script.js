@@ -2,7 +2,7 @@
 
 // How far a key goes among so many things, or nothing.
 const stepOf = (event, page) =>
-  ({ArrowLeft: -1, ArrowRight: 1, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity})[event.key];
+  event.altKey || event.ctrlKey || event.metaKey ? undefined : ({ArrowLeft: -1, ArrowRight: 1, PageUp: -page, PageDown: page, Home: -Infinity, End: Infinity})[event.key];
 const clamp = (k, count) => Math.max(0, Math.min(k, count - 1));
 
 // Values of a chart, under the pointer and by the arrow keys.
@@ -53,7 +53,7 @@ for (const svg of document.querySelectorAll('svg[data-chart]')) {
       `${named ? point.name : chart.ylabel} ${text(point.y)}`).join(', ');
   };
 
-  svg.addEventListener('pointermove', (event) => {
+  const point = (event) => {
     const box = svg.getBoundingClientRect();
     const scale = svg.viewBox.baseVal.width / box.width;
     const [px, py] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
@@ -64,7 +64,9 @@ for (const svg of document.querySelectorAll('svg[data-chart]')) {
       if (distance < least) [best, least] = [k, distance];
     });
     show(best);
-  });
+  };
+  svg.addEventListener('pointermove', point);
+  svg.addEventListener('pointerdown', point);
   svg.addEventListener('pointerleave', () => document.activeElement === svg || hide());
   svg.addEventListener('blur', hide);
   svg.addEventListener('keydown', (event) => {
@@ -87,7 +89,9 @@ for (const reading of document.querySelectorAll('.reading')) {
     spans[k].classList.add('here');
     output.textContent = `token ${k + 1}, “${spans[k].textContent}”: ${spans[k].dataset.value}`;
   };
-  reading.addEventListener('pointerover', (event) => show(spans.indexOf(event.target)));
+  for (const kind of ['pointerover', 'pointerdown']) {
+    reading.addEventListener(kind, (event) => show(spans.indexOf(event.target)));
+  }
   reading.addEventListener('pointerleave', () => document.activeElement === reading || show(-1));
   reading.addEventListener('blur', () => show(-1));
   reading.addEventListener('keydown', (event) => {

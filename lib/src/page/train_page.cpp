@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "base/formatted.h"
 #include "page/epoch_series.h"
@@ -16,7 +17,8 @@ constexpr int kRefreshSeconds = 4;
 std::vector<Chart> charts_of(const TrainPage& page) {
   const auto& epochs = page.report.result.epochs;
   const auto chart = [](const char* title, const char* ylabel, const char* about) {
-    return Chart{.title = title, .about = about, .xlabel = "epoch", .ylabel = ylabel};
+    return Chart{
+        .title = title, .about = about, .xlabel = "epoch", .ylabel = ylabel, .whole_x = true};
   };
   auto perplexity =
       chart("Perplexity", "perplexity", "1 is certainty; as many as there are tokens is guessing.");
@@ -28,9 +30,11 @@ std::vector<Chart> charts_of(const TrainPage& page) {
   if (!valid.x.empty()) {
     perplexity.series.push_back(std::move(valid));
   }
-  auto norm = chart(
-      "Gradient norm", "norm",
-      "Mean over the epoch's steps, before clipping; longer ones are shortened to the bound.");
+  auto norm =
+      chart("Gradient norm", "norm",
+            page.clip > 0 ? "Mean over the epoch's steps, before clipping: a longer gradient "
+                            "is shortened to the bound."
+                          : "Mean over the epoch's steps.");
   norm.series = {epoch_series("norm", epochs, [](const auto& stats) { return stats.grad_norm; })};
   if (page.clip > 0) {
     norm.limit = {.name = formatted("clip {}", page.clip), .y = page.clip};
@@ -48,8 +52,8 @@ std::string status_line(const TrainPage& page) {
   std::string text;
   switch (page.status) {
     case TrainPage::Status::kRuns:
-      text = formatted("Training: {} of {} done. This page refreshes itself.", done,
-                       counted(page.epochs, "epoch"));
+      text = formatted("Training: {} of {} done at {}. This page refreshes itself.", done,
+                       counted(page.epochs, "epoch"), page.written_at);
       break;
     case TrainPage::Status::kEnded:
       text = formatted("Trained for {}{}.", counted(done, "epoch"),
@@ -91,10 +95,15 @@ std::string facts_of(const TrainPage& page) {
 
 std::string samples_of(const TrainPage& page) {
   std::vector<std::array<std::string, 2>> rows;
+  rows.reserve(page.samples.size());
   for (const auto& [epoch, text] : page.samples) {
     rows.push_back({formatted("{}", epoch), text});
   }
-  return text_table("What it wrote, most likely token by token", {"epoch", "text"}, rows);
+  return text_table(
+      page.resumed_after > 0
+          ? formatted("Since the training was resumed after epoch {}", page.resumed_after)
+          : std::string("The first prompt continued by the most likely token each time"),
+      {"epoch", "text"}, rows);
 }
 
 // All epochs if they are few, else about fifty with the first and the last.

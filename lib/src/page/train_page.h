@@ -24,6 +24,8 @@ struct TrainPage {
   int64_t epochs = 0;                ///< in all
   double clip = 0;                   ///< bound on the gradient norm; 0: none
   std::vector<Sample> samples = {};  ///< in order
+  int64_t resumed_after = 0;         ///< epochs that other pages have the samples of
+  std::string written_at = {};       ///< when, for a reader of one that is not written any more
   Provenance provenance = {};
   Status status = Status::kRuns;
   std::string problem = {};     ///< why it stopped

@@ -7,6 +7,7 @@
 
 #include "base/formatted.h"
 #include "report/json.h"
+#include "report/shown_number.h"
 #include "report/table.h"
 #include "report/visible_text.h"
 
@@ -85,8 +86,8 @@ std::string notes(const Comparison& comparison) {
       text += formatted("{} is not the same function as {}: {}.\n", shown_name(model),
                         shown_name(first), model.apart);
     }
-    if (!model.diverged.empty()) {
-      text += formatted("{}: {}.\n", shown_name(model), model.diverged);
+    if (!model.diverged().empty()) {
+      text += formatted("{}: {}.\n", shown_name(model), model.diverged());
     }
     if (model.apart.empty() && !model.at_first) {
       text += formatted("{} starts from other weights than {}: seed {}, not {}.\n",
@@ -101,7 +102,7 @@ Table perplexity_table(const Comparison& comparison) {
   std::size_t epochs = 0;
   std::vector<std::string> header{"epoch"};
   for (const auto& model : comparison.models) {
-    epochs = std::max(epochs, model.trainings.front().epochs.size());
+    epochs = std::max(epochs, model.trainings.front().result.epochs.size());
     header.push_back(shown_name(model));
   }
   Table table;
@@ -113,8 +114,8 @@ Table perplexity_table(const Comparison& comparison) {
     }
     std::vector<std::string> row{formatted("{:>5}", e + 1)};
     for (const auto& model : comparison.models) {
-      const auto& all = model.trainings.front().epochs;
-      row.push_back(e < all.size() ? formatted("{:.4f}", all[e].perplexity) : "");
+      const auto& all = model.trainings.front().result.epochs;
+      row.push_back(e < all.size() ? shown_number(all[e].perplexity, 4) : "");
     }
     table.add(std::move(row));
   }
@@ -122,11 +123,6 @@ Table perplexity_table(const Comparison& comparison) {
 }
 
 namespace {
-
-std::string to_text(const Spread& spread, std::size_t count) {
-  return count > 1 ? formatted("{:.4f} ± {:.4f}", spread.mean, spread.deviation)
-                   : formatted("{:.4f}", spread.mean);
-}
 
 bool validates(const Comparison& comparison) {
   const auto& models = comparison.models;
@@ -163,15 +159,15 @@ Table results_table(const Comparison& comparison) {
   }
   table.add(std::move(header));
   for (const auto& model : models) {
-    std::vector<std::string> row{shown_name(model), model.diverged.empty()
-                                                        ? to_text(model.perplexity(), seeds)
+    std::vector<std::string> row{shown_name(model), model.diverged().empty()
+                                                        ? shown_spread(model.perplexity(), seeds, 4)
                                                         : "diverged"};
     if (with_validation) {
       const auto valid = model.valid_perplexity();
-      row.push_back(valid ? to_text(*valid, seeds) : "-");
+      row.push_back(valid ? shown_spread(*valid, seeds, 4) : "-");
     }
     if (other_tokens) {
-      row.push_back(model.diverged.empty() ? formatted("{:.4f}", model.bits_per_character()) : "-");
+      row.push_back(shown_number(model.bits_per_character(), 4));
     }
     if (seeds > 1) {
       const auto beyond = comparison.is_beyond_spread(model);
@@ -210,7 +206,7 @@ std::string predictions_table(const Comparison& comparison) {
   std::string text;
   for (const auto& model : comparison.models) {
     const auto name = shown_name(model);
-    for (const auto& prediction : model.trainings.front().predictions) {
+    for (const auto& prediction : model.trainings.front().result.predictions) {
       text += formatted(
           "{}:{}{}\n", name,
           std::string(static_cast<std::size_t>(widest - display_width(name)) + 1, ' '), prediction);
@@ -252,14 +248,15 @@ Json by_epoch(const TrainResult& training, Member member) {
 
 Json to_json_object(const ComparedModel& model, const Comparison& comparison) {
   const auto& [configuration, effective, parameters, apart, at_first, trained, peak_bytes,
-               trainings, diverged] = model;
-  const auto& first = trainings.front();
+               trainings] = model;
+  const auto& first = trainings.front().result;
+  const auto diverged = model.diverged();
   Json json = describe_model(configuration.setup.name(), configuration.setup.config, effective);
   json["name"] = configuration.name;
   json["same_function"] = apart.empty();
   json["apart"] = apart;
   json["perplexity_by_epoch"] = by_epoch(first, &EpochStats::perplexity);
-  json["perplexity"] = diverged.empty() ? Json(first.perplexity()) : Json();
+  json["perplexity"] = trainings.front().perplexity();
   if (!diverged.empty()) {
     json["diverged"] = diverged;
   }

@@ -1,7 +1,5 @@
 #include "report/heat_map.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -10,7 +8,6 @@
 
 #include "base/formatted.h"
 #include "report/visible_text.h"
-#include "text/utf8.h"
 
 namespace unroll {
 namespace {
@@ -37,71 +34,29 @@ std::string on_background(const Level& level, std::string_view text) {
   return formatted("\x1b[38;5;16;48;5;{}m{}\x1b[0m", level.background, text);
 }
 
-// The first and the last code point of a text; nothing where it ends within one.
-std::optional<std::pair<int32_t, int32_t>> ends_of(std::string_view text) {
-  std::optional<std::pair<int32_t, int32_t>> ends;
-  while (!text.empty()) {
-    const auto unit = first_unit(text);
-    if (unit.state == Utf8Unit::State::kIncomplete) {
-      return std::nullopt;
-    }
-    ends = {ends ? ends->first : unit.code_point, unit.code_point};
-    text.remove_prefix(unit.size);
-  }
-  return ends;
-}
-
 }  // namespace
 
-void HeatMap::Run::append(std::string_view more, std::optional<double> its_nats) {
-  nats = text.empty() ? its_nats : nats && its_nats ? std::optional(*nats + *its_nats) : nats;
-  text += more;
-}
+HeatMap::HeatMap(Sink sink)
+    : sink_(std::move(sink)),
+      characters_([this](const SeenCharacters::Character& character) { show(character); }) {}
 
 void HeatMap::add(std::string_view gap, std::string_view token, std::optional<double> nats) {
   if (!gap.empty()) {
     finish();
     sink_(gap);
   }
-  begun_.append(token, nats);
-  settle();
+  characters_.add(token, nats);
 }
 
-// Takes what was begun, once it is whole, as more of the same character or as the next one.
-void HeatMap::settle() {
-  const auto ends = ends_of(begun_.text);
-  if (!ends) {
-    return;
-  }
-  const auto begun = std::exchange(begun_, {});
-  if (character_.text.empty() ||
-      utf8proc_grapheme_break_stateful(last_, ends->first, &break_state_)) {
-    show();
-  }
-  character_.append(begun.text, begun.nats);
-  last_ = ends->second;
-}
-
-void HeatMap::show() {
-  std::string_view text = character_.text;
-  if (text.empty()) {
-    return;
-  }
+void HeatMap::show(const SeenCharacters::Character& character) const {
+  std::string_view text = character.text;
   const bool ends_line = text.ends_with('\n');
   text.remove_suffix(ends_line ? 1 : 0);
   const auto shown = visible(text) + (ends_line ? "\xe2\x86\xb5" : "");
-  sink_(character_.nats ? on_background(level_of(*character_.nats), shown) : shown);
+  sink_(character.sum ? on_background(level_of(*character.sum), shown) : shown);
   if (ends_line) {
     sink_("\n");
   }
-  character_ = {};
-  break_state_ = 0;
-}
-
-void HeatMap::finish() {
-  character_.append(begun_.text, begun_.nats);
-  begun_ = {};
-  show();
 }
 
 std::string heat_map_legend() {

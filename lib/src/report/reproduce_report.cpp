@@ -1,9 +1,11 @@
 #include "report/reproduce_report.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/formatted.h"
 #include "report/json.h"
+#include "report/shown_number.h"
 #include "report/table.h"
 
 namespace unroll {
@@ -15,16 +17,13 @@ bool has(const std::vector<Reproduction>& rows, Verdict verdict) {
 }
 
 std::string own_perplexity(const Reproduction& row) {
-  if (!row.diverged.empty()) {
-    return "diverged";
-  }
-  const auto [mean, deviation] = row.perplexity();
-  return row.trainings.size() > 1 ? formatted("{:.3f} ± {:.3f}", mean, deviation)
-                                  : formatted("{:.3f}", mean);
+  return row.diverged().empty() ? shown_spread(row.perplexity(), row.trainings.size(), 3)
+                                : "diverged";
 }
 
 Json to_json_object(const Reproduction& row) {
-  const auto& [published, effective, trainings, diverged] = row;
+  const auto& [published, effective, trainings] = row;
+  const auto diverged = row.diverged();
   Json json{
       {"name", published.name},
       {"published",
@@ -43,13 +42,13 @@ Json to_json_object(const Reproduction& row) {
   if (!diverged.empty()) {
     json["diverged"] = diverged;
   }
-  json["predictions"] = trainings.front().predictions;
+  json["predictions"] = trainings.front().result.predictions;
   return json;
 }
 
 }  // namespace
 
-bool has_passed(const std::vector<Reproduction>& rows) { return !has(rows, Verdict::kFail); }
+bool has_failed(const std::vector<Reproduction>& rows) { return has(rows, Verdict::kFail); }
 
 Table results_table(const std::vector<Reproduction>& rows) {
   Table table;
@@ -78,8 +77,8 @@ std::string notes(const std::vector<Reproduction>& rows) {
     text += "not yet: fewer than the 500 epochs of the published runs.\n";
   }
   for (const auto& row : rows) {
-    if (!row.diverged.empty()) {
-      text += formatted("{}: {}.\n", row.published.name, row.diverged);
+    if (!row.diverged().empty()) {
+      text += formatted("{}: {}.\n", row.published.name, row.diverged());
     }
   }
   return text;
@@ -90,7 +89,8 @@ std::string table(const std::vector<Reproduction>& rows) {
 }
 
 std::string to_json(const std::vector<Reproduction>& rows) {
-  Json json{{"passed", has_passed(rows)}, {"rows", Json::array()}};
+  Json json{{"passed", !has(rows, Verdict::kFail) && !has(rows, Verdict::kNotYet)},
+            {"rows", Json::array()}};
   for (const auto& row : rows) {
     json["rows"].push_back(to_json_object(row));
   }

@@ -17,10 +17,11 @@ std::string notes(const std::vector<Reproduction>& rows);
 /// Both.
 std::string table(const std::vector<Reproduction>& rows);
 
-/// One JSON object: passed, and rows with what the table shows, in full precision.
+/// One JSON object: passed (whether all rows passed or are better), and rows with what the table
+/// shows, in full precision.
 std::string to_json(const std::vector<Reproduction>& rows);
 
-/// Whether no row failed.
-bool has_passed(const std::vector<Reproduction>& rows);
+/// Whether a row failed.
+bool has_failed(const std::vector<Reproduction>& rows);
 
 }  // namespace unroll

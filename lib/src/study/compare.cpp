@@ -38,6 +38,7 @@ std::string other_function(const Configuration& first, const Configuration& othe
   }
   require_same("hidden", a.hidden, b.hidden);
   require_same("layers", a.layers, b.layers);
+  require_same("dropout", a.dropout, b.dropout);
   return joined(reasons, ", ");
 }
 
@@ -95,8 +96,7 @@ class Contest {
     const auto seed = configuration.data.seed + static_cast<uint64_t>(nth_seed);
     NamedTensors source;
     if (configuration.data.seed == first_.data.seed &&
-        other_function(first_, configuration).empty() &&
-        resolved(configuration.setup.config).model != resolved(first_.setup.config).model) {
+        other_function(first_, configuration).empty()) {
       at::manual_seed(seed);
       source = make_net(first_)->weights();
     }
@@ -129,22 +129,18 @@ class Contest {
     const auto net = start(configuration, nth_seed);
     Training training(*net, train_iter, *configuration.vocab, configuration.train,
                       configuration.valid);
-    bool has_diverged = false;
+    auto& studied = model.trainings.emplace_back();
     try {
-      model.trainings.push_back(
-          training.run(callbacks_ ? callbacks_(configuration, nth_seed) : TrainCallbacks{}));
+      studied.result =
+          training.run(callbacks_ ? callbacks_(configuration, nth_seed) : TrainCallbacks{});
     } catch (const Diverged& error) {
-      has_diverged = true;
-      model.trainings.push_back({.epochs = training.history()});
-      if (model.diverged.empty()) {
-        model.diverged = error.what();
-      }
+      studied = {.result = {.epochs = training.history()}, .diverged = error.what()};
     }
     if (nth_seed > 0) {
       return;
     }
     model.peak_bytes = memory.added();
-    if (is_comparable(model) && !has_diverged) {
+    if (is_comparable(model) && studied.diverged.empty()) {
       model.trained = differences_from(outcome_trained_, *net, configuration);
     }
   }
@@ -217,13 +213,16 @@ void check(const std::vector<Configuration>& configurations, const CompareOption
   }
 }
 
-Spread ComparedModel::perplexity() const { return perplexity_of(trainings, !diverged.empty()); }
+std::string ComparedModel::diverged() const { return problem_of(trainings); }
+
+Spread ComparedModel::perplexity() const { return perplexity_of(trainings); }
 
 std::optional<Spread> ComparedModel::valid_perplexity() const {
   std::vector<double> values;
+  values.reserve(trainings.size());
   for (const auto& training : trainings) {
-    const auto perplexity = training.valid_perplexity();
-    if (!perplexity || !diverged.empty()) {
+    const auto perplexity = training.result.valid_perplexity();
+    if (!perplexity || !training.diverged.empty()) {
       return std::nullopt;
     }
     values.push_back(*perplexity);
@@ -239,8 +238,8 @@ double ComparedModel::bits_per_character() const {
 double ComparedModel::tokens_per_second() const { return speed_of(trainings); }
 
 std::optional<bool> Comparison::is_beyond_spread(const ComparedModel& model) const {
-  if (&model == &models.front() || model.trainings.size() < 2 || !model.diverged.empty() ||
-      !models.front().diverged.empty()) {
+  if (&model == &models.front() || model.trainings.size() < 2 || !model.diverged().empty() ||
+      !models.front().diverged().empty()) {
     return std::nullopt;
   }
   auto a = models.front().perplexity();

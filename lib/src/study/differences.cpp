@@ -1,8 +1,6 @@
 #include "study/differences.h"
 
-#include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "unroll/compute.h"
 

@@ -73,6 +73,9 @@ class KeptTraining {
       if (checkpoint.training->compute != record_.compute) {
         throw Error("it was computed otherwise");
       }
+      if (checkpoint.training->settings != record_.settings) {
+        throw Error("it was computed on another device");
+      }
       check_resumable(checkpoint, config, record_);
       load_weights(*net_, checkpoint.weights);
       training_->load_state(checkpoint.training->state);
@@ -159,14 +162,23 @@ std::vector<PublishedResult> published_results(const std::vector<std::string>& n
         std::find_if(all.begin(), all.end(), [&](const auto& one) { return one.name == name; });
     if (row == all.end()) {
       std::vector<std::string_view> known;
+      known.reserve(all.size());
       for (const auto& one : all) {
         known.push_back(one.name);
       }
       throw_unknown_name("row", known, name);
     }
+    if (std::any_of(rows.begin(), rows.end(), [&](const auto& one) { return one.name == name; })) {
+      throw UsageError(formatted("row '{}' is given twice", name));
+    }
     rows.push_back(*row);
   }
   return rows;
+}
+
+std::filesystem::path kept_training(const std::filesystem::path& folder, const PublishedResult& row,
+                                    uint64_t seed) {
+  return folder / formatted("{}.seed{}.safetensors", row.name, seed);
 }
 
 void check(const ReproduceOptions& options) {
@@ -176,14 +188,16 @@ void check(const ReproduceOptions& options) {
   }
 }
 
-Spread Reproduction::perplexity() const { return perplexity_of(trainings, !diverged.empty()); }
+std::string Reproduction::diverged() const { return problem_of(trainings); }
+
+Spread Reproduction::perplexity() const { return perplexity_of(trainings); }
 
 double Reproduction::tokens_per_second() const { return speed_of(trainings); }
 
 int64_t Reproduction::epochs() const {
-  std::size_t fewest = trainings.front().epochs.size();
+  std::size_t fewest = trainings.front().result.epochs.size();
   for (const auto& training : trainings) {
-    fewest = std::min(fewest, training.epochs.size());
+    fewest = std::min(fewest, training.result.epochs.size());
   }
   return static_cast<int64_t>(fewest);
 }
@@ -194,7 +208,7 @@ Verdict Reproduction::verdict() const {
   if (own <= most) {
     return own < least ? Verdict::kBetter : Verdict::kPass;
   }
-  return diverged.empty() && epochs() < kPublishedEpochs ? Verdict::kNotYet : Verdict::kFail;
+  return diverged().empty() && epochs() < kPublishedEpochs ? Verdict::kNotYet : Verdict::kFail;
 }
 
 std::vector<Reproduction> reproduce(const std::filesystem::path& text,
@@ -219,15 +233,15 @@ std::vector<Reproduction> reproduce(const std::filesystem::path& text,
       auto record = record_of(published, options, seed);
       record.texts = {std::filesystem::absolute(text).lexically_normal().string()};
       record.fingerprint = corpus.fingerprint;
+      record.settings["device"] = device.is_cuda() ? "cuda" : "cpu";  // as train has it
       KeptTraining training(corpus, device, published.config, record,
-                            folder / formatted("{}.seed{}.safetensors", published.name, seed));
+                            kept_training(folder, published, seed));
       row.effective = training.effective();
+      auto& studied = row.trainings.emplace_back();
       try {
-        row.trainings.push_back(
-            training.run(callbacks ? callbacks(published, seed) : TrainCallbacks{}));
+        studied.result = training.run(callbacks ? callbacks(published, seed) : TrainCallbacks{});
       } catch (const Diverged& problem) {
-        row.trainings.push_back({.epochs = training.history()});
-        row.diverged = row.diverged.empty() ? problem.what() : row.diverged;
+        studied = {.result = {.epochs = training.history()}, .diverged = problem.what()};
       }
     }
   }

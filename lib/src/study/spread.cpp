@@ -21,24 +21,35 @@ Spread spread_of(const std::vector<double>& values) {
   return spread;
 }
 
-Spread perplexity_of(const std::vector<TrainResult>& trainings, bool has_diverged) {
-  if (has_diverged) {
-    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-    return {kNaN, kNaN};
-  }
+double StudiedTraining::perplexity() const {
+  return diverged.empty() ? result.perplexity() : std::numeric_limits<double>::quiet_NaN();
+}
+
+Spread perplexity_of(const std::vector<StudiedTraining>& trainings) {
   std::vector<double> values;
+  values.reserve(trainings.size());
   for (const auto& training : trainings) {
     values.push_back(training.perplexity());
   }
   return spread_of(values);
 }
 
-double speed_of(const std::vector<TrainResult>& trainings) {
+double speed_of(const std::vector<StudiedTraining>& trainings) {
   std::vector<double> values;
+  values.reserve(trainings.size());
   for (const auto& training : trainings) {
-    values.push_back(training.tokens_per_second());
+    values.push_back(training.result.tokens_per_second());
   }
   return median(values);
+}
+
+std::string problem_of(const std::vector<StudiedTraining>& trainings) {
+  for (const auto& training : trainings) {
+    if (!training.diverged.empty()) {
+      return training.diverged;
+    }
+  }
+  return {};
 }
 
 }  // namespace unroll

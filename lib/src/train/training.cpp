@@ -60,7 +60,9 @@ void check(const TrainOptions& options) {
   }
 }
 
-double TrainResult::perplexity() const { return epochs.empty() ? 0 : epochs.back().perplexity; }
+double TrainResult::perplexity() const {
+  return epochs.empty() ? std::numeric_limits<double>::quiet_NaN() : epochs.back().perplexity;
+}
 
 const EpochStats* TrainResult::last_validated() const {
   const auto last = std::find_if(epochs.rbegin(), epochs.rend(), [](const EpochStats& epoch) {

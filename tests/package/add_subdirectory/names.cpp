@@ -40,8 +40,8 @@ using All =
           NamedTensor, NamedTensors, Normalize, OnNonfinite, OptionRange, PlotOptions, Precision,
           ReadCallback, ReadProgress, ReproduceCallbacks, ReproduceOptions, Reproduction, RNNModel,
           RNNModelScratch, SafeTensors, Sampling, Schedule, ScheduleOptions, SeqDataLoader,
-          SequenceModel, Spread, State, StepOptions, StepSeconds, Sums, SurpriseCallback,
-          TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback, TokenHash, Tokenizer,
-          TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress, TrainRecord,
-          TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend, unroll::Error,
-          unroll::Optimizer, Updater, UpdaterOptions, UsageError, Verdict, Vocab>;
+          SequenceModel, Spread, State, StepOptions, StepSeconds, StudiedTraining, Sums,
+          SurpriseCallback, TextCallback, TextFingerprint, TextOptions, Timer, TokenCallback,
+          TokenHash, Tokenizer, TokenKind, Training, TrainCallbacks, TrainOptions, TrainProgress,
+          TrainRecord, TrainResult, TrainState, TrainStep, UnknownTokens, unroll::Backend,
+          unroll::Error, unroll::Optimizer, Updater, UpdaterOptions, UsageError, Verdict, Vocab>;
