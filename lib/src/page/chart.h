@@ -36,7 +36,4 @@ struct Chart {
   std::vector<Series> series = {};
 };
 
-/// The plot as an HTML figure with an SVG image in it; empty without a finite value.
-std::string figure(const Chart& chart);
-
 }  // namespace unroll

@@ -7,6 +7,7 @@
 #include "page/epoch_series.h"
 #include "page/html.h"
 #include "report/compare_report.h"
+#include "report/compare_tables.h"
 
 namespace unroll {
 namespace {

@@ -2,6 +2,7 @@
 
 #include "base/formatted.h"
 #include "page/assets.h"
+#include "page/figure.h"
 #include "page/html.h"
 
 namespace unroll {

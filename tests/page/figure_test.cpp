@@ -1,4 +1,4 @@
-#include "page/chart.h"
+#include "page/figure.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -35,7 +35,7 @@ nlohmann::json values_of(const std::string& html) {
   return nlohmann::json::parse(std::regex_replace(match[1].str(), std::regex("&quot;"), "\""));
 }
 
-TEST(Chart, ValuesAreThereInFullPrecision) {
+TEST(Figure, ValuesAreThereInFullPrecision) {
   const auto values = values_of(figure(small_chart()));
   EXPECT_EQ(values["series"][0]["name"], "training");
   EXPECT_EQ(values["series"][0]["x"], nlohmann::json({1.0, 2.0, 3.0}));
@@ -43,7 +43,7 @@ TEST(Chart, ValuesAreThereInFullPrecision) {
   EXPECT_EQ(values["log"], false);
 }
 
-TEST(Chart, PointsLieWhereTheAxesSay) {
+TEST(Figure, PointsLieWhereTheAxesSay) {
   auto chart = small_chart();
   chart.log_y = true;
   const auto html = figure(chart);
@@ -59,7 +59,7 @@ TEST(Chart, PointsLieWhereTheAxesSay) {
               0.1);
 }
 
-TEST(Chart, AGapIsNoPoint) {
+TEST(Figure, AGapIsNoPoint) {
   auto chart = small_chart();
   chart.series[0].y[1] = kNaN;
   const auto html = figure(chart);
@@ -69,7 +69,7 @@ TEST(Chart, AGapIsNoPoint) {
   EXPECT_THAT(figure(chart), IsEmpty());
 }
 
-TEST(Chart, CurvesAreToldApartByClassAndLegend) {
+TEST(Figure, CurvesAreToldApartByClassAndLegend) {
   auto chart = small_chart();
   EXPECT_THAT(figure(chart), Not(HasSubstr("legend")));
   chart.series.push_back({.name = "<other>", .x = {1, 2}, .y = {3, 2}});
@@ -79,7 +79,7 @@ TEST(Chart, CurvesAreToldApartByClassAndLegend) {
   EXPECT_THAT(html, Not(HasSubstr("<other>")));
 }
 
-TEST(Chart, LimitAndUnitCircleAreInside) {
+TEST(Figure, LimitAndUnitCircleAreInside) {
   auto chart = small_chart();
   chart.limit = Chart::Limit{.name = "clip 20", .y = 20};
   EXPECT_GE(values_of(figure(chart))["y"][1], 20);
@@ -99,7 +99,7 @@ TEST(Chart, LimitAndUnitCircleAreInside) {
   EXPECT_GE(values["y"][1], 1);
 }
 
-TEST(Chart, ManyPointsAreThinnedWithTheFirstAndTheLast) {
+TEST(Figure, ManyPointsAreThinnedWithTheFirstAndTheLast) {
   auto chart = small_chart();
   auto& [name, x, y] = chart.series[0];
   x.clear();
@@ -114,7 +114,7 @@ TEST(Chart, ManyPointsAreThinnedWithTheFirstAndTheLast) {
   EXPECT_EQ(kept.back(), 12344.0);
 }
 
-TEST(Chart, OneValueAndFlatCurvesHaveAxes) {
+TEST(Figure, OneValueAndFlatCurvesHaveAxes) {
   auto chart = small_chart();
   chart.series[0] = {.name = "rate", .x = {1}, .y = {0}};
   EXPECT_THAT(figure(chart), HasSubstr("class=\"dot\""));
@@ -134,7 +134,7 @@ std::vector<std::string> ticks_of(const std::string& html) {
   return texts;
 }
 
-TEST(Chart, TicksAreRoundNumbers) {
+TEST(Figure, TicksAreRoundNumbers) {
   auto chart = small_chart();
   chart.whole_x = true;
   EXPECT_THAT(ticks_of(figure(chart)), ::testing::ElementsAre("0", "2", "4", "6", "8", "1", "2",
@@ -145,7 +145,7 @@ TEST(Chart, TicksAreRoundNumbers) {
   EXPECT_THAT(ticks_of(figure(chart)), Not(::testing::Contains("-0")));
 }
 
-TEST(Chart, ManyPowersOfTenHaveFewTicks) {
+TEST(Figure, ManyPowersOfTenHaveFewTicks) {
   auto chart = small_chart();
   chart.log_y = true;
   chart.series[0].y = {1, 1e-20, 1e-40};
@@ -155,7 +155,7 @@ TEST(Chart, ManyPowersOfTenHaveFewTicks) {
   EXPECT_EQ(std::count(ticks.begin(), ticks.end(), "0"), 0);
 }
 
-TEST(Chart, AnAxisOfNearlyOneValueEnds) {
+TEST(Figure, AnAxisOfNearlyOneValueEnds) {
   auto chart = small_chart();
   chart.series[0].y = {1, std::nextafter(1, 2), 1};
   EXPECT_LT(ticks_of(figure(chart)).size(), 30U);
@@ -163,7 +163,7 @@ TEST(Chart, AnAxisOfNearlyOneValueEnds) {
   EXPECT_LT(ticks_of(figure(chart)).size(), 30U);
 }
 
-TEST(Chart, TwelveCurvesAndSixKindsOfPointsDiffer) {
+TEST(Figure, TwelveCurvesAndSixKindsOfPointsDiffer) {
   auto chart = small_chart();
   chart.series.resize(12, chart.series[0]);
   EXPECT_THAT(figure(chart), HasSubstr("class=\"series s6 more\""));
@@ -177,7 +177,7 @@ TEST(Chart, TwelveCurvesAndSixKindsOfPointsDiffer) {
   EXPECT_EQ(shapes.size(), 6U);
 }
 
-TEST(Chart, WhatIsReadOutHasNoGap) {
+TEST(Figure, WhatIsReadOutHasNoGap) {
   auto chart = small_chart();
   chart.series[0].y[2] = kNaN;
   EXPECT_THAT(figure(chart), HasSubstr("aria-label=\"Perplexity; training from 8 at 1 to 4 at 2."));

@@ -1,103 +1,22 @@
-#include "page/chart.h"
+#include "page/figure.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "base/formatted.h"
+#include "page/axes.h"
 #include "page/html.h"
+#include "page/ticks.h"
 #include "report/json.h"
 
 namespace unroll {
 namespace {
 
-// The image's size, and what is left around the plot for the axes' numbers; in its own units.
-constexpr double kWidth = 400;
-constexpr double kHeight = 250;
-constexpr double kLeft = 58;
-constexpr double kRight = 10;
-constexpr double kTop = 8;
-constexpr double kBottom = 38;
-constexpr double kPlotWidth = kWidth - kLeft - kRight;
-constexpr double kPlotHeight = kHeight - kTop - kBottom;
-
 // More points than this on one curve can not be told apart.
 constexpr std::size_t kMostPoints = 1000;
-
-struct Range {
-  double low = std::numeric_limits<double>::infinity();
-  double high = -std::numeric_limits<double>::infinity();
-
-  void include(double value) {
-    if (std::isfinite(value)) {
-      low = std::min(low, value);
-      high = std::max(high, value);
-    }
-  }
-  bool is_empty() const { return low > high; }
-  double size() const { return high - low; }
-};
-
-// Evenly spaced round numbers from low to high, not more than `most`: 1, 2 or 5 times a power of
-// ten apart, or whole numbers alone.
-std::vector<double> linear_ticks(const Range& range, int most, bool whole = false) {
-  const double least_step = std::max(range.size() / most, whole ? 1 : 0.0);
-  const double power = std::pow(10, std::floor(std::log10(least_step)));
-  double step = 10 * power;
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (factor * power >= least_step * (1 - 1e-9)) {
-      step = factor * power;
-      break;
-    }
-  }
-  std::vector<double> ticks;
-  const double first = std::ceil(range.low / step - 1e-9);
-  for (int k = 0; k <= most && (first + k) * step <= range.high + 1e-9 * step; ++k) {
-    ticks.push_back((first + k) * step + 0.0);  // without -0
-  }
-  return ticks;
-}
-
-// Round numbers times the powers of ten in a range; of many powers every second, third and so on.
-std::vector<double> log_ticks(const Range& range) {
-  constexpr int kMost = 7;
-  const double ratio = range.high / range.low;
-  if (ratio < 2) {
-    return linear_ticks(range, 6);
-  }
-  std::vector<double> factors{1};
-  if (ratio < 1000) {
-    factors = ratio < 30 ? std::vector<double>{1, 1.5, 2, 3, 5, 7} : std::vector<double>{1, 2, 5};
-  }
-  const int first = static_cast<int>(std::floor(std::log10(range.low)));
-  const int last = static_cast<int>(std::floor(std::log10(range.high)));
-  const int stride = (last - first) / kMost + 1;
-  std::vector<double> ticks;
-  // From a multiple of the stride, so that 1 is one of them.
-  for (int e = first - (first % stride + stride) % stride; e <= last; e += stride) {
-    for (const double factor : factors) {
-      const double tick = factor * std::pow(10, e);
-      if (tick >= range.low * 0.999 && tick <= range.high * 1.001) {
-        ticks.push_back(tick);
-      }
-    }
-  }
-  return ticks;
-}
-
-// A number on an axis: 250000 -> `250k`.
-std::string tick_text(double value) {
-  const double size = std::abs(value);
-  if (size >= 1e9) {
-    return formatted("{:.3g}", value);
-  }
-  if (size >= 1e6) {
-    return formatted("{:.4g}M", value / 1e6);
-  }
-  return size >= 1e4 ? formatted("{:.4g}k", value / 1e3) : formatted("{:.4g}", value);
-}
 
 // Every nth point and the last one, where there are too many.
 Series thinned(const Series& series) {
@@ -115,82 +34,6 @@ Series thinned(const Series& series) {
   return thin;
 }
 
-// Where values lie in the image.
-class Axes {
- public:
-  explicit Axes(const Chart& chart) : log_y_(chart.log_y) {
-    for (const auto& series : chart.series) {
-      for (std::size_t k = 0; k < series.x.size(); ++k) {
-        if (std::isfinite(series.y[k])) {
-          x_.include(series.x[k]);
-          y_.include(series.y[k]);
-        }
-      }
-    }
-    if (y_.is_empty()) {
-      return;
-    }
-    if (chart.limit) {
-      y_.include(chart.limit->y);
-    }
-    if (chart.unit_circle) {
-      for (const double edge : {-1.0, 1.0}) {
-        x_.include(edge);
-        y_.include(edge);
-      }
-    }
-    log_y_ = log_y_ && y_.low > 0;
-    if (!log_y_ && y_.low > 0 && y_.low < 0.6 * y_.high) {
-      y_.low = 0;  // so that heights can be compared
-    }
-    widen(x_, chart.kind == Chart::Kind::kPoints ? 0.05 : 0);
-    if (log_y_) {
-      y_ = {y_.low / 1.08, y_.high * 1.08};
-    } else {
-      widen(y_, 0.05);
-    }
-    if (chart.equal_axes) {
-      make_equal();
-    }
-  }
-
-  bool is_empty() const { return y_.is_empty(); }
-  bool is_log() const { return log_y_; }
-  const Range& x() const { return x_; }
-  const Range& y() const { return y_; }
-  double left_of(double x) const { return kLeft + kPlotWidth * (x - x_.low) / x_.size(); }
-  double top_of(double y) const {
-    const double share =
-        log_y_ ? std::log(y / y_.low) / std::log(y_.high / y_.low) : (y - y_.low) / y_.size();
-    return kTop + kPlotHeight * (1 - share);
-  }
-
- private:
-  static void widen(Range& range, double share) {
-    // As good as flat: rounding alone would be seen.
-    const double largest = std::max(std::abs(range.low), std::abs(range.high));
-    if (range.size() <= 1e-9 * largest) {
-      const double half = largest == 0 ? 1 : 0.1 * largest;
-      range = {range.low - half, range.high + half};
-      return;
-    }
-    const double more = share * range.size();
-    range = {range.low == 0 ? 0 : range.low - more, range.high + more};
-  }
-
-  void make_equal() {
-    const double unit = std::max(x_.size() / kPlotWidth, y_.size() / kPlotHeight);
-    for (const auto& [range, size] : {std::pair(&x_, kPlotWidth), std::pair(&y_, kPlotHeight)}) {
-      const double middle = (range->low + range->high) / 2;
-      *range = {middle - unit * size / 2, middle + unit * size / 2};
-    }
-  }
-
-  bool log_y_;
-  Range x_;
-  Range y_;
-};
-
 std::string text_at(double left, double top, std::string_view anchor, const std::string& text) {
   return formatted("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>", left, top,
                    anchor, escaped(text));
@@ -202,27 +45,27 @@ std::string line(std::string_view kind, double x1, double y1, double x2, double 
 }
 
 std::string grid(const Chart& chart, const Axes& axes) {
-  constexpr double kRightEnd = kWidth - kRight;
-  constexpr double kLowEnd = kHeight - kBottom;
+  constexpr double kRightEnd = Frame::kWidth - Frame::kRight;
+  constexpr double kLowEnd = Frame::kHeight - Frame::kBottom;
   std::string svg;
   for (const double y : axes.is_log() ? log_ticks(axes.y()) : linear_ticks(axes.y(), 6)) {
     const double top = axes.top_of(y);
-    svg +=
-        line("grid", kLeft, top, kRightEnd, top) + text_at(kLeft - 5, top + 4, "end", tick_text(y));
+    svg += line("grid", Frame::kLeft, top, kRightEnd, top) +
+           text_at(Frame::kLeft - 5, top + 4, "end", tick_text(y));
   }
   for (const double x : linear_ticks(axes.x(), 7, chart.whole_x)) {
     const double left = axes.left_of(x);
     svg += line("tick", left, kLowEnd, left, kLowEnd + 4) +
            text_at(left, kLowEnd + 16, "middle", tick_text(x));
   }
-  svg += line("axis", kLeft, kLowEnd, kRightEnd, kLowEnd);
-  svg += text_at(kLeft + kPlotWidth / 2, kHeight - 4, "middle", chart.xlabel);
+  svg += line("axis", Frame::kLeft, kLowEnd, kRightEnd, kLowEnd);
+  svg += text_at(Frame::kLeft + Frame::kPlotWidth / 2, Frame::kHeight - 4, "middle", chart.xlabel);
   svg += formatted(
       "<text transform=\"translate(11 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
-      kTop + kPlotHeight / 2, escaped(chart.ylabel));
+      Frame::kTop + Frame::kPlotHeight / 2, escaped(chart.ylabel));
   if (chart.limit) {
     const double top = axes.top_of(chart.limit->y);
-    svg += line("limit", kLeft, top, kRightEnd, top) +
+    svg += line("limit", Frame::kLeft, top, kRightEnd, top) +
            text_at(kRightEnd - 2, top - 4, "end", chart.limit->name);
   }
   return svg;
@@ -306,7 +149,7 @@ std::string values_of(const Chart& chart, const std::vector<Series>& all, const 
             {"ylabel", chart.ylabel},
             {"x", {axes.x().low, axes.x().high}},
             {"y", {axes.y().low, axes.y().high}},
-            {"plot", {kLeft, kTop, kPlotWidth, kPlotHeight}},
+            {"plot", {Frame::kLeft, Frame::kTop, Frame::kPlotWidth, Frame::kPlotHeight}},
             {"series", Json::array()}};
   for (const auto& series : all) {
     json["series"].push_back(
@@ -354,7 +197,7 @@ std::string figure(const Chart& chart) {
              element("figcaption", element("b", escaped(chart.title)) +
                                        (chart.about.empty() ? "" : " " + escaped(chart.about))) +
                  element("svg", image,
-                         {{"viewBox", formatted("0 0 {} {}", kWidth, kHeight)},
+                         {{"viewBox", formatted("0 0 {} {}", Frame::kWidth, Frame::kHeight)},
                           {"role", "application"},
                           {"tabindex", "0"},
                           {"aria-label", spoken(chart)},
