@@ -13,16 +13,6 @@ namespace {
 using Setting = std::pair<std::string, std::string>;  // an option's name and value
 using Settings = std::vector<Setting>;
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> pieces;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const auto end = std::min(text.find(',', begin), text.size());
-    pieces.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return pieces;
-}
-
 // In a file's name or a prompt a comma is a comma.
 bool may_be_list(const std::string& name) {
   return name != "text" && name != "valid" && name != "index" && name != "prompt";
@@ -41,7 +31,7 @@ Options declare(const TrainOptions& defaults) {
 
 Settings parse_with(const std::string& text, const Options& known) {
   Settings settings;
-  for (const auto& piece : split(text)) {
+  for (const auto& piece : split_list(text)) {
     const auto equals = piece.find('=');
     if (equals == std::string::npos || equals == 0) {
       throw UsageError(formatted(
@@ -85,7 +75,7 @@ std::vector<Settings> combinations(const Settings& given, const Settings& withou
     }
     std::vector<Settings> longer;
     for (const auto& settings : all) {
-      for (const auto& one : split(value)) {
+      for (const auto& one : split_list(value)) {
         longer.push_back(settings);
         longer.back().emplace_back(name, one);
       }

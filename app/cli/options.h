@@ -146,14 +146,15 @@ std::vector<std::string> Options::given_fields(OptionNames without) const {
   return names;
 }
 
+/// The pieces of a list with commas between them; one of them may be empty.
+std::vector<std::string> split_list(const std::string& list);
+
 /// The values of an option that takes several with commas between them: `rnn,gru`.
 template <typename T>
 std::vector<T> list_of(const Options& options, const std::string& name) {
   const auto text = options.text(name);
   std::vector<T> values;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const auto end = std::min(text.find(',', begin), text.size());
-    const auto piece = text.substr(begin, end - begin);
+  for (const auto& piece : split_list(text)) {
     try {
       parse_value("--" + name, piece, values.emplace_back());
     } catch (const UsageError&) {
@@ -163,7 +164,6 @@ std::vector<T> list_of(const Options& options, const std::string& name) {
       }
       throw;
     }
-    begin = end + 1;
   }
   return values;
 }

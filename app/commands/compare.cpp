@@ -211,11 +211,7 @@ class Observer {
                           : formatted("{}, seed {}", configuration.name,
                                       configuration.data.seed + static_cast<uint64_t>(nth_seed)),
                       configuration.train.epochs);
-    TrainCallbacks callbacks;
-    callbacks.on_batch = [this](const TrainProgress& at, int64_t batches) {
-      check_interrupt(at);
-      progress_.show(at, batches);
-    };
+    auto callbacks = callbacks_of(progress_);
     const auto curve = static_cast<std::size_t>(
         std::distance(names_.begin(), std::find(names_.begin(), names_.end(), configuration.name)));
     callbacks.on_epoch = [this, curve, nth_seed](const EpochStats& stats) {
@@ -223,10 +219,6 @@ class Observer {
       if (plot_ && nth_seed == 0) {
         plot_->add(stats, curve);
       }
-    };
-    callbacks.on_graph_fallback = [this](const std::string& reason) {
-      progress_.clear();
-      print_error(without_graph(reason));
     };
     return callbacks;
   }

@@ -108,19 +108,7 @@ void reproduce(int argc, const char* const* argv) {
         progress.restart(
             request.seeds > 1 ? formatted("{}, seed {}", row.name, seed) : std::string(row.name),
             request.epochs);
-        TrainCallbacks callbacks;
-        callbacks.on_batch = [&progress](const TrainProgress& at, int64_t batches) {
-          if (is_interrupted()) {
-            throw Interrupted(interruption(at) + "; the same command goes on from there");
-          }
-          progress.show(at, batches);
-        };
-        callbacks.on_epoch = [&progress](const EpochStats& stats) { progress.show(stats); };
-        callbacks.on_graph_fallback = [&progress](const std::string& reason) {
-          progress.clear();
-          print_error(without_graph(reason));
-        };
-        return callbacks;
+        return callbacks_of(progress, "; the same command goes on from there");
       });
   progress.clear();
   print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));

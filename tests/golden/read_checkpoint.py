@@ -10,7 +10,6 @@ Exit code: 0 equal, 1 different, 77 (a skip to ctest) when this Python has no to
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ except Exception as error:  # A wheel without its CUDA libraries raises more tha
     sys.exit(77)
 
 import notebook
+from running import fail_unless, run
 
 TRAINED = [  # (model, cell, further options) of the files that --text makes
     ("scratch", "rnn", []),
@@ -41,18 +41,6 @@ TRAINED = [  # (model, cell, further options) of the files that --text makes
 # With the learning rates below far enough for continuations of several words: one weight astray shows.
 TRAINING = ["--hidden", 32, "--num-steps", 10, "--epochs", 30, "--offset", 0, "--threads", 1]
 LEARNING_RATE = {"scratch": 4, "concise": 3, "fused": 4}
-
-
-def fail_unless(condition: bool, message: str) -> None:
-    if not condition:
-        sys.exit(f"FAILED: {message}")
-
-
-def run(*command: Any) -> str:
-    """The command's standard output."""
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
-    fail_unless(done.returncode == 0, f"{' '.join(map(str, command))}: exit code {done.returncode}")
-    return done.stdout
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -12,7 +12,6 @@ import html
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +25,8 @@ try:
 except ImportError as error:
     print(f"skipped: tensorboard cannot be imported: {error}")
     sys.exit(77)
+
+from running import fail_unless, run
 
 TAGS = {  # of scalars, by their keys in the log
     "perplexity": "perplexity/train",
@@ -41,18 +42,6 @@ TEXT = "<script> # *a*\n\n* [b](c) & `d`\n```\n" * 50
 PROMPTS = ["<script>", "# "]
 TRAINING = ["--text", "text", "--normalize", "none", "--hidden", 16, "--batch-size", 4, "--num-steps", 10, "--lr", 2, "--device", "cpu"]
 TRAINING += ["--valid", 0.2, "--valid-every", 2, "--every", 2, "--predict", 30, "--prompt", PROMPTS[0], "--prompt", PROMPTS[1]]
-
-
-def fail_unless(condition: bool, message: str) -> None:
-    if not condition:
-        sys.exit(f"FAILED: {message}")
-
-
-def run(*command: Any) -> str:
-    """The command's standard output."""
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, check=False)
-    fail_unless(done.returncode == 0, f"{' '.join(map(str, command))}: exit code {done.returncode}")
-    return done.stdout
 
 
 def read(folder: str) -> dict[str, list[tuple[int, Any]]]:

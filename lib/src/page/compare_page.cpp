@@ -1,7 +1,6 @@
 #include "page/compare_page.h"
 
 #include <array>
-#include <limits>
 #include <vector>
 
 #include "page/epoch_series.h"
@@ -29,9 +28,7 @@ std::vector<Chart> charts_of(const Comparison& comparison) {
     const auto& epochs = model.trainings.front().result.epochs;
     const auto& name = model.configuration.name;
     perplexity.series.push_back(perplexity_series(name, epochs));
-    valid.series.push_back(epoch_series(name, epochs, [](const auto& stats) {
-      return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
-    }));
+    valid.series.push_back(validation_series(name, epochs));
   }
   return {perplexity, valid};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ Series epoch_series(const std::string& name, const std::vector<EpochStats>& epoc
 /// The training's perplexity.
 inline Series perplexity_series(const std::string& name, const std::vector<EpochStats>& epochs) {
   return epoch_series(name, epochs, [](const auto& stats) { return stats.perplexity; });
+}
+
+/// That of the text to validate on, where it was measured.
+inline Series validation_series(const std::string& name, const std::vector<EpochStats>& epochs) {
+  return epoch_series(name, epochs, [](const auto& stats) {
+    return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
+  });
 }
 
 }  // namespace unroll

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 #include "base/formatted.h"
@@ -24,9 +23,7 @@ std::vector<Chart> charts_of(const TrainPage& page) {
       chart("Perplexity", "perplexity", "1 is certainty; as many as there are tokens is guessing.");
   perplexity.log_y = true;
   perplexity.series = {perplexity_series("training", epochs)};
-  auto valid = epoch_series("validation", epochs, [](const auto& stats) {
-    return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
-  });
+  auto valid = validation_series("validation", epochs);
   if (!valid.x.empty()) {
     perplexity.series.push_back(std::move(valid));
   }
