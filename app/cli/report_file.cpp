@@ -2,6 +2,10 @@
 
 #include <ATen/Parallel.h>
 
+#include <array>
+#include <chrono>
+#include <ctime>
+
 #include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "unroll/checkpoint.h"
@@ -20,6 +24,25 @@ void write_report(const std::string& path, const std::string& html) {
   AtomicFile file(path);
   file.write(html.data(), html.size());
   file.commit();
+}
+
+bool LivePage::is_due() const {
+  constexpr double kSecondsBetween = 3;
+  return since_written_.stop() >= kSecondsBetween;
+}
+
+void LivePage::write(const std::string& html) {
+  write_report(path_, html);
+  since_written_.start();
+}
+
+std::string now_in_utc() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &utc);
+  return text.data();
 }
 
 Provenance provenance_of(const Options& options, const std::string& device) {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/report_file.h"
 #include "page/train_page.h"
-#include "unroll/notebook.h"
 #include "unroll/train.h"
 
 namespace unroll::app {
@@ -31,9 +31,8 @@ class TrainPageFile {
  private:
   void write();
 
-  std::string path_;
+  LivePage file_;
   TrainPage page_;
-  Timer since_written_;
 };
 
 }  // namespace unroll::app

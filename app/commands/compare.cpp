@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <filesystem>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,9 +18,8 @@
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/output_files.h"
-#include "cli/plot.h"
-#include "cli/progress.h"
 #include "cli/report_file.h"
+#include "cli/study_display.h"
 #include "cli/texts.h"
 #include "cli/train_request.h"
 #include "cli/train_texts.h"
@@ -188,55 +186,6 @@ Configuration make_configuration(AskedConfiguration& asked, Texts& all_texts) {
   return configuration;
 }
 
-// What is shown while the models train, one after the other.
-class Observer {
- public:
-  Observer(const Options& options, const std::vector<Configuration>& configurations)
-      : progress_(options.is_set("quiet"), 0) {
-    PlotOptions plot_options;
-    plot_options.legend.clear();
-    for (const auto& configuration : configurations) {
-      names_.push_back(configuration.name);
-      plot_options.legend.push_back(visible(configuration.name));
-    }
-    if (options.given("plot")) {
-      plot_options.xmin = 1;
-      plot_.emplace(options.path("plot"), plot_options, progress_);
-    }
-  }
-
-  TrainCallbacks callbacks_for(const Configuration& configuration, int64_t nth_seed) {
-    progress_.restart(nth_seed == 0
-                          ? configuration.name
-                          : formatted("{}, seed {}", configuration.name,
-                                      configuration.data.seed + static_cast<uint64_t>(nth_seed)),
-                      configuration.train.epochs);
-    auto callbacks = callbacks_of(progress_);
-    const auto curve = static_cast<std::size_t>(
-        std::distance(names_.begin(), std::find(names_.begin(), names_.end(), configuration.name)));
-    callbacks.on_epoch = [this, curve, nth_seed](const EpochStats& stats) {
-      progress_.show(stats);
-      if (plot_ && nth_seed == 0) {
-        plot_->add(stats, curve);
-      }
-    };
-    return callbacks;
-  }
-
-  void show(const std::string& result) {
-    progress_.clear();
-    print_text(stdout, result);
-    if (plot_) {
-      plot_->finish();
-    }
-  }
-
- private:
-  Progress progress_;
-  std::vector<std::string> names_;
-  std::optional<Plot> plot_;
-};
-
 }  // namespace
 
 void compare(int argc, const char* const* argv) {
@@ -269,17 +218,23 @@ void compare(int argc, const char* const* argv) {
   if (request.of_one_model) {
     configurations = implementations_of(configurations.front());
   }
-  Observer observer(options, configurations);
-  catch_interrupts();
-  const auto comparison = unroll::compare(
-      configurations, request.compare, [&](const Configuration& configuration, int64_t nth_seed) {
-        return observer.callbacks_for(configuration, nth_seed);
-      });
-  observer.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison));
-  if (!report.empty()) {
-    write_report(report, to_html(comparison,
-                                 provenance_of(options, describe(configurations.front().device))));
+  std::vector<std::string> names;
+  names.reserve(configurations.size());
+  for (const auto& configuration : configurations) {
+    names.push_back(configuration.name);
   }
+  StudyDisplay display(options, formatted("Comparing {}", joined(names, ", ")), names,
+                       describe(configurations.front().device));
+  catch_interrupts();
+  const auto comparison = display.run([&] {
+    return unroll::compare(
+        configurations, request.compare, [&](const Configuration& one, int64_t nth_seed) {
+          return display.begin(one.name, nth_seed, one.data.seed + static_cast<uint64_t>(nth_seed),
+                               one.train.epochs);
+        });
+  });
+  display.show(options.is_set("json") ? to_json(comparison) + "\n" : table(comparison),
+               [&](const Provenance& provenance) { return to_html(comparison, provenance); });
 }
 
 }  // namespace unroll::app

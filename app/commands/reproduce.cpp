@@ -9,8 +9,8 @@
 #include "cli/message.h"
 #include "cli/options.h"
 #include "cli/output_files.h"
-#include "cli/progress.h"
 #include "cli/report_file.h"
+#include "cli/study_display.h"
 #include "commands/commands.h"
 #include "page/reproduce_page.h"
 #include "report/reproduce_report.h"
@@ -100,21 +100,23 @@ void reproduce(int argc, const char* const* argv) {
   if (!report.empty()) {
     check_writable(report);
   }
-  Progress progress(options.is_set("quiet"), request.epochs);
-  catch_interrupts();
-  const auto rows = unroll::reproduce(
-      text, options.path("folder"), device, request,
-      [&](const PublishedResult& row, uint64_t seed) {
-        progress.restart(
-            request.seeds > 1 ? formatted("{}, seed {}", row.name, seed) : std::string(row.name),
-            request.epochs);
-        return callbacks_of(progress, "; the same command goes on from there");
-      });
-  progress.clear();
-  print_text(stdout, options.is_set("json") ? to_json(rows) + "\n" : table(rows));
-  if (!report.empty()) {
-    write_report(report, to_html(rows, provenance_of(options, describe(device))));
+  std::vector<std::string> names;
+  for (const auto& row : published_results(request.rows)) {
+    names.emplace_back(row.name);
   }
+  StudyDisplay display(options, "Reproducing the notebook's published results", names,
+                       describe(device), "; the same command goes on from there");
+  catch_interrupts();
+  const auto rows = display.run([&] {
+    return unroll::reproduce(text, options.path("folder"), device, request,
+                             [&](const PublishedResult& row, uint64_t seed, const auto& history) {
+                               return display.begin(std::string(row.name),
+                                                    static_cast<int64_t>(seed), seed,
+                                                    request.epochs, history);
+                             });
+  });
+  display.show(options.is_set("json") ? to_json(rows) + "\n" : table(rows),
+               [&](const Provenance& provenance) { return to_html(rows, provenance); });
   if (has_failed(rows)) {
     throw Error("a result was not reproduced");
   }

@@ -10,6 +10,7 @@
 #include "page/compare_page.h"
 #include "page/evaluate_page.h"
 #include "page/reproduce_page.h"
+#include "page/running_page.h"
 #include "report/train_result.h"
 
 namespace unroll {
@@ -115,6 +116,21 @@ TEST(ComparePage, HasCurvesTablesAndTheJson) {
   EXPECT_THAT(html,
               HasSubstr("<th scope=\"row\">gradient of W_xh</th><td>3.0e-08</td><td>4.0e-03</td>"));
   EXPECT_THAT(html, HasSubstr("class=\"series s2\""));
+}
+
+TEST(RunningPage, HasCurvesAndRefreshesItselfWhileTheyAreDrawn) {
+  RunningPage page{.title = kHostile,
+                   .curves = {{.name = kHostile, .x = {1, 2}, .y = {9, 7.5}}, {.name = "second"}},
+                   .status = running_status(kHostile, 2, 5, "noon"),
+                   .provenance = {.command = kHostile}};
+  const auto html = to_html(page);
+  expect_no_other_script(html);
+  EXPECT_THAT(html, HasSubstr(": 2 of 5 epochs done at noon."));
+  EXPECT_THAT(html, HasSubstr("data-refresh="));
+  page.runs = false;
+  page.status = status_line(kHostile);
+  expect_no_other_script(to_html(page));
+  EXPECT_THAT(to_html(page), Not(HasSubstr("data-refresh=")));
 }
 
 TEST(ReproducePage, HasTheTableAndTheJson) {

@@ -5,6 +5,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "support/temp_folder.h"
 #include "support/thrown.h"
@@ -15,6 +16,7 @@
 namespace unroll {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(PublishedResults, AreTheChaptersEightRows) {
@@ -73,7 +75,7 @@ TEST_F(ReproduceTheTimeMachine, AStoppedRunEndsAsOneThatWasNot) {
 
   // In the second seed's second epoch.
   int64_t batches_left = 12;
-  const auto stop = [&](const PublishedResult&, uint64_t seed) {
+  const auto stop = [&](const PublishedResult&, uint64_t seed, const auto&) {
     TrainCallbacks callbacks;
     callbacks.on_batch = [&, seed](const TrainProgress&, int64_t) {
       if (seed == 1 && --batches_left == 0) {
@@ -88,13 +90,16 @@ TEST_F(ReproduceTheTimeMachine, AStoppedRunEndsAsOneThatWasNot) {
   EXPECT_EQ(kept.training->state.progress.batch, 4);
 
   int64_t trained = 0;
-  const auto count = [&](const PublishedResult&, uint64_t) {
+  std::vector<std::size_t> epochs_before;
+  const auto count = [&](const PublishedResult&, uint64_t, const auto& history) {
+    epochs_before.push_back(history.size());
     TrainCallbacks callbacks;
     callbacks.on_batch = [&](const TrainProgress&, int64_t) { ++trained; };
     return callbacks;
   };
   const auto continued = run(options_, "stopped", count);
   EXPECT_EQ(trained, 4);
+  EXPECT_THAT(epochs_before, ElementsAre(2, 1));
   for (std::size_t seed = 0; seed < 2; ++seed) {
     EXPECT_EQ(continued[0].trainings[seed].perplexity(), whole[0].trainings[seed].perplexity());
     EXPECT_EQ(continued[0].trainings[seed].result.predictions,

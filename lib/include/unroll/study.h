@@ -262,8 +262,10 @@ struct Reproduction {
   Verdict verdict() const;
 };
 
-/// Called before each training, with its row and its seed; returns what to call during it.
-using ReproduceCallbacks = std::function<TrainCallbacks(const PublishedResult&, uint64_t seed)>;
+/// Called before each training, with its row, its seed and the epochs that were trained before, if
+/// it continues; returns what to call during it.
+using ReproduceCallbacks = std::function<TrainCallbacks(const PublishedResult&, uint64_t seed,
+                                                        const std::vector<EpochStats>& history)>;
 
 /// The file in which a training of reproduce is kept: `FOLDER/gru-scratch.seed0.safetensors`.
 std::filesystem::path kept_training(const std::filesystem::path& folder, const PublishedResult& row,

@@ -12,18 +12,9 @@ namespace unroll {
 namespace {
 
 std::vector<Chart> charts_of(const Comparison& comparison) {
-  Chart perplexity{.title = perplexity_caption(comparison),
-                   .about = "Of the text that is trained on.",
-                   .xlabel = "epoch",
-                   .ylabel = "perplexity",
-                   .log_y = true,
-                   .whole_x = true};
-  Chart valid{.title = "Perplexity in validation",
-              .about = "Of the text that is not trained on.",
-              .xlabel = "epoch",
-              .ylabel = "perplexity",
-              .log_y = true,
-              .whole_x = true};
+  auto perplexity =
+      perplexity_chart(perplexity_caption(comparison), "Of the text that is trained on.");
+  auto valid = perplexity_chart("Perplexity in validation", "Of the text that is not trained on.");
   for (const auto& model : comparison.models) {
     const auto& epochs = model.trainings.front().result.epochs;
     const auto& name = model.configuration.name;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "page/chart.h"
@@ -34,6 +35,16 @@ inline Series validation_series(const std::string& name, const std::vector<Epoch
   return epoch_series(name, epochs, [](const auto& stats) {
     return stats.valid_perplexity.value_or(std::numeric_limits<double>::quiet_NaN());
   });
+}
+
+/// A plot of such curves.
+inline Chart perplexity_chart(std::string title, std::string about) {
+  return {.title = std::move(title),
+          .about = std::move(about),
+          .xlabel = "epoch",
+          .ylabel = "perplexity",
+          .log_y = true,
+          .whole_x = true};
 }
 
 }  // namespace unroll

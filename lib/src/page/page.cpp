@@ -41,6 +41,16 @@ std::string to_html(const Page& page) {
       page.body, for_script(page.result), page_script());
 }
 
+std::string status_line(std::string_view text) {
+  return element("p", escaped(text), {{"class", "status"}}) + "\n";
+}
+
+std::string running_status(std::string_view what, int64_t done, int64_t epochs,
+                           std::string_view written_at) {
+  return status_line(formatted("{}: {} of {} done at {}. This page refreshes itself.", what, done,
+                               counted(epochs, "epoch"), written_at));
+}
+
 std::string section(std::string_view heading, const std::string& content) {
   return content.empty()
              ? ""

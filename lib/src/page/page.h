@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -26,6 +27,16 @@ struct Page {
 };
 
 std::string to_html(const Page& page);
+
+/// How long a browser waits before it reads the page of a training that runs again.
+inline constexpr int kRefreshSeconds = 4;
+
+/// The line that says how a training goes or went.
+std::string status_line(std::string_view text);
+
+/// What it says while `what` (`Training`) goes on; `written_at` is when.
+std::string running_status(std::string_view what, int64_t done, int64_t epochs,
+                           std::string_view written_at);
 
 /// A heading and what stands below it; empty if nothing does.
 std::string section(std::string_view heading, const std::string& content);

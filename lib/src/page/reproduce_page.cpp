@@ -7,12 +7,7 @@
 namespace unroll {
 
 std::string to_html(const std::vector<Reproduction>& rows, const Provenance& provenance) {
-  Chart perplexity{.title = "Perplexity in training",
-                   .about = "Of the first seed.",
-                   .xlabel = "epoch",
-                   .ylabel = "perplexity",
-                   .log_y = true,
-                   .whole_x = true};
+  auto perplexity = perplexity_chart("Perplexity in training", "Of the first seed.");
   for (const auto& row : rows) {
     perplexity.series.push_back(
         perplexity_series(std::string(row.published.name), row.trainings.front().result.epochs));

@@ -11,8 +11,6 @@
 namespace unroll {
 namespace {
 
-constexpr int kRefreshSeconds = 4;
-
 std::vector<Chart> charts_of(const TrainPage& page) {
   const auto& epochs = page.report.result.epochs;
   const auto chart = [](const char* title, const char* ylabel, const char* about) {
@@ -20,8 +18,7 @@ std::vector<Chart> charts_of(const TrainPage& page) {
         .title = title, .about = about, .xlabel = "epoch", .ylabel = ylabel, .whole_x = true};
   };
   auto perplexity =
-      chart("Perplexity", "perplexity", "1 is certainty; as many as there are tokens is guessing.");
-  perplexity.log_y = true;
+      perplexity_chart("Perplexity", "1 is certainty; as many as there are tokens is guessing.");
   perplexity.series = {perplexity_series("training", epochs)};
   auto valid = validation_series("validation", epochs);
   if (!valid.x.empty()) {
@@ -44,24 +41,19 @@ std::vector<Chart> charts_of(const TrainPage& page) {
   return {perplexity, norm, rate, speed};
 }
 
-std::string status_line(const TrainPage& page) {
-  const auto done = page.report.result.epochs.size();
-  std::string text;
+std::string status_of(const TrainPage& page) {
+  const auto done = static_cast<int64_t>(page.report.result.epochs.size());
   switch (page.status) {
     case TrainPage::Status::kRuns:
-      text = formatted("Training: {} of {} done at {}. This page refreshes itself.", done,
-                       counted(page.epochs, "epoch"), page.written_at);
-      break;
+      return running_status("Training", done, page.epochs, page.written_at);
     case TrainPage::Status::kEnded:
-      text = formatted("Trained for {}{}.", counted(done, "epoch"),
-                       page.report.result.stopped_early ? ", stopped early" : "");
-      break;
+      return status_line(formatted("Trained for {}{}.", counted(done, "epoch"),
+                                   page.report.result.stopped_early ? ", stopped early" : ""));
     case TrainPage::Status::kStopped:
-      text = formatted("Stopped after {} of {}: {}", done, counted(page.epochs, "epoch"),
-                       page.problem);
-      break;
+      return status_line(formatted("Stopped after {} of {}: {}", done,
+                                   counted(page.epochs, "epoch"), page.problem));
   }
-  return element("p", escaped(text), {{"class", "status"}}) + "\n";
+  return {};
 }
 
 std::string facts_of(const TrainPage& page) {
@@ -151,7 +143,7 @@ std::string to_html(const TrainPage& page) {
                                page.text),
             .result = to_json(page.report),
             .refresh_seconds = page.status == TrainPage::Status::kRuns ? kRefreshSeconds : 0};
-  html.body = status_line(page) + facts_of(page) + section_of(page.provenance) +
+  html.body = status_of(page) + facts_of(page) + section_of(page.provenance) +
               section("How it learned", figures(charts_of(page)) + epochs_of(page)) +
               section("What it continues", predictions_of(page)) +
               section("What it wrote while it learned", samples_of(page)) + page.inspection;

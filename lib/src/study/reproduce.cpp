@@ -239,7 +239,8 @@ std::vector<Reproduction> reproduce(const std::filesystem::path& text,
       row.effective = training.effective();
       auto& studied = row.trainings.emplace_back();
       try {
-        studied.result = training.run(callbacks ? callbacks(published, seed) : TrainCallbacks{});
+        studied.result = training.run(callbacks ? callbacks(published, seed, training.history())
+                                                : TrainCallbacks{});
       } catch (const Diverged& problem) {
         studied = {.result = {.epochs = training.history()}, .diverged = problem.what()};
       }
