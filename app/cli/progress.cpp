@@ -1,7 +1,5 @@
 #include "cli/progress.h"
 
-#include <unistd.h>
-
 #include <cmath>
 
 #include "base/formatted.h"
@@ -25,7 +23,7 @@ std::string clock(double seconds) {
 }  // namespace
 
 Progress::Progress(bool quiet, int64_t epochs)
-    : quiet_(quiet), terminal_(isatty(STDERR_FILENO) == 1), epochs_(epochs) {}
+    : silent_(quiet || !is_terminal(stderr)), epochs_(epochs) {}
 
 void Progress::restart(const std::string& label, int64_t epochs) {
   clear();
@@ -76,17 +74,13 @@ void Progress::show(const TrainProgress& progress, int64_t batches) {
 }
 
 bool Progress::is_due() const {
-  const bool first_on_terminal = terminal_ && !shown_;
-  return !quiet_ && (first_on_terminal || since_shown_.stop() >= (terminal_ ? 0.1 : 10.0));
+  constexpr double kSecondsBetween = 0.1;
+  return !silent_ && (!shown_ || since_shown_.stop() >= kSecondsBetween);
 }
 
 void Progress::print(const std::string& line) {
-  if (terminal_) {
-    print_note(formatted("\r{}\x1b[K", line));
-    on_screen_ = true;
-  } else {
-    print_note(line + "\n");
-  }
+  print_note(formatted("\r{}\x1b[K", line));
+  on_screen_ = true;
   shown_ = true;
   since_shown_.start();
 }

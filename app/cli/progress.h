@@ -9,8 +9,8 @@
 
 namespace unroll::app {
 
-/// How far a text is read or a training is, on stderr: one line that is rewritten on a terminal,
-/// else a plain line every ten seconds. Silent when quiet.
+/// How far a text is read or a training is: one line on stderr that is rewritten, if that is a
+/// terminal. Silent when quiet, and elsewhere: --log and --report are for who is not there.
 class Progress {
  public:
   Progress(bool quiet, int64_t epochs);
@@ -37,8 +37,7 @@ class Progress {
   bool is_due() const;
   void print(const std::string& line);
 
-  bool quiet_;
-  bool terminal_;
+  bool silent_;
   int64_t epochs_;
   std::string label_;
   double seconds_ = 0;        // of the epochs shown since restart
