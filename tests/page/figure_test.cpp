@@ -153,6 +153,8 @@ TEST(Figure, ManyPowersOfTenHaveFewTicks) {
   EXPECT_THAT(ticks, ::testing::Contains("1e-36"));
   EXPECT_LT(ticks.size(), 20U);
   EXPECT_EQ(std::count(ticks.begin(), ticks.end(), "0"), 0);
+  chart.series[0].y = {1, 1e13, 1};
+  EXPECT_THAT(ticks_of(figure(chart)), ::testing::IsSupersetOf({"1", "1e+06", "1e+12"}));
 }
 
 TEST(Figure, AnAxisOfNearlyOneValueEnds) {

@@ -116,6 +116,7 @@ TEST(ComparePage, HasCurvesTablesAndTheJson) {
   EXPECT_THAT(html,
               HasSubstr("<th scope=\"row\">gradient of W_xh</th><td>3.0e-08</td><td>4.0e-03</td>"));
   EXPECT_THAT(html, HasSubstr("class=\"series s2\""));
+  EXPECT_THAT(html, HasSubstr("<b>Gradient norm</b>"));
 }
 
 TEST(RunningPage, HasCurvesAndRefreshesItselfWhileTheyAreDrawn) {

@@ -15,13 +15,15 @@ std::vector<Chart> charts_of(const Comparison& comparison) {
   auto perplexity =
       perplexity_chart(perplexity_caption(comparison), "Of the text that is trained on.");
   auto valid = perplexity_chart("Perplexity in validation", "Of the text that is not trained on.");
+  auto norm = norm_chart("Mean over the epoch's steps, before clipping.");
   for (const auto& model : comparison.models) {
     const auto& epochs = model.trainings.front().result.epochs;
     const auto& name = model.configuration.name;
     perplexity.series.push_back(perplexity_series(name, epochs));
     valid.series.push_back(validation_series(name, epochs));
+    norm.series.push_back(norm_series(name, epochs));
   }
-  return {perplexity, valid};
+  return {perplexity, valid, norm};
 }
 
 std::string predictions_of(const Comparison& comparison) {

@@ -37,12 +37,27 @@ inline Series validation_series(const std::string& name, const std::vector<Epoch
   });
 }
 
-/// A plot of such curves.
+/// The gradient's norm before clipping, mean over the steps.
+inline Series norm_series(const std::string& name, const std::vector<EpochStats>& epochs) {
+  return epoch_series(name, epochs, [](const auto& stats) { return stats.grad_norm; });
+}
+
+/// A plot of perplexities.
 inline Chart perplexity_chart(std::string title, std::string about) {
   return {.title = std::move(title),
           .about = std::move(about),
           .xlabel = "epoch",
           .ylabel = "perplexity",
+          .log_y = true,
+          .whole_x = true};
+}
+
+/// A plot of gradient norms, where one that explodes does not hide the others.
+inline Chart norm_chart(std::string about) {
+  return {.title = "Gradient norm",
+          .about = std::move(about),
+          .xlabel = "epoch",
+          .ylabel = "norm",
           .log_y = true,
           .whole_x = true};
 }

@@ -51,12 +51,12 @@ std::string grid(const Chart& chart, const Axes& axes) {
   for (const double y : axes.is_log() ? log_ticks(axes.y()) : linear_ticks(axes.y(), 6)) {
     const double top = axes.top_of(y);
     svg += line("grid", Frame::kLeft, top, kRightEnd, top) +
-           text_at(Frame::kLeft - 5, top + 4, "end", tick_text(y));
+           text_at(Frame::kLeft - 5, top + 4, "end", tick_text(y, axes.y()));
   }
   for (const double x : linear_ticks(axes.x(), 7, chart.whole_x)) {
     const double left = axes.left_of(x);
     svg += line("tick", left, kLowEnd, left, kLowEnd + 4) +
-           text_at(left, kLowEnd + 16, "middle", tick_text(x));
+           text_at(left, kLowEnd + 16, "middle", tick_text(x, axes.x()));
   }
   svg += line("axis", Frame::kLeft, kLowEnd, kRightEnd, kLowEnd);
   svg += text_at(Frame::kLeft + Frame::kPlotWidth / 2, Frame::kHeight - 4, "middle", chart.xlabel);

@@ -48,9 +48,9 @@ std::vector<double> log_ticks(const Range& range) {
   return ticks;
 }
 
-std::string tick_text(double value) {
+std::string tick_text(double value, const Range& range) {
   const double size = std::abs(value);
-  if (size >= 1e9) {
+  if (range.high >= 1e9) {
     return formatted("{:.3g}", value);
   }
   if (size >= 1e6) {

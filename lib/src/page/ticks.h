@@ -31,7 +31,7 @@ std::vector<double> linear_ticks(const Range& range, int most, bool whole = fals
 /// second, third and so on.
 std::vector<double> log_ticks(const Range& range);
 
-/// A number on an axis: 250000 -> `250k`.
-std::string tick_text(double value);
+/// A number on an axis of this range: 250000 -> `250k`, and `2.5e+05` beside a billion.
+std::string tick_text(double value, const Range& range);
 
 }  // namespace unroll

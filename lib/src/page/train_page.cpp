@@ -25,11 +25,10 @@ std::vector<Chart> charts_of(const TrainPage& page) {
     perplexity.series.push_back(std::move(valid));
   }
   auto norm =
-      chart("Gradient norm", "norm",
-            page.clip > 0 ? "Mean over the epoch's steps, before clipping: a longer gradient "
-                            "is shortened to the bound."
-                          : "Mean over the epoch's steps.");
-  norm.series = {epoch_series("norm", epochs, [](const auto& stats) { return stats.grad_norm; })};
+      norm_chart(page.clip > 0 ? "Mean over the epoch's steps, before clipping: a longer gradient "
+                                 "is shortened to the bound."
+                               : "Mean over the epoch's steps.");
+  norm.series = {norm_series("norm", epochs)};
   if (page.clip > 0) {
     norm.limit = {.name = formatted("clip {}", page.clip), .y = page.clip};
   }
