@@ -9,8 +9,8 @@
 
 namespace unroll::app {
 
-/// How far a text is read or a training is: one line on stderr that is rewritten, if that is a
-/// terminal. Silent when quiet, and elsewhere: --log and --report are for who is not there.
+/// How far a text is read or a training is: one line on stderr that is rewritten, if stderr is a
+/// terminal. Nothing elsewhere and when quiet.
 class Progress {
  public:
   Progress(bool quiet, int64_t epochs);

@@ -19,7 +19,7 @@ std::string report_path(const Options& options);
 /// the path.
 void write_report(const std::string& path, const std::string& html);
 
-/// A page that is written anew every few seconds while what it shows goes on.
+/// A page that is written anew while what it shows goes on, every three seconds at most.
 class LivePage {
  public:
   explicit LivePage(std::string path) : path_(std::move(path)) {}

@@ -1,14 +1,13 @@
 #include "cli/study_display.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <utility>
 
 #include "base/formatted.h"
 #include "cli/attempt.h"
+#include "cli/interrupt.h"
 #include "cli/message.h"
-#include "page/epoch_series.h"
 #include "report/visible_text.h"
 
 namespace unroll::app {
@@ -21,7 +20,7 @@ StudyDisplay::StudyDisplay(const Options& options, const std::string& title,
   plot_options.legend.clear();
   plot_options.xmin = 1;
   for (const auto& name : names) {
-    page_.curves.push_back({.name = name});
+    page_.models.push_back({name, {}});
     plot_options.legend.push_back(visible(name));
   }
   if (options.given("plot")) {
@@ -31,23 +30,22 @@ StudyDisplay::StudyDisplay(const Options& options, const std::string& title,
     file_.emplace(path);
     page_.title = title;
     page_.provenance = provenance_of(options, device);
+    outlive_readers();
   }
 }
 
 TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, uint64_t seed,
                                    int64_t epochs, const std::vector<EpochStats>& history) {
-  const auto label = nth_seed == 0 ? name : formatted("{}, seed {}", name, seed);
-  const auto status = [this, label, epochs](int64_t done) {
-    page_.status = running_status(formatted("Training {}", label), done, epochs, now_in_utc());
-  };
-  const auto at = std::find_if(page_.curves.begin(), page_.curves.end(),
-                               [&](const Series& curve) { return curve.name == name; });
-  const auto curve = static_cast<std::size_t>(std::distance(page_.curves.begin(), at));
-  progress_.restart(label, epochs);
+  const auto at = std::find_if(page_.models.begin(), page_.models.end(),
+                               [&](const auto& model) { return model.first == name; });
+  const auto curve = static_cast<std::size_t>(std::distance(page_.models.begin(), at));
+  page_.training = nth_seed == 0 ? name : formatted("{}, seed {}", name, seed);
+  page_.done = static_cast<int64_t>(history.size());
+  page_.epochs = epochs;
   if (nth_seed == 0) {
-    *at = perplexity_series(name, history);
+    at->second = history;
   }
-  status(static_cast<int64_t>(history.size()));
+  progress_.restart(page_.training, epochs);
   if (!has_begun_) {
     has_begun_ = true;
     write_page();
@@ -55,10 +53,13 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
   auto callbacks = callbacks_of(progress_, hint_);
   callbacks.on_epoch = [=, this](const EpochStats& stats) {
     progress_.show(stats);
+    page_.done = stats.epoch;
     if (nth_seed == 0) {
-      add(stats, curve);
+      page_.models[curve].second.push_back(stats);
+      if (plot_) {
+        plot_->add(stats, curve);
+      }
     }
-    status(stats.epoch);
     if (file_ && file_->is_due()) {
       write_page();
     }
@@ -66,40 +67,39 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
   return callbacks;
 }
 
-void StudyDisplay::add(const EpochStats& stats, std::size_t curve) {
-  if (plot_) {
-    plot_->add(stats, curve);
-  }
-  if (std::isfinite(stats.perplexity)) {
-    page_.curves[curve].x.push_back(static_cast<double>(stats.epoch));
-    page_.curves[curve].y.push_back(stats.perplexity);
-  }
-}
-
 void StudyDisplay::show(const std::string& result,
                         const std::function<std::string(const Provenance&)>& page) {
+  std::exception_ptr unprinted;
   progress_.clear();
-  print_text(stdout, result);
+  try {
+    print_text(stdout, result);
+  } catch (const std::exception&) {
+    unprinted = std::current_exception();
+  }
   if (plot_) {
     plot_->finish();
   }
   if (file_) {
     file_->write(page(page_.provenance));
   }
+  if (unprinted) {
+    std::rethrow_exception(unprinted);
+  }
 }
 
 void StudyDisplay::stop(const std::string& problem) {
   if (has_begun_) {
-    page_.runs = false;
-    page_.status = status_line(formatted("Stopped: {}", problem));
+    page_.problem = problem;
+    has_failed_ = false;
     write_page();
   }
 }
 
 void StudyDisplay::write_page() {
-  if (file_ && !attempt(progress_, "the training continues without it",
-                        [&] { file_->write(to_html(page_)); })) {
-    file_.reset();
+  if (file_ && !has_failed_) {
+    page_.written_at = now_in_utc();
+    has_failed_ = !attempt(progress_, "the training continues without it",
+                           [&] { file_->write(to_html(page_)); });
   }
 }
 

@@ -21,18 +21,19 @@ namespace unroll::app {
 /// for.
 class StudyDisplay {
  public:
-  /// `title`: of the page while they run; `names`: of the curves; `hint` is added to the message
-  /// when they are interrupted.
+  /// `title`: of the page while they run; `names`: of the models, each its own; `hint` is added to
+  /// the message when they are interrupted.
   StudyDisplay(const Options& options, const std::string& title,
                const std::vector<std::string>& names, const std::string& device,
                std::string hint = "");
 
-  /// Begins a training: of the model of this name, with the nth of its seeds, from 0, which is
-  /// `seed`, and after what it was trained before.
+  /// Begins a training of the model `name`, one of the names: with the nth of its seeds, from 0,
+  /// which is `seed`, until it has so many epochs; `history` are those that it has.
   TrainCallbacks begin(const std::string& name, int64_t nth_seed, uint64_t seed, int64_t epochs,
                        const std::vector<EpochStats>& history = {});
 
-  /// Does all of them. What ends them early is said on the page, and thrown on.
+  /// What `work`, which does the trainings, returns. What it throws is put on the page and thrown
+  /// on.
   template <typename Work>
   auto run(const Work& work) {
     try {
@@ -43,11 +44,12 @@ class StudyDisplay {
     }
   }
 
-  /// Shows what they came to. Throws Error, naming the path, when the page cannot be written.
+  /// Prints the result, finishes the plot, and puts the final page in the place of the curves: all
+  /// of them, whichever fails. Throws Error, naming the path, when the page cannot be written, and
+  /// std::system_error when the result cannot.
   void show(const std::string& result, const std::function<std::string(const Provenance&)>& page);
 
  private:
-  void add(const EpochStats& stats, std::size_t curve);
   void stop(const std::string& problem);
   void write_page();
 
@@ -56,7 +58,8 @@ class StudyDisplay {
   std::optional<Plot> plot_;
   std::optional<LivePage> file_;
   RunningPage page_;
-  bool has_begun_ = false;  // so that what fails before leaves an earlier page as it is
+  bool has_begun_ = false;   // what fails before leaves an earlier page as it is
+  bool has_failed_ = false;  // the page is then written once more, at the end
 };
 
 }  // namespace unroll::app

@@ -1,13 +1,16 @@
 """Runs the command for the tests beside it."""
 
 import atexit
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 UNROLL = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
@@ -103,6 +106,23 @@ class CommandTest(unittest.TestCase):
         done = self.run_unroll(*args, **kwargs)
         self.assertEqual(done.returncode, 0, done.stderr.decode(errors="replace"))
         return done.stdout.decode(errors="replace")
+
+    @contextlib.contextmanager
+    def running(self, *args: object) -> Iterator[subprocess.Popen]:
+        """A run that goes on beside the test, and ends with it."""
+        with subprocess.Popen([UNROLL, *map(str, args)], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def wait_for(self, process: subprocess.Popen, what: Callable[[], bool]) -> None:
+        """Waits until a run that goes on has done something: two minutes at most."""
+        deadline = time.monotonic() + 120
+        while not what():
+            self.assertIsNone(process.poll(), "it has ended")
+            self.assertLess(time.monotonic(), deadline, "it has not done it")
+            time.sleep(0.05)
 
     def train(self, *args: object, **kwargs) -> str:
         return self.succeed("train", "--device", "cpu", *TINY, *args, **kwargs)

@@ -121,16 +121,20 @@ TEST(ComparePage, HasCurvesTablesAndTheJson) {
 
 TEST(RunningPage, HasCurvesAndRefreshesItselfWhileTheyAreDrawn) {
   RunningPage page{.title = kHostile,
-                   .curves = {{.name = kHostile, .x = {1, 2}, .y = {9, 7.5}}, {.name = "second"}},
-                   .status = running_status(kHostile, 2, 5, "noon"),
+                   .models = {{kHostile, result_of({9, 7.5}).epochs}, {"second", {}}},
+                   .training = kHostile,
+                   .done = 2,
+                   .epochs = 5,
+                   .written_at = "noon",
                    .provenance = {.command = kHostile}};
   const auto html = to_html(page);
   expect_no_other_script(html);
   EXPECT_THAT(html, HasSubstr(": 2 of 5 epochs done at noon."));
+  EXPECT_THAT(html, HasSubstr("class=\"series s1\""));
   EXPECT_THAT(html, HasSubstr("data-refresh="));
-  page.runs = false;
-  page.status = status_line(kHostile);
+  page.problem = kHostile;
   expect_no_other_script(to_html(page));
+  EXPECT_THAT(to_html(page), HasSubstr("Stopped: &lt;/script"));
   EXPECT_THAT(to_html(page), Not(HasSubstr("data-refresh=")));
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "base/formatted.h"
 #include "page/epoch_series.h"
 #include "page/html.h"
 #include "report/compare_report.h"
@@ -39,12 +40,13 @@ std::string predictions_of(const Comparison& comparison) {
 }  // namespace
 
 std::string to_html(const Comparison& comparison, const Provenance& provenance) {
-  std::string title;
+  std::vector<std::string> names;
+  names.reserve(comparison.models.size());
   for (const auto& model : comparison.models) {
-    title += (title.empty() ? "" : ", ") + model.configuration.name;
+    names.push_back(model.configuration.name);
   }
   return to_html(Page{
-      .title = title + " compared",
+      .title = joined(names, ", ") + " compared",
       .body = section("Results", html_table("After the last epoch", results_table(comparison)) +
                                      paragraphs(notes_on_results(comparison))) +
               section("How they learned",

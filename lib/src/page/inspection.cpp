@@ -65,6 +65,8 @@ torch::Tensor stretches_of(const torch::Tensor& tokens, int64_t num_steps) {
   return torch::stack(rows).to(torch::kInt64);
 }
 
+bool has_gates(Cell cell) { return cell == Cell::kGru || cell == Cell::kLstm; }
+
 Chart flow_chart(const Inspected& model) {
   const auto flow = gradient_flow(model.config, model.weights,
                                   stretches_of(model.tokens, model.num_steps), model.clip);
@@ -72,9 +74,11 @@ Chart flow_chart(const Inspected& model) {
   Chart chart{
       .title = "How far the gradient reaches back",
       .about = formatted(
-          "Norm of the last loss's gradient by the state so many steps before. Each step "
-          "back multiplies it by one more matrix, so that it fades or explodes. The whole "
-          "gradient has norm {:.3g}{}.",
+          "Norm of the last loss's gradient by the state so many steps before. {} so that it fades "
+          "or explodes. The whole gradient has norm {:.3g}{}.",
+          has_gates(model.config.cell)
+              ? "On each step back the gates decide what is kept of it,"
+              : "Each step back multiplies it by W_hh and by the slope of the activation,",
           flow.norm,
           is_clipped ? formatted(", and clipping multiplies all of it by {:.3g}", flow.clip_factor)
           : model.clip > 0 ? formatted(", shorter than the bound of clipping, {}", model.clip)
@@ -109,21 +113,20 @@ std::vector<Chart> spectrum_charts(const Inspected& model) {
   if (model.config.hidden > kMostHidden) {
     return {};
   }
-  const bool has_gates = model.config.cell == Cell::kGru || model.config.cell == Cell::kLstm;
+  const bool gated = has_gates(model.config.cell);
   Chart values{.title = "Singular values of the recurrent matrices",
-               .about = has_gates
-                            ? "Of each gate's matrix. The gates decide what of it acts on the "
-                              "state."
-                            : "By how much one step can at most stretch the state, in H "
-                              "directions.",
+               .about = gated ? "Of each gate's matrix. The gates decide what of it acts on the "
+                                "state."
+                              : "By how much one step can at most stretch the state, in H "
+                                "directions.",
                .xlabel = "direction",
                .ylabel = "singular value",
                .whole_x = true,
                .limit = Chart::Limit{.name = "1", .y = 1}};
   Chart plane{.title = "Their eigenvalues",
-              .about = has_gates ? "Of each gate's matrix; the circle is that of radius 1."
-                                 : "A direction inside the circle fades from step to step; one "
-                                   "outside can grow.",
+              .about = gated ? "Of each gate's matrix; the circle is that of radius 1."
+                             : "A direction inside the circle fades from step to step; one "
+                               "outside can grow.",
               .xlabel = "real part",
               .ylabel = "imaginary part",
               .kind = Chart::Kind::kPoints,

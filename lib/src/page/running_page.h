@@ -1,19 +1,25 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "page/chart.h"
 #include "page/page.h"
+#include "unroll/train.h"
 
 namespace unroll {
 
-/// Trainings that run one after the other, before they come to what tables could show.
+/// Trainings that run one after the other, while they do: their curves, and no results yet.
 struct RunningPage {
   std::string title = {};
-  std::vector<Series> curves = {};  ///< perplexity by epoch
-  std::string status = {};          ///< HTML, as status_line or running_status gives it
-  bool runs = true;
+  /// Each model's name and the epochs of its first seed.
+  std::vector<std::pair<std::string, std::vector<EpochStats>>> models = {};
+  std::string training = {};    ///< which one runs: `rnn, seed 3`
+  int64_t done = 0;             ///< epochs of it
+  int64_t epochs = 0;           ///< in all
+  std::string written_at = {};  ///< when
+  std::string problem = {};     ///< why they stopped; empty while they run
   Provenance provenance = {};
 };
 

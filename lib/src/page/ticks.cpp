@@ -50,7 +50,7 @@ std::vector<double> log_ticks(const Range& range) {
 
 std::string tick_text(double value, const Range& range) {
   const double size = std::abs(value);
-  if (range.high >= 1e9) {
+  if (std::max(-range.low, range.high) >= 1e9) {
     return formatted("{:.3g}", value);
   }
   if (size >= 1e6) {
