@@ -8,6 +8,7 @@
 
 #include "base/atomic_file.h"
 #include "base/formatted.h"
+#include "cli/attempt.h"
 #include "unroll/checkpoint.h"
 
 namespace unroll::app {
@@ -28,12 +29,16 @@ void write_report(const std::string& path, const std::string& html) {
 
 bool LivePage::is_due() const {
   constexpr double kSecondsBetween = 3;
-  return since_written_.stop() >= kSecondsBetween;
+  return !has_failed_ && since_written_.stop() >= kSecondsBetween;
 }
 
-void LivePage::write(const std::string& html) {
-  write_report(path_, html);
+void LivePage::update(const std::string& html) {
+  has_failed_ = !attempt(progress_, "the training continues", [&] { write(html); });
   since_written_.start();
+}
+
+void LivePage::stop(const std::string& html) {
+  attempt(progress_, "its end is missing", [&] { write(html); });
 }
 
 std::string now_in_utc() {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/options.h"
+#include "cli/progress.h"
 #include "page/page.h"
 #include "unroll/notebook.h"
 
@@ -19,20 +20,31 @@ std::string report_path(const Options& options);
 /// the path.
 void write_report(const std::string& path, const std::string& html);
 
-/// A page that is written anew while what it shows goes on, every three seconds at most.
+/// A page that is written anew while a training goes on, every three seconds at most. A training is
+/// not worth ending for it: once it cannot be written, one line on stderr says so, and the page is
+/// written at the end alone.
 class LivePage {
  public:
-  explicit LivePage(std::string path) : path_(std::move(path)) {}
+  /// A failure removes the progress line before it is reported.
+  LivePage(std::string path, Progress& progress) : path_(std::move(path)), progress_(progress) {}
 
-  /// Whether the last writing was long enough ago.
+  /// Whether the last writing went well and was long enough ago.
   bool is_due() const;
 
-  /// Replaces it. Throws Error, naming the path.
-  void write(const std::string& html);
+  /// Replaces it while the training goes on.
+  void update(const std::string& html);
+
+  /// Replaces it at the end. Throws Error, naming the path.
+  void write(const std::string& html) { write_report(path_, html); }
+
+  /// Replaces it when the training ends early, which is then the failure to report.
+  void stop(const std::string& html);
 
  private:
   std::string path_;
+  Progress& progress_;
   Timer since_written_;
+  bool has_failed_ = false;
 };
 
 /// `2026-11-29 12:00:00 UTC`

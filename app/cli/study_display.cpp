@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/formatted.h"
-#include "cli/attempt.h"
 #include "cli/interrupt.h"
 #include "cli/message.h"
 #include "report/visible_text.h"
@@ -27,7 +26,7 @@ StudyDisplay::StudyDisplay(const Options& options, const std::string& title,
     plot_.emplace(options.path("plot"), plot_options, progress_);
   }
   if (const auto path = report_path(options); !path.empty()) {
-    file_.emplace(path);
+    file_.emplace(path, progress_);
     page_.title = title;
     page_.provenance = provenance_of(options, device);
     outlive_readers();
@@ -46,10 +45,10 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
     at->second = history;
   }
   progress_.restart(page_.training, epochs);
-  if (!has_begun_) {
-    has_begun_ = true;
-    write_page();
+  if (file_ && !has_begun_) {
+    file_->update(running_page());
   }
+  has_begun_ = true;
   auto callbacks = callbacks_of(progress_, hint_);
   callbacks.on_epoch = [=, this](const EpochStats& stats) {
     progress_.show(stats);
@@ -61,7 +60,7 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
       }
     }
     if (file_ && file_->is_due()) {
-      write_page();
+      file_->update(running_page());
     }
   };
   return callbacks;
@@ -88,19 +87,15 @@ void StudyDisplay::show(const std::string& result,
 }
 
 void StudyDisplay::stop(const std::string& problem) {
-  if (has_begun_) {
+  if (file_ && has_begun_) {
     page_.problem = problem;
-    has_failed_ = false;
-    write_page();
+    file_->stop(running_page());
   }
 }
 
-void StudyDisplay::write_page() {
-  if (file_ && !has_failed_) {
-    page_.written_at = now_in_utc();
-    has_failed_ = !attempt(progress_, "the training continues without it",
-                           [&] { file_->write(to_html(page_)); });
-  }
+std::string StudyDisplay::running_page() {
+  page_.written_at = now_in_utc();
+  return to_html(page_);
 }
 
 }  // namespace unroll::app

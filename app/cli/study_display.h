@@ -51,15 +51,14 @@ class StudyDisplay {
 
  private:
   void stop(const std::string& problem);
-  void write_page();
+  std::string running_page();
 
   Progress progress_;
   std::string hint_;
   std::optional<Plot> plot_;
   std::optional<LivePage> file_;
   RunningPage page_;
-  bool has_begun_ = false;   // what fails before leaves an earlier page as it is
-  bool has_failed_ = false;  // the page is then written once more, at the end
+  bool has_begun_ = false;  // what fails before leaves an earlier page as it is
 };
 
 }  // namespace unroll::app

@@ -10,8 +10,6 @@
 namespace unroll::app {
 namespace {
 
-constexpr std::string_view kAtTheEnd = "its end is missing";
-
 // Does something to a log that is open, which it is no more once that fails.
 template <typename Log, typename Work>
 void attempt(Progress& progress, std::optional<Log>& log, const Work& work,
@@ -38,7 +36,7 @@ void TrainLogs::open(const Options& options, const std::vector<EpochStats>& hist
   if (!report.empty()) {  // it replaces a page
     page.report.result.epochs = history;
     page.resumed_after = static_cast<int64_t>(history.size());
-    page_.emplace(report, std::move(page));
+    page_.emplace(report, std::move(page), progress_);
   }
 }
 
@@ -46,25 +44,30 @@ void TrainLogs::write(const EpochStats& stats) {
   const auto write = [&](auto& log) { log.write(stats); };
   attempt(progress_, log_, write);
   attempt(progress_, tensorboard_, write);
-  attempt(progress_, page_, write);
+  if (page_) {
+    page_->write(stats);
+  }
 }
 
 void TrainLogs::write_sample(const EpochStats& stats, const std::string& text) {
-  const auto write = [&](auto& log) { log.write_sample(stats, text); };
-  attempt(progress_, tensorboard_, write);
-  attempt(progress_, page_, write);
+  attempt(progress_, tensorboard_, [&](auto& log) { log.write_sample(stats, text); });
+  if (page_) {
+    page_->write_sample(stats, text);
+  }
 }
 
 void TrainLogs::finish(const TrainResult& result, const std::string& inspection) {
   attempt(
-      progress_, tensorboard_, [&](auto& log) { log.write_samples(result); }, kAtTheEnd);
-  attempt(
-      progress_, page_, [&](auto& page) { page.finish(result, inspection); }, kAtTheEnd);
+      progress_, tensorboard_, [&](auto& log) { log.write_samples(result); }, "its end is missing");
+  if (page_) {
+    page_->finish(result, inspection);
+  }
 }
 
 void TrainLogs::stop(const std::string& problem) {
-  attempt(
-      progress_, page_, [&](auto& page) { page.stop(problem); }, kAtTheEnd);
+  if (page_) {
+    page_->stop(problem);
+  }
 }
 
 void TrainLogs::sync() {

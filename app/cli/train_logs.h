@@ -36,6 +36,7 @@ class TrainLogs {
   bool has_page() const { return page_.has_value(); }
 
   /// Ends them: all prompts continued, and for the page what the trained model does, in HTML.
+  /// Throws Error, naming the path, when the page cannot be written.
   void finish(const TrainResult& result, const std::string& inspection);
 
   /// Ends them before the last epoch.

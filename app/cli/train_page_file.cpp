@@ -4,15 +4,15 @@
 
 namespace unroll::app {
 
-TrainPageFile::TrainPageFile(std::string path, TrainPage page)
-    : file_(std::move(path)), page_(std::move(page)) {
-  write();
+TrainPageFile::TrainPageFile(std::string path, TrainPage page, Progress& progress)
+    : file_(std::move(path), progress), page_(std::move(page)) {
+  file_.write(html());
 }
 
 void TrainPageFile::write(const EpochStats& stats) {
   page_.report.result.epochs.push_back(stats);
   if (file_.is_due()) {
-    write();
+    file_.update(html());
   }
 }
 
@@ -24,18 +24,18 @@ void TrainPageFile::finish(const TrainResult& result, std::string inspection) {
   page_.report.result = result;
   page_.inspection = std::move(inspection);
   page_.status = TrainPage::Status::kEnded;
-  write();
+  file_.write(html());
 }
 
 void TrainPageFile::stop(const std::string& problem) {
   page_.status = TrainPage::Status::kStopped;
   page_.problem = problem;
-  write();
+  file_.stop(html());
 }
 
-void TrainPageFile::write() {
+std::string TrainPageFile::html() {
   page_.written_at = now_in_utc();
-  file_.write(to_html(page_));
+  return to_html(page_);
 }
 
 }  // namespace unroll::app

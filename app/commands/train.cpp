@@ -15,6 +15,7 @@
 #include "cli/display.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
+#include "cli/message.h"
 #include "cli/options.h"
 #include "cli/report_file.h"
 #include "cli/save_interval.h"
@@ -195,23 +196,32 @@ std::string inspect(SequenceModel& net, const TrainTexts& texts, const TrainReco
 // case.
 void conclude(std::optional<Saver>& saver, TrainLogs& logs, Display& display,
               const TrainReport& report, const std::function<std::string()>& inspect_it) {
-  std::exception_ptr unsaved;
-  try {
+  std::exception_ptr failure;
+  const auto keep_going = [&](const auto& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (failure) {
+        print_error(error.what());
+      } else {
+        failure = std::current_exception();
+      }
+    }
+  };
+  keep_going([&] {
     if (saver) {
       saver->save_last();
     }
-  } catch (const Error&) {
-    unsaved = std::current_exception();
-  }
+  });
   std::string inspected;
   if (logs.has_page()) {
     attempt(display.progress(), "the report does not show what the model does",
             [&] { inspected = inspect_it(); });
   }
-  logs.finish(report.result, inspected);
+  keep_going([&] { logs.finish(report.result, inspected); });
   display.show(report);
-  if (unsaved) {
-    std::rethrow_exception(unsaved);
+  if (failure) {
+    std::rethrow_exception(failure);
   }
 }
 

@@ -96,8 +96,7 @@ TEST_F(ShownStudy, APageThatCouldNotBeWrittenIsTriedAgainAtTheEnd) {
   std::filesystem::create_directory(path_);
   ::testing::internal::CaptureStderr();
   shown.begin("first", 0, 3, 1);
-  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
-              HasSubstr("the training continues without it"));
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("; the training continues\n"));
   std::filesystem::remove(path_);
   ::testing::internal::CaptureStdout();
   shown.show("the result\n", [](const Provenance& from) { return "the page of " + from.machine; });
