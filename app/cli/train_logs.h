@@ -15,7 +15,7 @@ namespace unroll::app {
 
 /// The logs that --log, --tensorboard and --report ask for. A training is not worth ending for
 /// them: once one cannot be written, one line on stderr says so, and the training continues without
-/// it.
+/// it; the page is tried again at the end.
 class TrainLogs {
  public:
   /// A failure removes the progress line before it is reported.
