@@ -45,7 +45,7 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
     at->second = history;
   }
   progress_.restart(page_.training, epochs);
-  if (file_ && !has_begun_) {
+  if (file_ && (!has_begun_ || file_->is_due())) {
     file_->update(running_page());
   }
   has_begun_ = true;
