@@ -3,8 +3,6 @@
 #include <cmath>
 
 #include "base/formatted.h"
-#include "cli/interrupt.h"
-#include "cli/machine.h"
 #include "cli/message.h"
 #include "report/visible_text.h"
 
@@ -90,22 +88,6 @@ void Progress::clear() {
     print_note("\r\x1b[K");
     on_screen_ = false;
   }
-}
-
-TrainCallbacks callbacks_of(Progress& progress, const std::string& hint) {
-  TrainCallbacks callbacks;
-  callbacks.on_batch = [&progress, hint](const TrainProgress& at, int64_t batches) {
-    if (is_interrupted()) {
-      throw Interrupted(interruption(at) + hint);
-    }
-    progress.show(at, batches);
-  };
-  callbacks.on_epoch = [&progress](const EpochStats& stats) { progress.show(stats); };
-  callbacks.on_graph_fallback = [&progress](const std::string& reason) {
-    progress.clear();
-    print_error(without_graph(reason));
-  };
-  return callbacks;
 }
 
 }  // namespace unroll::app

@@ -48,8 +48,4 @@ class Progress {
   bool on_screen_ = false;
 };
 
-/// Callbacks of a training that show it, and end it with Interrupted once that is asked for; `hint`
-/// is added to its message.
-TrainCallbacks callbacks_of(Progress& progress, const std::string& hint = "");
-
 }  // namespace unroll::app

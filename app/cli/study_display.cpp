@@ -6,7 +6,9 @@
 
 #include "base/formatted.h"
 #include "cli/interrupt.h"
+#include "cli/machine.h"
 #include "cli/message.h"
+#include "cli/report_file.h"
 #include "report/visible_text.h"
 
 namespace unroll::app {
@@ -29,7 +31,6 @@ StudyDisplay::StudyDisplay(const Options& options, const std::string& title,
     file_.emplace(path, progress_);
     page_.title = title;
     page_.provenance = provenance_of(options, device);
-    outlive_readers();
   }
 }
 
@@ -49,7 +50,17 @@ TrainCallbacks StudyDisplay::begin(const std::string& name, int64_t nth_seed, ui
     file_->update(running_page());
   }
   has_begun_ = true;
-  auto callbacks = callbacks_of(progress_, hint_);
+  TrainCallbacks callbacks;
+  callbacks.on_batch = [this](const TrainProgress& progress, int64_t batches) {
+    if (is_interrupted()) {
+      throw Interrupted(interruption(progress) + hint_);
+    }
+    progress_.show(progress, batches);
+  };
+  callbacks.on_graph_fallback = [this](const std::string& reason) {
+    progress_.clear();
+    print_error(without_graph(reason));
+  };
   callbacks.on_epoch = [=, this](const EpochStats& stats) {
     progress_.show(stats);
     page_.done = stats.epoch;

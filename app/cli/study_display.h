@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "cli/live_page.h"
 #include "cli/options.h"
 #include "cli/plot.h"
 #include "cli/progress.h"
-#include "cli/report_file.h"
 #include "page/running_page.h"
 #include "unroll/train.h"
 

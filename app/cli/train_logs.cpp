@@ -3,7 +3,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/atomic_file.h"
 #include "cli/attempt.h"
 #include "cli/report_file.h"
 
@@ -23,17 +22,14 @@ void attempt(Progress& progress, std::optional<Log>& log, const Work& work,
 
 void TrainLogs::open(const Options& options, const std::vector<EpochStats>& history,
                      TrainPage page) {
-  const auto report = report_path(options);
-  if (!report.empty()) {
-    check_writable(report);
-  }
+  check_report_writable(options);
   if (options.has("tensorboard")) {
     tensorboard_.emplace(options.path("tensorboard"), history);
   }
   if (options.has("log")) {  // the last, as it empties a file
     log_.emplace(options.path("log"), history);
   }
-  if (!report.empty()) {  // it replaces a page
+  if (const auto report = report_path(options); !report.empty()) {  // it replaces a page
     page.report.result.epochs = history;
     page.resumed_after = static_cast<int64_t>(history.size());
     page_.emplace(report, std::move(page), progress_);

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "cli/report_file.h"
+#include "cli/live_page.h"
 #include "page/train_page.h"
 #include "unroll/train.h"
 

@@ -198,10 +198,7 @@ void compare(int argc, const char* const* argv) {
   if (options.given("plot")) {
     check_writable(options.path("plot"));
   }
-  const auto report = report_path(options);
-  if (!report.empty()) {
-    check_writable(report);
-  }
+  check_report_writable(options);
   Texts texts(options.is_set("quiet"));
   std::vector<Configuration> configurations;
   configurations.reserve(request.configurations.size());

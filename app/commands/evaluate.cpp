@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "cli/line_scorer.h"
 #include "cli/machine.h"
@@ -287,10 +286,8 @@ void evaluate(int argc, const char* const* argv) {
     lines.emplace(options.text("per-token"));
   }
 
+  check_report_writable(options);
   const auto page = report_path(options);
-  if (!page.empty()) {
-    check_writable(page);
-  }
 
   const bool shows_tokens = lines || options.is_set("heat-map") || !page.empty();
   std::vector<float> nats;

@@ -2,7 +2,6 @@
 #include <string>
 #include <vector>
 
-#include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
@@ -96,10 +95,7 @@ void reproduce(int argc, const char* const* argv) {
   const auto text = options.path("text");
   require_text(text);
 
-  const auto report = report_path(options);
-  if (!report.empty()) {
-    check_writable(report);
-  }
+  check_report_writable(options);
   std::vector<std::string> names;
   for (const auto& row : published_results(request.rows)) {
     names.emplace_back(row.name);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/report_file.h"
 #include "report/train_result.h"
 #include "support/temp_folder.h"
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/formatted.h"
+#include "models/cell_kind.h"
 #include "page/chart.h"
 #include "page/html.h"
 #include "page/page.h"
@@ -65,8 +66,6 @@ torch::Tensor stretches_of(const torch::Tensor& tokens, int64_t num_steps) {
   return torch::stack(rows).to(torch::kInt64);
 }
 
-bool has_gates(Cell cell) { return cell == Cell::kGru || cell == Cell::kLstm; }
-
 Chart flow_chart(const Inspected& model) {
   const auto flow = gradient_flow(model.config, model.weights,
                                   stretches_of(model.tokens, model.num_steps), model.clip);
@@ -76,9 +75,9 @@ Chart flow_chart(const Inspected& model) {
       .about = formatted(
           "Norm of the last loss's gradient by the state so many steps before. {} so that it fades "
           "or explodes. The whole gradient has norm {:.3g}{}.",
-          has_gates(model.config.cell)
-              ? "On each step back the gates decide what is kept of it,"
-              : "Each step back multiplies it by W_hh and by the slope of the activation,",
+          is_simple(cell_kind(model.config))
+              ? "Each step back multiplies it by W_hh and by the slope of the activation,"
+              : "On each step back the gates decide what is kept of it,",
           flow.norm,
           is_clipped ? formatted(", and clipping multiplies all of it by {:.3g}", flow.clip_factor)
           : model.clip > 0 ? formatted(", shorter than the bound of clipping, {}", model.clip)
@@ -113,7 +112,7 @@ std::vector<Chart> spectrum_charts(const Inspected& model) {
   if (model.config.hidden > kMostHidden) {
     return {};
   }
-  const bool gated = has_gates(model.config.cell);
+  const bool gated = !is_simple(cell_kind(model.config));
   Chart values{.title = "Singular values of the recurrent matrices",
                .about = gated ? "Of each gate's matrix. The gates decide what of it acts on the "
                                 "state."
