@@ -218,7 +218,7 @@ UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int 
           exchange.template publish<S>(2 * group.rank + 1, thread_index(), own.token);
         }
         const float* found = exchange.template receive<S>(2 * blocks);
-        likeliest = likeliest_of_group<S>(found, blocks, mine.s() < S ? mine.s() : 0);
+        likeliest = likeliest_of_group<S>(found, blocks, mine.s());
         if (group.rank == 0 && thread_index() < sequences) {
           a.taken[(t - 1) * a.batch_size + tile * S + thread_index()] =
               likeliest_of_group<S>(found, blocks, thread_index());

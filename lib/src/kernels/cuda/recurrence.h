@@ -16,16 +16,17 @@ struct Group {
   int units;  // of a block
 };
 
-/// A thread's part of its group's tiles: at most one unit of one sequence.
+/// A thread's part of its group's tiles: at most one unit of one sequence. Neighbours have the same
+/// unit of the next sequence, as what is exchanged and what is summed up lies in memory.
 template <int S>
 class TilePlace {
  public:
   UNROLL_DEVICE TilePlace(const Group& group, int64_t hidden, int64_t batch_size)
-      : s_(thread_index() / group.units), u_(thread_index() % group.units) {
+      : s_(thread_index() % S), u_(thread_index() / S) {
     place_.hidden = hidden;
     place_.batch_size = batch_size;
     place_.unit = static_cast<int64_t>(group.rank) * group.units + u_;
-    has_unit_ = s_ < S && place_.unit < hidden;
+    has_unit_ = u_ < group.units && place_.unit < hidden;
   }
 
   UNROLL_DEVICE void set_tile(int64_t tile) { place_.b = tile * S + s_; }
@@ -52,7 +53,7 @@ template <int S>
 UNROLL_DEVICE float sum_of(const float* partials, int slices, int columns, int s, int n) {
   float total = 0;
   for (int slice = 0; slice < slices; ++slice) {
-    total += partials[(slice * S + s) * columns + n];
+    total += partials[(slice * columns + n) * S + s];
   }
   return total;
 }
@@ -140,6 +141,9 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
       if (mine.has_unit()) {
         exchange.template publish<S>(mine.unit(), mine.s(), cell.h);
       }
+      if (t > 0 && mine.has_work()) {
+        cell.keep(a, at, t - 1);  // now that nobody waits for it
+      }
       float x[kGates] = {};
       if (mine.has_work()) {
         load_x(a, at, t, x);  // the loads overlap the product
@@ -150,8 +154,10 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
         float sums[kGates];
         load_sums<S>(partials, slab.slices(), group, mine, sums);
         cell.step(sums, x);
-        cell.keep(a, at, t);
       }
+    }
+    if (mine.has_work()) {
+      cell.keep(a, at, a.steps - 1);
     }
   }
   exchange.end();

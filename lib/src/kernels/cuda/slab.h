@@ -43,7 +43,7 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
 //   multiply<S>(values, partials)    values [k][s], finite up to the padded depth of the layout
-//                                    -> partials [slice][s][column]
+//                                    -> partials [slice][column][s]
 
 /// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
 /// columns l, l + 32, ... A multiply-add reads its weight without a load; the values, the same for
@@ -81,7 +81,7 @@ class RegisterSlab {
       if (n < columns_) {
         UNROLL_LOOP
         for (int s = 0; s < S; ++s) {
-          partials[(warp_index() * S + s) * columns_ + n] = sums[j][s];
+          partials[(warp_index() * columns_ + n) * S + s] = sums[j][s];
         }
       }
     }
@@ -120,7 +120,7 @@ UNROLL_DEVICE void multiply_memory(const float* weights, int64_t row, int depth,
     if (n < columns) {
       UNROLL_LOOP
       for (int s = 0; s < S; ++s) {
-        partials[(slice * S + s) * columns + n] = sums[j][s];
+        partials[(slice * columns + n) * S + s] = sums[j][s];
       }
     }
   }
@@ -191,7 +191,7 @@ UNROLL_DEVICE void store_sums(const float (&sums)[4], int j, int columns, float*
     const int n = j * kTile + lane_index() / 4 + r / 2 * 8;
     const int s = lane_index() % 4 * 2 + r % 2;
     if (n < columns) {
-      partials[(warp_index() * kTileSequences + s) * columns + n] = sums[r];
+      partials[(warp_index() * columns + n) * kTileSequences + s] = sums[r];
     }
   }
 }
