@@ -1,10 +1,11 @@
-# Writes a C++ source OUTPUT that defines, for each pair in TEXTS ("sample_text=data/sample.txt;..."), a function of the name that
-# returns the file's text. Raw string literals of at most 8000 bytes each: compilers need not take more than 65536 characters in one.
-set(functions "")
-foreach(pair IN LISTS TEXTS)
-  string(REGEX MATCH "^([^=]+)=(.+)$" matched "${pair}")
-  set(name "${CMAKE_MATCH_1}")
-  file(READ "${CMAKE_MATCH_2}" rest)
+# Writes a C++ source OUTPUT of texts as string literals. TEXTS: pairs ("sample_text=data/sample.txt;..."), for each a function of the
+# name that returns the file's text. KERNELS: files below ROOT that kernel_sources() returns (kernels/cuda/sources.h), by their names
+# from there.
+
+# Appends a file's text to the variable `result`: raw string literals of at most 8000 bytes each, as compilers need not take more than
+# 65536 characters in one.
+function(append_literals result file)
+  file(READ "${file}" rest)
   set(literals "")
   string(LENGTH "${rest}" left)
   while(left GREATER 0)
@@ -17,18 +18,42 @@ foreach(pair IN LISTS TEXTS)
       set(left 0)
     endif()
   endwhile()
+  set(${result} "${${result}}${literals}" PARENT_SCOPE)
+endfunction()
+
+set(functions "")
+foreach(pair IN LISTS TEXTS)
+  string(REGEX MATCH "^([^=]+)=(.+)$" matched "${pair}")
   string(APPEND functions "
-std::string_view ${name}() {
+std::string_view ${CMAKE_MATCH_1}() {
   static constexpr std::string_view kText =
-${literals}      ;
+")
+  append_literals(functions "${CMAKE_MATCH_2}")
+  string(APPEND functions "      ;
   return kText;
 }
 ")
 endforeach()
+
+set(kernels "")
+foreach(name IN LISTS KERNELS)
+  string(APPEND kernels "  {\"${name}\",\n")
+  append_literals(kernels "${ROOT}/${name}")
+  string(APPEND kernels "  },\n")
+endforeach()
+
 file(WRITE "${OUTPUT}" "// Declared in headers of unroll, whose LibTorch this does without.
 #include <string_view>
 
+#include \"kernels/cuda/sources.h\"
+
 namespace unroll {
 ${functions}
+std::span<const KernelSource> kernel_sources() {
+  static constexpr KernelSource kSources[] = {
+${kernels}  };
+  return kSources;
+}
+
 }  // namespace unroll
 ")

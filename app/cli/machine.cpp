@@ -36,13 +36,16 @@ std::string without_graph(const std::string& reason) {
   return formatted("{}; the training continues without a graph", reason);
 }
 
-void forbid_tf32() {
+void set_up_gpu(bool is_quiet) {
+  if (!is_quiet) {
+    on_kernel_notice([](const std::string& text) { print_error(text); });
+  }
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setAllowTF32CuBLAS(false);
 }
 
 torch::Device set_up_machine(const Options& options) {
-  forbid_tf32();
+  set_up_gpu(options.given("quiet"));
   const auto device = parse_device(options.text("device"));
   if (options.has("threads")) {
     at::set_num_threads(static_cast<int>(options.integer("threads")));
@@ -62,7 +65,7 @@ Compute explain_compute(const SequenceModel& net, const ModelConfig& config, con
                    device, to_string(effective.precision)));
   } else if (net.device().is_cuda() && asked.backend != Backend::kPlain &&
              effective.backend == Backend::kPlain && config.cell != Cell::kMlp) {
-    const auto& problem = cuda_part_problem();
+    const auto problem = cuda_kernels_problem(net.device());
     if (!problem.empty()) {
       warn(formatted("computed plain on {}, without our kernels: {}", device, problem));
     } else {

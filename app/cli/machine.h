@@ -23,12 +23,12 @@ void check_graph(const Options& options, GraphMode graph);
 /// What is said when steps cannot be captured.
 std::string without_graph(const std::string& reason);
 
-/// Products of float32 are taken in float32: LibTorch's and cuDNN's would be in TF32, with 10 bits
-/// of mantissa, on a GPU that has it.
-void forbid_tf32();
+/// On a GPU, products of float32 are taken in float32: LibTorch's and cuDNN's would be in TF32,
+/// with 10 bits of mantissa. What is said of compiling kernels for it goes to stderr.
+void set_up_gpu(bool is_quiet);
 
-/// Sets the number of threads, forbids TF32, and returns the device. More threads than cores, which
-/// wait for each other, are reported on stderr, unless --quiet.
+/// Sets the number of threads, calls set_up_gpu, and returns the device. More threads than cores,
+/// which wait for each other, are reported on stderr, unless --quiet.
 torch::Device set_up_machine(const Options& options);
 
 /// Calls `warn` with what a user may not expect of how the model computes batches of so many

@@ -133,14 +133,15 @@ void bench(int argc, const char* const* argv) {
   check(data);
   check_device_name(options.text("device"));
 
-  forbid_tf32();
+  set_up_gpu(options.is_set("quiet"));
   const auto device = parse_device(options.text("device"));
   for (const auto& setup : request.models) {
     require_supported(setup.compute, device);
   }
-  if (device.is_cuda() && !cuda_part_problem().empty()) {
-    print_error(
-        formatted("computed without our kernels on {}: {}", device.str(), cuda_part_problem()));
+  if (device.is_cuda()) {
+    if (const auto problem = cuda_kernels_problem(device); !problem.empty()) {
+      print_error(formatted("computed without our kernels on {}: {}", device.str(), problem));
+    }
   }
   const auto corpus = load_corpus(options, text);
   const auto train_iter = make_loader(options, corpus.indices, data, device);

@@ -194,7 +194,7 @@ void compare(int argc, const char* const* argv) {
     return;
   }
   auto request = read_compare_request(options);
-  forbid_tf32();
+  set_up_gpu(options.is_set("quiet"));
   if (options.given("plot")) {
     check_writable(options.path("plot"));
   }

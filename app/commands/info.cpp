@@ -49,7 +49,9 @@ void show_build() {
   show("device", describe(try_gpu()));
   show("CUDA part", cuda_part_problem().empty() ? "loaded" : cuda_part_problem());
   if (cuda_is_available()) {
-    show("on CUDA", cuda_part_problem().empty() ? "fp32, bf16" : "fp32");
+    const auto problem = cuda_kernels_problem(try_gpu());
+    show("CUDA kernels", problem.empty() ? "compiled when needed" : problem);
+    show("on CUDA", problem.empty() ? "fp32, bf16" : "fp32");
   }
 }
 

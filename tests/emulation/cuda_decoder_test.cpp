@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/formatted.h"
-#include "emulation/emulated_kernels.h"
+#include "emulation/emulated_driver.h"
 #include "support/model_configs.h"
 #include "support/thrown.h"
 #include "unroll/compute.h"
@@ -81,10 +81,7 @@ TEST_P(DeviceDecoderOfEachModel, TakesTheTokensThatStepsTake) {
     const std::vector<int64_t> fed(given.data_ptr<int64_t>(), given.data_ptr<int64_t>() + T * B);
     for (const bool in_clusters : {true, false}) {
       SCOPED_TRACE(formatted("V {}, clusters {}", V, in_clusters));
-      auto limits = kWithClusters;
-      limits.has_clusters = in_clusters;
-      limits.multiprocessors = 3;
-      const EmulatedKernels kernels(limits);
+      const EmulatedKernels kernels(in_clusters, /*multiprocessors=*/3);
       ASSERT_TRUE(can_decode(kernels, layout, values(net->weights()), B));
       CudaDecoder at_once(kernels, layout, *net, B);
       const auto steps = net->make_decoder(B);
@@ -115,12 +112,10 @@ TEST(CudaDecoder, ServesEachSizeOfAGroup) {
     auto model = kRnn;
     model.hidden = hidden;
     const auto net = random_model(model, 12);
-    for (const auto& limits : {kWithClusters, kWithoutClusters}) {
-      auto eight = limits;
-      eight.multiprocessors = 8;
-      const EmulatedKernels kernels(eight);
+    for (const bool in_clusters : {true, false}) {
+      const EmulatedKernels kernels(in_clusters, /*multiprocessors=*/8);
       for (const int64_t B : {1, 2, 9}) {
-        SCOPED_TRACE(formatted("H {}, B {}, clusters {}", hidden, B, limits.has_clusters));
+        SCOPED_TRACE(formatted("H {}, B {}, clusters {}", hidden, B, in_clusters));
         std::vector<int64_t> fed(static_cast<std::size_t>(4 * B), -1);
         for (int64_t b = 0; b < B; ++b) {
           fed[static_cast<std::size_t>(b)] = b;
@@ -145,8 +140,8 @@ class DeviceDecoderTokens : public ::testing::Test {
     tensor_named(net->weights(), "W_hq").zero_();
     tensor_named(net->weights(), "b_q").copy_(b_q);
     std::vector<int64_t> result;
-    for (const auto& limits : {kWithClusters, kWithoutClusters}) {
-      const EmulatedKernels kernels(limits);
+    for (const bool in_clusters : {true, false}) {
+      const EmulatedKernels kernels(in_clusters);
       CudaDecoder decoder(kernels, layout_of(kRnn), *net, 1);
       const auto taken = decoder.most_likely(std::vector<int64_t>{3, -1}, never);
       result.insert(result.end(), taken.begin(), taken.end());
@@ -179,7 +174,7 @@ TEST_F(DeviceDecoderTokens, ThereMayBeNone) {
 
 TEST(CudaDecoder, WhatCannotBeFedIsRefused) {
   const auto net = random_model(kRnn, 9);
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   CudaDecoder decoder(kernels, layout_of(kRnn), *net, 2);
   const auto message = [&](std::vector<int64_t> fed) {
     return thrown<Error>([&] { decoder.most_likely(fed, {}); });
@@ -193,7 +188,7 @@ TEST(CudaDecoder, WhatCannotBeFedIsRefused) {
 
 TEST(CudaDecoder, SeveralLayersAndLargeVocabulariesAreNotServed) {
   auto model = plain(ModelKind::kConcise, Cell::kGru, 40);
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto is_served = [&](int64_t vocab_size) {
     const auto net = make_model(model, vocab_size, torch::kCPU);
     return can_decode(kernels, layout_of(model), values(net->weights()), 1);
@@ -222,7 +217,7 @@ TEST(CudaDecoder, WeightsThatDoNotFitAreRefused) {
     torch::Device device() const override { return torch::kCPU; }
   };
   OfOtherWeights net;
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   EXPECT_EQ(thrown<Error>([&] { CudaDecoder(kernels, layout_of(kRnn), net, 1); }),
             "what is looked up for the tokens must have shape [9, 40], got [8, 40]");
 }
@@ -253,7 +248,7 @@ class OnKernels : public SequenceModel {
  private:
   SequenceModel& model_;
   ModelConfig config_;
-  EmulatedKernels kernels_{kWithClusters};
+  EmulatedKernels kernels_{/*has_clusters=*/true};
 };
 
 class GenerateAtOnce : public ::testing::Test {

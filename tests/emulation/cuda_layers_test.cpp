@@ -8,7 +8,8 @@
 #include <memory>
 #include <vector>
 
-#include "emulation/emulated_kernels.h"
+#include "emulation/emulated_driver.h"
+#include "emulation/gpus.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/thrown.h"
@@ -68,8 +69,8 @@ class DeviceLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
 TEST_P(DeviceLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {
   const auto expected = net->forward(X, state);
   const auto expected_gradients = gradients(expected);
-  for (const auto& limits : {kWithClusters, kWithoutClusters}) {
-    const EmulatedKernels kernels(limits);
+  for (const bool in_clusters : {true, false}) {
+    const EmulatedKernels kernels(in_clusters);
     const auto actual = run_on_cuda(kernels, layout, values(net->weights()), X, state,
                                     /*dropout=*/0, cuda::Operands::kFloat32);
     EXPECT_TRUE(all_close(actual.first, expected.first, 1e-5));
@@ -91,8 +92,8 @@ TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
   const auto difference = [](const torch::Tensor& actual, const torch::Tensor& precise) {
     return ((actual - precise).norm() / precise.norm()).item<double>();
   };
-  for (const auto& limits : {kWithClusters, kWithoutClusters}) {
-    const EmulatedKernels kernels(limits);
+  for (const bool in_clusters : {true, false}) {
+    const EmulatedKernels kernels(in_clusters);
     const auto actual = run_on_cuda(kernels, layout, values(net->weights()), X, state,
                                     /*dropout=*/0, cuda::Operands::kBf16);
     EXPECT_LT(difference(actual.first, expected.first), 1e-2);
@@ -106,7 +107,7 @@ TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
 
 TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
   const torch::NoGradGuard no_grad;
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto actual =
       run_on_cuda(kernels, layout, values(net->weights()), X, state, 0, cuda::Operands::kFloat32);
   EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5));
@@ -114,7 +115,7 @@ TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
 }
 
 TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto weights = values(net->weights());
   const auto other = make_model(GetParam(), V, torch::kCPU)->begin_state(B + 1);
   EXPECT_THAT(thrown<Error>([&] {
@@ -138,7 +139,7 @@ TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
   const auto weights = values(net->weights());
   const auto X = torch::randint(V, {2, 3}, torch::kInt64);
   const auto state = net->begin_state(2);
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
   const auto actual = torch::autograd::grad(
       {sum(run_on_cuda(kernels, layout_of(model), weights, X, state, 0, cuda::Operands::kFloat32))},
@@ -154,7 +155,7 @@ TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   const auto model = plain(ModelKind::kScratch, Cell::kRnn, 40);
   const auto net = make_model(model, 9, torch::kCPU);
   const auto tokens = torch::randint(9, {4, 3}, torch::kInt64);
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   for (const int64_t T : {1, 2}) {
     const auto X = tokens.narrow(1, 0, T);
     const auto state = net->begin_state(4);
@@ -172,7 +173,7 @@ TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
   const auto net = make_model(model, 9, torch::kCPU);
   const auto X = torch::randint(9, {2, 4}, torch::kInt64);
   const auto state = net->begin_state(2);
-  const EmulatedKernels kernels(kWithClusters);
+  const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto logits = [&](double dropout) {
     at::manual_seed(1);
     return run_on_cuda(kernels, layout_of(model), values(net->weights()), X, state, dropout,
@@ -186,8 +187,7 @@ TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
 }
 
 TEST(DeviceLayersInBf16, WhatFindsNoRoomIsComputedInFloat32OrNotAtAll) {
-  const EmulatedKernels kernels(
-      {.multiprocessors = 132, .shared_bytes = 232448, .has_kernels = true, .has_clusters = true});
+  const EmulatedKernels kernels(cuda::kH200);
   const auto operands = [&](Precision precision, int64_t hidden) {
     return operands_of(kernels, precision, CellKind::kLstm, 32, hidden, torch::kCPU);
   };

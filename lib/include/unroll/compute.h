@@ -163,9 +163,13 @@ bool is_supported(Precision precision);
 /// with AMX, bf16 that or kernels on CUDA; graph on needs CUDA.
 void require_supported(const Compute& compute, torch::Device device);
 
-/// Why there are no kernels and captured steps on a CUDA device: no GPU, or a build without the
+/// Why there are no captured steps and no kernels on CUDA devices: no GPU, or a build without the
 /// CUDA part. Empty if there are.
 const std::string& cuda_part_problem();
+
+/// Why our kernels compute nothing on a CUDA device, or not all that they should: the above, a GPU
+/// that is too old, no NVRTC, or one that could not be compiled or loaded. Empty if they do.
+std::string cuda_kernels_problem(torch::Device device);
 
 /// A new model with freshly drawn weights.
 ///

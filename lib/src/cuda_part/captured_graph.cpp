@@ -1,6 +1,5 @@
 #include "cuda_part/captured_graph.h"
 
-#include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -18,9 +17,12 @@ namespace {
 
 // Lets `later` go on once what `earlier` has been given so far is done.
 void order(const c10::cuda::CUDAStream& earlier, const c10::cuda::CUDAStream& later) {
-  at::cuda::CUDAEvent event;
-  event.record(earlier);
-  event.block(later);
+  // LibTorch's own event wants headers of more packages than this one.
+  cudaEvent_t event = nullptr;
+  C10_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  C10_CUDA_CHECK(cudaEventRecord(event, earlier));
+  C10_CUDA_CHECK(cudaStreamWaitEvent(later, event, 0));
+  C10_CUDA_CHECK(cudaEventDestroy(event));
 }
 
 // Without the stack that LibTorch adds, in one line.

@@ -3,36 +3,93 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "cuda_part/compiled_kernel.h"
+#include "cuda_part/cuda_driver.h"
 #include "kernels/cell_table.h"
 #include "kernels/cuda/arguments.h"
-#include "kernels/cuda/shapes.h"
+#include "kernels/cuda/kernel_name.h"
+#include "kernels/cuda/plan.h"
 #include "unroll/error.h"  // what its functions throw
 
 namespace unroll {
 
-/// Kernels of a device for all time steps of a layer. They work in order with what LibTorch does
-/// there, and nothing waits for them.
+/// Kernels for all time steps of a layer, each compiled and loaded when it is first asked for. They
+/// work in order with what LibTorch does on their device, and nothing waits for them. Safe to call
+/// from several threads at once.
 class CudaKernels {
  public:
-  virtual ~CudaKernels() = default;
+  /// The driver must outlive it. `notice` is told, once, when compiling takes long.
+  CudaKernels(const CudaDriver& driver, CompileKernel compile,
+              std::function<void(const std::string&)> notice = {});
 
-  /// Whether there are kernels for batches of B and H hidden units: the weights must find room in
-  /// the device's multiprocessors.
-  virtual bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
-                     torch::Device device) const = 0;
+  /// Makes the kernels for batches of B and H hidden units ready, forward and backward; false where
+  /// there are none: the weights must find room in the device's multiprocessors, and the kernels
+  /// must compile and load (see problem).
+  bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
+             torch::Device device) const;
 
-  /// Whether there are also kernels for a continuation by a vocabulary of V.
-  virtual bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
-                            torch::Device device) const = 0;
+  /// Likewise the kernel for a continuation by a vocabulary of V.
+  bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
+                    torch::Device device) const;
+
+  /// What first kept kernels for a device from being compiled or loaded, as far as it was tried;
+  /// empty if nothing did.
+  std::string problem(torch::Device device) const;
 
   /// Throws Error when they cannot be run. The arguments' exchange is the kernels' own.
-  virtual void run(CellKind cell, cuda::Operands operands, const cuda::ForwardArguments& arguments,
-                   torch::Device device) const = 0;
-  virtual void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
-                   torch::Device device) const = 0;
-  virtual void run(CellKind cell, const cuda::GenerateArguments& arguments,
-                   torch::Device device) const = 0;
+  void run(CellKind cell, cuda::Operands operands, const cuda::ForwardArguments& arguments,
+           torch::Device device) const;
+  void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
+           torch::Device device) const;
+  void run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device) const;
+
+ private:
+  // What a kernel is made ready for.
+  struct Task {
+    cuda::Work work;
+    CellKind cell;
+    cuda::Operands operands;
+    int64_t batch_size;
+    int64_t hidden;
+    int device;
+
+    auto operator<=>(const Task&) const = default;
+  };
+  struct Ready {
+    cuda::Plan plan;
+    LoadedKernel kernel = nullptr;
+  };
+
+  const cuda::GpuLimits& limits_of(torch::Device device) const;
+  // Plans, compiles and loads for all of these, side by side, unless that was done before.
+  void prepare(const std::vector<Task>& tasks, torch::Device device) const;
+  void load(std::map<std::string, std::future<CompiledKernel>> compiling,
+            torch::Device device) const;
+  Ready ready_for(const Task& task, torch::Device device) const;
+  template <typename Arguments>
+  void run_work(cuda::Work work, CellKind cell, cuda::Operands operands, Arguments arguments,
+                torch::Device device) const;
+
+  const CudaDriver& driver_;
+  CompileKernel compile_;
+  std::function<void(const std::string&)> notice_;
+
+  mutable std::mutex mutex_;  // of all below
+  mutable std::map<int, cuda::GpuLimits> limits_;
+  // By device and name; null for what could not be compiled or loaded.
+  mutable std::map<std::pair<int, std::string>, LoadedKernel> loaded_;
+  mutable std::map<Task, std::optional<Ready>> kernels_;  // empty: there is no kernel
+  mutable std::map<int, std::string> problems_;
+  mutable bool is_told_ = false;
 };
 
 }  // namespace unroll

@@ -4,15 +4,37 @@
 #include <torch/version.h>
 
 #include <filesystem>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "base/formatted.h"
+#include "cuda_part/kernel_cache.h"
+#include "cuda_part/kernel_compiler.h"
 #include "unroll/device.h"
 
 namespace unroll {
 namespace {
 
 constexpr const char* kFile = "libunroll_cuda.so";
+
+// What on_kernel_notice was given.
+struct Notice {
+  std::mutex mutex;
+  std::function<void(const std::string&)> callback;
+};
+Notice& notice() {
+  static Notice own;
+  return own;
+}
+
+void notify(const std::string& text) {
+  auto& own = notice();
+  const std::lock_guard lock(own.mutex);
+  if (own.callback) {
+    own.callback(text);
+  }
+}
 
 // Beside the program or library that this is in, or in its folder's neighbour for libraries; else
 // where the system and the program's RUNPATH look.
@@ -44,10 +66,20 @@ LoadedCudaPart load() {
     return {.problem = formatted("{} was built for {}, this is {}", kFile,
                                  build == nullptr ? "another program" : build(), kOwnBuild)};
   }
-  return {.part = part(), .problem = {}};
+  LoadedCudaPart loaded{.part = part()};
+  loaded.kernels = std::make_unique<CudaKernels>(
+      loaded.part->driver(), caching_compiler(KernelCache(KernelCache::default_folder()), notify),
+      notify);
+  return loaded;
 }
 
 }  // namespace
+
+void on_kernel_notice(std::function<void(const std::string&)> callback) {
+  auto& own = notice();
+  const std::lock_guard lock(own.mutex);
+  own.callback = std::move(callback);
+}
 
 const LoadedCudaPart& cuda_part() {
   static const auto loaded = load();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "cuda_part/cuda_driver.h"
 #include "cuda_part/cuda_graph.h"
 #include "cuda_part/cuda_kernels.h"
 
@@ -26,8 +27,8 @@ class CudaPart {
   /// A CUDA graph on a CUDA device.
   virtual std::unique_ptr<CudaGraph> make_graph(torch::Device device) const = 0;
 
-  /// Those of every CUDA device.
-  virtual const CudaKernels& kernels() const = 0;
+  /// That of every CUDA device.
+  virtual const CudaDriver& driver() const = 0;
 
   /// What LibTorch's tensors take on the device.
   virtual CudaMemory memory(torch::Device device) const = 0;
@@ -35,10 +36,11 @@ class CudaPart {
   virtual void forget_peak_memory(torch::Device device) const = 0;
 };
 
-/// The part, or why there is none.
+/// The part and the kernels that it runs, or why there are none.
 struct LoadedCudaPart {
   const CudaPart* part = nullptr;
-  std::string problem;
+  std::unique_ptr<CudaKernels> kernels = {};
+  std::string problem = {};
 };
 
 /// Loads the part at the first call.

@@ -6,7 +6,7 @@
 
 #include "cuda_part/captured_graph.h"
 #include "cuda_part/cuda_part.h"
-#include "cuda_part/launched_kernels.h"
+#include "cuda_part/nvidia_driver.h"
 
 namespace unroll::cuda {
 namespace {
@@ -17,7 +17,7 @@ class Part : public CudaPart {
     return std::make_unique<CapturedGraph>(device.index());
   }
 
-  const CudaKernels& kernels() const override { return kernels_; }
+  const CudaDriver& driver() const override { return driver_; }
 
   CudaMemory memory(torch::Device device) const override {
     using c10::CachingAllocator::StatType;
@@ -31,7 +31,7 @@ class Part : public CudaPart {
   }
 
  private:
-  LaunchedKernels kernels_;
+  NvidiaDriver driver_;
 };
 
 }  // namespace

@@ -82,9 +82,8 @@ class CudaEngine : public Engine {
 std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
                                          const Compute& compute) {
   const auto& cuda = cuda_part();
-  return cuda.part == nullptr
-             ? nullptr
-             : std::make_unique<CudaEngine>(cuda.part->kernels(), model, config, compute);
+  return cuda.kernels ? std::make_unique<CudaEngine>(*cuda.kernels, model, config, compute)
+                      : nullptr;
 }
 
 }  // namespace unroll

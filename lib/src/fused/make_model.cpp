@@ -92,7 +92,7 @@ void require_supported(const Compute& compute, torch::Device device) {
       throw Error(
           formatted("precision bf16 is computed on a CPU or by CUDA, got device {}", device.str()));
     }
-    if (const auto& problem = cuda_part_problem(); !problem.empty()) {
+    if (const auto problem = cuda_kernels_problem(device); !problem.empty()) {
       throw Error(formatted("precision bf16 on {} needs our own kernels: {}; choose fp32, or cpu",
                             device.str(), problem));
     }
@@ -100,6 +100,11 @@ void require_supported(const Compute& compute, torch::Device device) {
 }
 
 const std::string& cuda_part_problem() { return cuda_part().problem; }
+
+std::string cuda_kernels_problem(torch::Device device) {
+  const auto& cuda = cuda_part();
+  return cuda.kernels ? cuda.kernels->problem(device) : cuda.problem;
+}
 
 std::unique_ptr<SequenceModel> computed_as(std::shared_ptr<SequenceModel> model,
                                            const Compute& compute) {

@@ -1,14 +1,16 @@
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/cuda/generation.h"
 #include "kernels/cuda/recurrence.h"
 
 namespace unroll::cuda {
 
-// A kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands. Its
-// other sizes are arguments.
+// A kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands, when
+// it is needed (kernel_name.h). Its other sizes are arguments.
+
+/// What the driver is asked with for how many clusters of blocks like the kernels' run at once.
+UNROLL_KERNEL(kThreads)
+no_work() {}
 
 /// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
 /// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64.
@@ -41,7 +43,9 @@ UNROLL_DEVICE Group group_of(int blocks, int units) {
 
 /// Whether a layer's kernel with these arguments goes back.
 template <typename Arguments>
-inline constexpr bool kIsBackward = std::is_same_v<Arguments, BackwardArguments>;
+inline constexpr bool kIsBackward = false;
+template <>
+inline constexpr bool kIsBackward<BackwardArguments> = true;
 
 template <typename Arguments, CellKind kCell, int kHidden, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)

@@ -14,22 +14,47 @@ int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); 
 
 int bytes_of(const BlockLayout& layout) { return layout.end * static_cast<int>(sizeof(float)); }
 
-// The fewest sequences of a group with which the groups hold the whole batch, or the most; tensor
-// cores take 8 at a time, no fewer.
-int sequences_of(int64_t batch_size, int groups, Operands operands) {
-  if (operands == Operands::kBf16) {
-    return kTileSequences;
-  }
-  const auto* enough = std::find_if(kSequences.begin(), kSequences.end(), [&](int S) {
-    return static_cast<int64_t>(S) * groups >= batch_size;
-  });
-  return enough == kSequences.end() ? kSequences.back() : *enough;
+// Nanoseconds of one time step of a group of S sequences, as an H200 takes them.
+struct StepTime {
+  double exchange;      // of states among its blocks
+  double per_sequence;  // what each sequence adds
+
+  double of(int S) const { return exchange + per_sequence * S; }
+};
+
+// An exchange of one sequence in a cluster took 0.60 us, of eight 0.87; across a grid 1.35 to 1.5.
+constexpr double kClusterExchange = 570;
+constexpr double kGridExchange = 1400;
+constexpr double kExchangeOfSequence = 40;
+// Four warps take turns at each of a multiprocessor's four schedulers, at 1.755 GHz.
+constexpr double kMultiplyAdd = 4 / 1.755;
+
+StepTime step_time(double exchange, int64_t depth, int64_t columns) {
+  const double of_thread = static_cast<double>(depth * columns) / kThreads;
+  return {exchange, kExchangeOfSequence + kMultiplyAdd * of_thread};
 }
 
-// Every GPU with clusters runs clusters of eight blocks. In a cluster of one block, stores into the
-// cluster's memory are undefined (PTX, st.async).
-constexpr int kFewestBlocks = 2;
-constexpr int kMostBlocks = 8;
+// Of the numbers of sequences for which `fits`, the one with which so many groups are through with
+// the batch soonest: groups that all have had their sequences take the next ones, in waves. Tensor
+// cores take 8 at a time, no fewer. 0 if none fits.
+template <typename Fits>
+int sequences_of(int64_t batch_size, int groups, Operands operands, const StepTime& time,
+                 const Fits& fits) {
+  int best = 0;
+  double shortest = 0;
+  for (const int S : kSequences) {
+    if ((operands == Operands::kBf16 && S != kTileSequences) || !fits(S)) {
+      continue;
+    }
+    const int waves = divide_up(batch_size, static_cast<int64_t>(S) * groups);
+    const double all = waves * time.of(S);
+    if (best == 0 || all < shortest) {
+      best = S;
+      shortest = all;
+    }
+  }
+  return best;
+}
 
 // The most units for which a cluster's threads hold the weights in registers: in 64 of their 128,
 // in bf16 in half as many, where a warp holds a whole tile of the depth.
@@ -45,8 +70,9 @@ int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
 
 std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                                  const GpuLimits& limits, Operands operands) {
+  const bool is_backward = way == Way::kBackward;
   const int most_hidden = most_hidden_of(cell, hidden, operands);
-  if (!limits.has_clusters || most_hidden == 0) {
+  if (most_hidden == 0) {
     return std::nullopt;
   }
   Plan plan{.operands = operands,
@@ -54,15 +80,25 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
             .units = cluster_units(most_hidden),
             .most_hidden = most_hidden};
   plan.blocks = divide_up(hidden, plan.units);
-  if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks ||
-      plan.blocks > limits.multiprocessors) {
+  if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks) {
     return std::nullopt;
   }
-  const int room = limits.multiprocessors / plan.blocks;
-  plan.S = sequences_of(batch_size, room, operands);
+  const int room = limits.clusters.at(static_cast<std::size_t>(plan.blocks));
+  if (room == 0) {
+    return std::nullopt;
+  }
+  const auto bytes = [&](int S) {
+    return bytes_of(cluster_layout(cell, is_backward, most_hidden, S));
+  };
+  const auto time = step_time(kClusterExchange, most_hidden, product_gates(cell) * plan.units);
+  plan.S = sequences_of(batch_size, room, operands, time,
+                        [&](int S) { return bytes(S) <= limits.shared_bytes; });
+  if (plan.S == 0) {
+    return std::nullopt;
+  }
   plan.groups = std::min(room, divide_up(batch_size, plan.S));
-  plan.shared_bytes = bytes_of(cluster_layout(cell, way == Way::kBackward, most_hidden, plan.S));
-  return plan.shared_bytes <= limits.shared_bytes ? std::optional(plan) : std::nullopt;
+  plan.shared_bytes = bytes(plan.S);
+  return plan;
 }
 
 std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
@@ -76,24 +112,26 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
       continue;
     }
     const int room = limits.multiprocessors / blocks;
-    const int fewest = operands == Operands::kBf16 ? kTileSequences : 1;
-    for (int S = sequences_of(batch_size, room, operands); S >= fewest; S /= 2) {
-      const auto layout =
-          grid_layout(cell, is_backward, static_cast<int>(hidden), units, S, operands);
-      if (bytes_of(layout) > limits.shared_bytes) {
-        continue;
-      }
-      const int groups = std::min(room, divide_up(batch_size, S));
-      return Plan{.operands = operands,
-                  .in_clusters = false,
-                  .S = S,
-                  .units = units,
-                  .blocks = blocks,
-                  .groups = groups,
-                  .columns = columns > kLanes ? 2 : 1,
-                  .shared_bytes = bytes_of(layout),
-                  .exchange_floats = int64_t{2} * layout.depth * S * groups};
+    const auto layout = [&](int S) {
+      return grid_layout(cell, is_backward, static_cast<int>(hidden), units, S, operands);
+    };
+    const auto time = step_time(kGridExchange, hidden, product_gates(cell) * units);
+    const int S = sequences_of(batch_size, room, operands, time, [&](int sequences) {
+      return bytes_of(layout(sequences)) <= limits.shared_bytes;
+    });
+    if (S == 0) {
+      continue;
     }
+    const int groups = std::min(room, divide_up(batch_size, S));
+    return Plan{.operands = operands,
+                .in_clusters = false,
+                .S = S,
+                .units = units,
+                .blocks = blocks,
+                .groups = groups,
+                .columns = columns > kLanes ? 2 : 1,
+                .shared_bytes = bytes_of(layout(S)),
+                .exchange_floats = int64_t{2} * layout(S).depth * S * groups};
   }
   return std::nullopt;
 }
@@ -103,24 +141,12 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const GpuLimits& limits, Operands operands) {
   // A block has at most 64 units, and sizes in shared memory are ints.
-  if (!limits.has_kernels || batch_size < 1 || hidden < 1 ||
+  if (!limits.has_kernels() || batch_size < 1 || hidden < 1 ||
       hidden > int64_t{64} * limits.multiprocessors) {
     return std::nullopt;
   }
-  auto plan = cluster_plan(cell, way, batch_size, hidden, limits, operands);
-  if (!plan) {
-    plan = grid_plan(cell, way, batch_size, hidden, limits, operands);
-  }
-  if (plan) {
-    plan->shared_limit = limits.shared_bytes;
-  }
-  return plan;
-}
-
-bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const GpuLimits& limits,
-               Operands operands) {
-  return make_plan(cell, Way::kForward, batch_size, hidden, limits, operands) &&
-         make_plan(cell, Way::kBackward, batch_size, hidden, limits, operands);
+  const auto plan = cluster_plan(cell, way, batch_size, hidden, limits, operands);
+  return plan ? plan : grid_plan(cell, way, batch_size, hidden, limits, operands);
 }
 
 bool has_generation(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,

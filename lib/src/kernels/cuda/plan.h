@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -7,12 +8,25 @@
 
 namespace unroll::cuda {
 
+/// Every GPU with clusters runs clusters of eight blocks. In a cluster of one block, stores into
+/// the cluster's memory are undefined (PTX, st.async).
+constexpr int kFewestBlocks = 2;
+constexpr int kMostBlocks = 8;
+
+/// Compute capabilities from which on there are kernels, and clusters: 80 for 8.0.
+constexpr int kFirstWithKernels = 80;
+constexpr int kFirstWithClusters = 90;
+
 /// Limits of a GPU.
 struct GpuLimits {
+  int capability = 0;
   int multiprocessors = 0;
-  int shared_bytes = 0;       ///< of dynamic shared memory that a block can have
-  bool has_kernels = false;   ///< compiled for it: compute capability 8.0 and later
-  bool has_clusters = false;  ///< compute capability 9.0 and later
+  int shared_bytes = 0;  ///< of dynamic shared memory that a block can have
+  /// [n]: clusters of n blocks, a block a multiprocessor, that run at once; 0 without clusters.
+  /// Fewer than the multiprocessors divided by n: a cluster's blocks have to be neighbours.
+  std::array<int, kMostBlocks + 1> clusters{};
+
+  bool has_kernels() const { return capability >= kFirstWithKernels; }
 };
 
 enum class Way { kForward, kBackward };
@@ -30,19 +44,15 @@ struct Plan {
   int most_hidden = 0;          ///< in clusters: the most hidden units of the kernel
   int columns = 0;              ///< in a grid: of a lane, 1 or 2
   int shared_bytes = 0;         ///< of a block
-  int shared_limit = 0;         ///< what a block can have at most
   int64_t exchange_floats = 0;  ///< in a grid: of ExchangeMemory, all groups together
 };
 
 /// A GPU's plan for a layer of H units and batches of B, or none if its multiprocessors have no
 /// room for the weights. A layer of few units goes into clusters, which exchange a step's states
-/// fastest; a larger one, or one on a GPU without clusters, takes the whole grid.
+/// fastest; a larger one, or one on a GPU without clusters, takes the whole grid. A group takes as
+/// many sequences as promise the shortest time for the whole batch.
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const GpuLimits& limits, Operands operands);
-
-/// Whether there are plans for both ways.
-bool has_plans(CellKind cell, int64_t batch_size, int64_t hidden, const GpuLimits& limits,
-               Operands operands);
 
 /// Whether there is a plan for a continuation: that of the way forward, if its blocks compute the
 /// logits of the vocabulary in a few rounds. For more logits, one product on the whole GPU is

@@ -2,13 +2,14 @@
 
 // What the kernels use of CUDA's threads, blocks and clusters. Tests define the same names on the
 // CPU (tests/emulation/simt_on_cpu.h).
-#ifndef __CUDACC__
+#ifndef __CUDACC_RTC__
 #include "emulation/simt_on_cpu.h"
 #else
 
-#include <cooperative_groups.h>
-
 #include <cstdint>
+
+// NVRTC has no <cmath>.
+#define INFINITY __int_as_float(0x7f800000)
 
 #define UNROLL_DEVICE __device__ __forceinline__
 
@@ -33,7 +34,8 @@ UNROLL_DEVICE void sync_block() { __syncthreads(); }
 /// Likewise for the cluster.
 UNROLL_DEVICE void sync_cluster() {
 #if __CUDA_ARCH__ >= 900
-  cooperative_groups::this_cluster().sync();
+  __cluster_barrier_arrive();
+  __cluster_barrier_wait();
 #endif
 }
 

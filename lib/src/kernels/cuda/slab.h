@@ -69,25 +69,35 @@ class RegisterSlab {
 
   template <int S>
   UNROLL_DEVICE void multiply(const float* values, float* partials) const {
-    float sums[kColumns][S] = {};
+    // Sums take registers as the weights do: for so many sequences at a time there are enough.
+    constexpr int kAtOnce = kColumns * S > 16 ? S / 2 : S;
+    UNROLL_LOOP
+    for (int first = 0; first < S; first += kAtOnce) {
+      multiply_some<S, kAtOnce>(values + first, partials + first);
+    }
+  }
+
+ private:
+  template <int S, int kAtOnce>
+  UNROLL_DEVICE void multiply_some(const float* values, float* partials) const {
+    float sums[kColumns][kAtOnce] = {};
     const float* mine = values + warp_index() * kDepth * S;
     UNROLL_LOOP
     for (int i = 0; i < kDepth; ++i) {
-      multiply_add<kColumns, S>(weights_[i], mine + i * S, sums);
+      multiply_add<kColumns, kAtOnce>(weights_[i], mine + i * S, sums);
     }
     UNROLL_LOOP
     for (int j = 0; j < kColumns; ++j) {
       const int n = lane_index() + j * kLanes;
       if (n < columns_) {
         UNROLL_LOOP
-        for (int s = 0; s < S; ++s) {
+        for (int s = 0; s < kAtOnce; ++s) {
           partials[(warp_index() * columns_ + n) * S + s] = sums[j][s];
         }
       }
     }
   }
 
- private:
   int columns_ = 0;
   float weights_[kDepth][kColumns];
 };

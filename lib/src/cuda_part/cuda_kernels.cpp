@@ -1,0 +1,176 @@
+#include "cuda_part/cuda_kernels.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <array>
+#include <chrono>
+#include <future>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/formatted.h"
+
+namespace unroll {
+
+CudaKernels::CudaKernels(const CudaDriver& driver, CompileKernel compile,
+                         std::function<void(const std::string&)> notice)
+    : driver_(driver), compile_(std::move(compile)), notice_(std::move(notice)) {}
+
+bool CudaKernels::serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
+                        torch::Device device) const {
+  const std::vector<Task> tasks{
+      {cuda::Work::kForward, cell, operands, batch_size, hidden, device.index()},
+      {cuda::Work::kBackward, cell, operands, batch_size, hidden, device.index()}};
+  const std::lock_guard lock(mutex_);
+  prepare(tasks, device);
+  return kernels_.at(tasks[0]).has_value() && kernels_.at(tasks[1]).has_value();
+}
+
+bool CudaKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden,
+                               int64_t vocab_size, torch::Device device) const {
+  const Task task{cuda::Work::kGenerate, cell, cuda::Operands::kFloat32, batch_size, hidden,
+                  device.index()};
+  const std::lock_guard lock(mutex_);
+  if (!cuda::has_generation(cell, batch_size, hidden, vocab_size, limits_of(device))) {
+    return false;
+  }
+  prepare({task}, device);
+  return kernels_.at(task).has_value();
+}
+
+std::string CudaKernels::problem(torch::Device device) const {
+  const std::lock_guard lock(mutex_);
+  limits_of(device);
+  const auto entry = problems_.find(device.index());
+  return entry == problems_.end() ? "" : entry->second;
+}
+
+const cuda::GpuLimits& CudaKernels::limits_of(torch::Device device) const {
+  const auto [entry, is_new] = limits_.try_emplace(device.index());
+  if (!is_new) {
+    return entry->second;
+  }
+  try {
+    auto limits = driver_.limits(device);
+    if (!limits.has_kernels()) {
+      throw Error(formatted("they need compute capability {}.{} or later, {} has {}.{}",
+                            cuda::kFirstWithKernels / 10, cuda::kFirstWithKernels % 10,
+                            device.str(), limits.capability / 10, limits.capability % 10));
+    }
+    // That it compiles and loads is worth knowing even where there are no clusters.
+    const auto* kernel = driver_.load(compile_(cuda::kNoWork, limits.capability), device);
+    if (limits.capability >= cuda::kFirstWithClusters) {
+      for (int blocks = cuda::kFewestBlocks; blocks <= cuda::kMostBlocks; ++blocks) {
+        limits.clusters.at(static_cast<std::size_t>(blocks)) = driver_.most_clusters(
+            kernel, {.blocks = blocks, .cluster = blocks, .shared_bytes = limits.shared_bytes},
+            device);
+      }
+    }
+    entry->second = limits;
+  } catch (const Error& error) {
+    problems_.emplace(device.index(), error.what());
+  }
+  return entry->second;
+}
+
+void CudaKernels::prepare(const std::vector<Task>& tasks, torch::Device device) const {
+  const auto& limits = limits_of(device);
+  std::map<std::string, std::future<CompiledKernel>> compiling;
+  const auto name_of = [](const Task& task, const cuda::Plan& plan) {
+    return cuda::kernel_name(plan, task.cell, task.work);
+  };
+  for (const auto& task : tasks) {
+    const auto [entry, is_new] = kernels_.try_emplace(task);
+    const auto plan = is_new ? cuda::make_plan(task.cell, way_of(task.work), task.batch_size,
+                                               task.hidden, limits, task.operands)
+                             : std::nullopt;
+    if (plan) {
+      entry->second = Ready{.plan = *plan};
+      const auto name = name_of(task, *plan);
+      if (!loaded_.contains({task.device, name}) && !compiling.contains(name)) {
+        compiling.emplace(name, std::async(std::launch::async, compile_, name, limits.capability));
+      }
+    }
+  }
+  load(std::move(compiling), device);
+  for (const auto& task : tasks) {
+    auto& ready = kernels_.at(task);
+    if (ready && ready->kernel == nullptr) {
+      ready->kernel = loaded_.at({task.device, name_of(task, ready->plan)});
+      if (ready->kernel == nullptr) {
+        ready.reset();
+      }
+    }
+  }
+}
+
+void CudaKernels::load(std::map<std::string, std::future<CompiledKernel>> compiling,
+                       torch::Device device) const {
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  for (auto& [name, kernel] : compiling) {
+    if (kernel.wait_until(patience) != std::future_status::ready && notice_ &&
+        !std::exchange(is_told_, true)) {
+      notice_(formatted("compiling kernels for {}; later they come from a cache", device.str()));
+    }
+    // What failed once is not tried again.
+    auto& loaded = loaded_[{device.index(), name}];
+    try {
+      loaded = driver_.load(kernel.get(), device);
+    } catch (const Error& error) {
+      problems_.emplace(device.index(), error.what());
+    }
+  }
+}
+
+CudaKernels::Ready CudaKernels::ready_for(const Task& task, torch::Device device) const {
+  const std::lock_guard lock(mutex_);
+  prepare({task}, device);
+  const auto& ready = kernels_.at(task);
+  if (!ready) {
+    throw Error(
+        formatted("there is no kernel for {} hidden units on {}", task.hidden, device.str()));
+  }
+  return *ready;
+}
+
+template <typename Arguments>
+void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operands,
+                           Arguments arguments, torch::Device device) const {
+  const auto [plan, kernel] = ready_for(
+      {work, cell, operands, arguments.batch_size, arguments.hidden, device.index()}, device);
+  // Freed when the launch is on the stream; what gets it next comes after it there.
+  at::Tensor exchange;
+  if (!plan.in_clusters) {
+    exchange =
+        at::zeros({plan.exchange_floats + plan.groups}, at::dtype(at::kFloat).device(device));
+    arguments.exchange.values = exchange.mutable_data_ptr<float>();
+    arguments.exchange.arrivals =
+        reinterpret_cast<unsigned*>(arguments.exchange.values + plan.exchange_floats);
+  }
+  // A kernel in clusters takes the arguments and how many blocks a group has, one in a grid also
+  // the units of a block.
+  const std::array<const void*, 3> parameters{&arguments, &plan.blocks, &plan.units};
+  driver_.launch(kernel,
+                 {.blocks = plan.blocks * plan.groups,
+                  .cluster = plan.in_clusters ? plan.blocks : 0,
+                  .shared_bytes = plan.shared_bytes},
+                 std::span(parameters).first(plan.in_clusters ? 2 : 3), device);
+}
+
+void CudaKernels::run(CellKind cell, cuda::Operands operands,
+                      const cuda::ForwardArguments& arguments, torch::Device device) const {
+  run_work(cuda::Work::kForward, cell, operands, arguments, device);
+}
+
+void CudaKernels::run(CellKind cell, cuda::Operands operands,
+                      const cuda::BackwardArguments& arguments, torch::Device device) const {
+  run_work(cuda::Work::kBackward, cell, operands, arguments, device);
+}
+
+void CudaKernels::run(CellKind cell, const cuda::GenerateArguments& arguments,
+                      torch::Device device) const {
+  run_work(cuda::Work::kGenerate, cell, cuda::Operands::kFloat32, arguments, device);
+}
+
+}  // namespace unroll

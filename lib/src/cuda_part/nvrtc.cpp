@@ -1,0 +1,176 @@
+#include "cuda_part/nvrtc.h"
+
+#include <c10/core/DeviceType.h>
+#include <dlfcn.h>
+
+#include <array>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/formatted.h"
+#include "kernels/cuda/sources.h"
+
+namespace unroll {
+
+// A build need not have nvrtc.h, which is in a package of its own.
+struct Nvrtc::Functions {
+  using Program = void*;
+
+  int (*Version)(int*, int*);
+  const char* (*GetErrorString)(int);
+  int (*GetNumSupportedArchs)(int*);
+  int (*GetSupportedArchs)(int*);
+  int (*CreateProgram)(Program*, const char*, const char*, int, const char* const*,
+                       const char* const*);
+  int (*DestroyProgram)(Program*);
+  int (*AddNameExpression)(Program, const char*);
+  int (*CompileProgram)(Program, int, const char* const*);
+  int (*GetLoweredName)(Program, const char*, const char**);
+  int (*GetCUBINSize)(Program, std::size_t*);
+  int (*GetCUBIN)(Program, char*);
+  int (*GetPTXSize)(Program, std::size_t*);
+  int (*GetPTX)(Program, char*);
+  int (*GetProgramLogSize)(Program, std::size_t*);
+  int (*GetProgramLog)(Program, char*);
+
+  static const Functions& loaded() {
+    static const Functions all = load();
+    return all;
+  }
+
+ private:
+  // LibTorch's own stub depends on the compiler and on the driver, and so finds the right one.
+  // Where there is no driver, the compiler's packages beside LibTorch, then the system's.
+  static void* open() {
+    std::vector<std::string> names{"libnvrtc.so.13", "libnvrtc.so.12"};
+    Dl_info info{};
+    const auto* in_libtorch = reinterpret_cast<const void*>(&c10::DeviceTypeName);
+    if (dladdr(in_libtorch, &info) != 0 && info.dli_fname != nullptr) {
+      const auto folder = std::filesystem::absolute(info.dli_fname).parent_path();
+      const auto packages = folder / "../../nvidia";
+      names.insert(names.begin(),
+                   {folder / "libcaffe2_nvrtc.so", packages / "cu13/lib/libnvrtc.so.13",
+                    packages / "cuda_nvrtc/lib/libnvrtc.so.12"});
+    }
+    for (const auto& name : names) {
+      if (void* library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL); library != nullptr) {
+        return library;
+      }
+    }
+    throw Error(
+        formatted("NVRTC, which compiles them, was not found ({}); pip install nvidia-cuda-nvrtc",
+                  names.back()));
+  }
+
+  static Functions load() {
+    void* library = open();
+    Functions all{};
+    const auto find = [&](const char* name, auto& function) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
+          dlsym(library, formatted("nvrtc{}", name).c_str()));
+      if (function == nullptr) {
+        throw Error(formatted("NVRTC, which compiles them, has no nvrtc{}; 12.1 is needed", name));
+      }
+    };
+    find("Version", all.Version);
+    find("GetErrorString", all.GetErrorString);
+    find("GetNumSupportedArchs", all.GetNumSupportedArchs);
+    find("GetSupportedArchs", all.GetSupportedArchs);
+    find("CreateProgram", all.CreateProgram);
+    find("DestroyProgram", all.DestroyProgram);
+    find("AddNameExpression", all.AddNameExpression);
+    find("CompileProgram", all.CompileProgram);
+    find("GetLoweredName", all.GetLoweredName);
+    find("GetCUBINSize", all.GetCUBINSize);
+    find("GetCUBIN", all.GetCUBIN);
+    find("GetPTXSize", all.GetPTXSize);
+    find("GetPTX", all.GetPTX);
+    find("GetProgramLogSize", all.GetProgramLogSize);
+    find("GetProgramLog", all.GetProgramLog);
+    return all;
+  }
+};
+
+Nvrtc::Nvrtc() : functions_(Functions::loaded()) {
+  int major = 0;
+  int minor = 0;
+  functions_.Version(&major, &minor);
+  version_ = formatted("{}.{}", major, minor);
+  // PTX 8.1, in which a cluster's stores are written, is 12.1's.
+  if (std::pair(major, minor) < std::pair(12, 1)) {
+    throw Error(formatted("NVRTC, which compiles them, is {}, too old: 12.1 is needed", version_));
+  }
+}
+
+std::string Nvrtc::target(int capability) const {
+  int count = 0;
+  functions_.GetNumSupportedArchs(&count);
+  std::vector<int> known(static_cast<std::size_t>(count));
+  functions_.GetSupportedArchs(known.data());
+  int last_before = 0;
+  for (const int architecture : known) {
+    if (architecture == capability) {
+      return formatted("sm_{}", architecture);
+    }
+    if (architecture < capability && architecture > last_before) {
+      last_before = architecture;
+    }
+  }
+  return formatted("compute_{}", last_before);
+}
+
+CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& target,
+                              std::string* report) const {
+  // It reads no file: even what kernels include of the standard library is given here.
+  std::vector<const char*> texts{
+      "#pragma once\n"
+      "using int32_t = int;\nusing uint32_t = unsigned;\n"
+      "using int64_t = long;\nusing uint64_t = unsigned long;\n"};
+  std::vector<const char*> names{"cstdint"};
+  for (const auto& source : kernel_sources()) {
+    texts.push_back(source.text.data());
+    names.push_back(source.name.data());
+  }
+  const auto& call = functions_;
+  const auto require = [&](int error) {
+    if (error != 0) {
+      throw Error(formatted("{} cannot be compiled: {}", kernel, call.GetErrorString(error)));
+    }
+  };
+  Functions::Program created = nullptr;
+  require(call.CreateProgram(&created, "#include \"kernels/cuda/kernels.h\"\n", "unroll.cu",
+                             static_cast<int>(texts.size()), texts.data(), names.data()));
+  const auto destroy = [&](void* program) { call.DestroyProgram(&program); };
+  const std::unique_ptr<void, decltype(destroy)> program(created, destroy);
+  const auto text_of = [&](auto size_of, auto get) {
+    std::size_t size = 0;
+    require(size_of(program.get(), &size));
+    std::string text(size, '\0');
+    require(get(program.get(), text.data()));
+    return text;
+  };
+  require(call.AddNameExpression(program.get(), kernel.c_str()));
+  const auto architecture = formatted("--gpu-architecture={}", target);
+  const std::array options{architecture.c_str(), "--std=c++20", "--ptxas-options=-v"};
+  const int error =
+      call.CompileProgram(program.get(), static_cast<int>(options.size()), options.data());
+  const auto log = text_of(call.GetProgramLogSize, call.GetProgramLog);
+  if (error != 0) {
+    throw Error(formatted("{} cannot be compiled for {} by NVRTC {}: {}", kernel, target, version_,
+                          log.substr(0, log.find('\n'))));
+  }
+  if (report != nullptr) {
+    *report = log;
+  }
+  const char* name = nullptr;
+  require(call.GetLoweredName(program.get(), kernel.c_str(), &name));
+  CompiledKernel compiled{.name = name, .code = {}};
+  compiled.code = target.starts_with("sm_") ? text_of(call.GetCUBINSize, call.GetCUBIN)
+                                            : text_of(call.GetPTXSize, call.GetPTX);
+  return compiled;
+}
+
+}  // namespace unroll

@@ -1,0 +1,105 @@
+#include "emulation/every_kernel.h"
+
+#include <type_traits>
+#include <utility>
+
+#include "kernels/cuda/kernels.h"
+
+namespace unroll::cuda {
+namespace {
+
+template <auto... kValues>
+using Constants = std::integer_sequence<std::common_type_t<decltype(kValues)...>, kValues...>;
+
+// Calls use(a constant) for each of these.
+template <typename Value, Value... kValues, typename Use>
+void for_each(std::integer_sequence<Value, kValues...>, const Use& use) {
+  (use(std::integral_constant<Value, kValues>()), ...);
+}
+
+template <typename Parameter>
+const Parameter& get(std::span<const void* const> parameters, std::size_t i) {
+  return *static_cast<const Parameter*>(parameters[i]);
+}
+
+class Table {
+ public:
+  Table() {
+    kernels_.emplace(kNoWork, [](auto) { no_work(); });
+    for_each(Constants<CellKind::kRnn, CellKind::kRnnRelu, CellKind::kLstm, CellKind::kGruBefore,
+                       CellKind::kGruAfter>(),
+             [&](auto cell) {
+               for_each(Constants<1, 2, 4, 8>(),
+                        [&](auto S) { add_sizes<cell(), S(), Operands::kFloat32>(); });
+               add_sizes<cell(), kTileSequences, Operands::kBf16>();
+             });
+  }
+
+  std::map<std::string, EmulatedKernel> take() { return std::move(kernels_); }
+
+ private:
+  template <CellKind kCell, int S, Operands kOperands>
+  void add_sizes() {
+    for_each(Constants<128, 256, 512>(), [&](auto most_hidden) {
+      constexpr bool kIsMade = (most_hidden() == 128 && kOperands == Operands::kFloat32) ||
+                               most_hidden() == 256 || (most_hidden() == 512 && is_simple(kCell));
+      if constexpr (kIsMade) {
+        add_cluster<kCell, S, kOperands, most_hidden()>();
+      }
+    });
+    for_each(Constants<1, 2>(), [&](auto columns) { add_grid<kCell, S, kOperands, columns()>(); });
+  }
+
+  template <CellKind kCell, int S, Operands kOperands, int kHidden>
+  void add_cluster() {
+    const Plan plan{.operands = kOperands, .in_clusters = true, .S = S, .most_hidden = kHidden};
+    add(plan, kCell, Work::kForward, [](auto parameters) {
+      cluster_layer<ForwardArguments, kCell, kHidden, S, kOperands>(
+          get<ForwardArguments>(parameters, 0), get<int>(parameters, 1));
+    });
+    add(plan, kCell, Work::kBackward, [](auto parameters) {
+      cluster_layer<BackwardArguments, kCell, kHidden, S, kOperands>(
+          get<BackwardArguments>(parameters, 0), get<int>(parameters, 1));
+    });
+    if constexpr (kOperands == Operands::kFloat32) {
+      add(plan, kCell, Work::kGenerate, [](auto parameters) {
+        cluster_generate<kCell, kHidden, S>(get<GenerateArguments>(parameters, 0),
+                                            get<int>(parameters, 1));
+      });
+    }
+  }
+
+  template <CellKind kCell, int S, Operands kOperands, int kColumns>
+  void add_grid() {
+    const Plan plan{.operands = kOperands, .in_clusters = false, .S = S, .columns = kColumns};
+    add(plan, kCell, Work::kForward, [](auto parameters) {
+      grid_layer<ForwardArguments, kCell, kColumns, S, kOperands>(
+          get<ForwardArguments>(parameters, 0), get<int>(parameters, 1), get<int>(parameters, 2));
+    });
+    add(plan, kCell, Work::kBackward, [](auto parameters) {
+      grid_layer<BackwardArguments, kCell, kColumns, S, kOperands>(
+          get<BackwardArguments>(parameters, 0), get<int>(parameters, 1), get<int>(parameters, 2));
+    });
+    if constexpr (kOperands == Operands::kFloat32) {
+      add(plan, kCell, Work::kGenerate, [](auto parameters) {
+        grid_generate<kCell, kColumns, S>(get<GenerateArguments>(parameters, 0),
+                                          get<int>(parameters, 1), get<int>(parameters, 2));
+      });
+    }
+  }
+
+  void add(const Plan& plan, CellKind cell, Work work, EmulatedKernel kernel) {
+    kernels_.emplace(kernel_name(plan, cell, work), std::move(kernel));
+  }
+
+  std::map<std::string, EmulatedKernel> kernels_;
+};
+
+}  // namespace
+
+const std::map<std::string, EmulatedKernel>& every_kernel() {
+  static const auto all = Table().take();
+  return all;
+}
+
+}  // namespace unroll::cuda
