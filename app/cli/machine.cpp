@@ -56,21 +56,31 @@ torch::Device set_up_machine(const Options& options) {
   return device;
 }
 
+bool explain_kernels(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
+                     const std::function<void(const std::string&)>& warn) {
+  const auto device = net.device();
+  const bool are_wanted = device.is_cuda() && config.cell != Cell::kMlp &&
+                          (asked.backend == Backend::kAuto || asked.backend == Backend::kFused);
+  const auto problem = are_wanted ? cuda_kernels_problem(device) : "";
+  if (!problem.empty()) {
+    warn(formatted("computed without our kernels on {}: {}", device.str(), problem));
+  }
+  return problem.empty();
+}
+
 Compute explain_compute(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
                         int64_t batch_size, const std::function<void(const std::string&)>& warn) {
   const auto effective = net.effective_compute(batch_size);
-  const auto device = net.device().str();
+  const auto device = net.device();
   if (effective.precision != asked.precision) {
-    warn(formatted("in {} the weights do not fit on {}: computed in {}", to_string(asked.precision),
-                   device, to_string(effective.precision)));
-  } else if (net.device().is_cuda() && asked.backend != Backend::kPlain &&
-             effective.backend == Backend::kPlain && config.cell != Cell::kMlp) {
-    const auto problem = cuda_kernels_problem(net.device());
-    if (!problem.empty()) {
-      warn(formatted("computed plain on {}, without our kernels: {}", device, problem));
-    } else {
-      warn(formatted("computed plain: the weights do not fit in our kernels on {}", device));
-    }
+    warn(formatted("{} has no {} for this model: computed in {}", device.str(),
+                   to_string(asked.precision), to_string(effective.precision)));
+  }
+  const bool is_plain = effective.backend == Backend::kPlain;
+  if (effective.backend != Backend::kFused && explain_kernels(net, config, asked, warn) &&
+      device.is_cuda() && is_plain && asked.backend != Backend::kPlain &&
+      config.cell != Cell::kMlp) {
+    warn(formatted("computed plain: the weights do not fit in our kernels on {}", device.str()));
   }
   return effective;
 }

@@ -31,6 +31,11 @@ void set_up_gpu(bool is_quiet);
 /// which wait for each other, are reported on stderr, unless --quiet.
 torch::Device set_up_machine(const Options& options);
 
+/// Calls `warn` with why our kernels cannot be used on a GPU, if they are wanted and cannot; false
+/// then.
+bool explain_kernels(const SequenceModel& net, const ModelConfig& config, const Compute& asked,
+                     const std::function<void(const std::string&)>& warn);
+
 /// Calls `warn` with what a user may not expect of how the model computes batches of so many
 /// sequences: no kernels on a GPU, or another precision than was asked for. Returns what is in
 /// force.

@@ -35,7 +35,8 @@ std::unique_ptr<SequenceModel> make_saved_model(const Options& options,
     }
   }
   auto model = make_model(checkpoint, device, compute);
-  explain_compute(*model, checkpoint.config, compute, 1, [&](const std::string& reason) {
+  // Kernels for training are compiled only if there is something to compute with them.
+  explain_kernels(*model, checkpoint.config, compute, [&](const std::string& reason) {
     if (!options.given("quiet")) {
       print_error(reason);
     }

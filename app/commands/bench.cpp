@@ -32,13 +32,14 @@ Options declare_bench_options() {
       "row, and the share of what this machine's multiply-add units could do.");
   add_corpus_options(options);
   options.group("Models (each a list: rnn,lstm)")
-      .value("model", "of scratch and concise, computed plain, and fused, by our kernels", "KINDS",
-             "scratch,concise,fused")
+      .value("model",
+             "of scratch and concise, computed plain, fused, by our kernels, and cudnn, on a GPU",
+             "KINDS", "scratch,concise,fused")
       .value("cell", "of " + names_of(std::optional(Cell::kMlp)), "CELLS", to_text(model.cell))
       .value("hidden", "hidden units of a layer", "H,...", to_text(model.hidden))
       .value("layers", "layers; more than one needs a concise or fused model", "L",
              to_text(model.layers))
-      .value("precision", "of fused models: of " + names_of<Precision>(), "NAMES",
+      .value("precision", "of fused and cudnn: of " + names_of<Precision>(), "NAMES",
              to_text(compute.precision))
       .value("threads", "numbers of threads", "N,...", "1")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
@@ -54,11 +55,13 @@ Options declare_bench_options() {
 
 // A row's name, as ModelSetup::name has it -> whose parameters it has and who computes.
 ModelSetup setup_named(const std::string& name) {
-  if (name == to_string(Backend::kFused)) {
-    return {.config = {}, .compute = {.backend = Backend::kFused}};
+  for (const auto backend : {Backend::kFused, Backend::kCudnn}) {
+    if (name == to_string(backend)) {
+      return {.config = {}, .compute = {.backend = backend}};
+    }
   }
   if (name != to_string(ModelKind::kScratch) && name != to_string(ModelKind::kConcise)) {
-    throw UsageError(formatted("model must be scratch, concise or fused, got '{}'", name));
+    throw UsageError(formatted("model must be scratch, concise, fused or cudnn, got '{}'", name));
   }
   return {.config = {.model = parse_enum<ModelKind>(name)},
           .compute = {.backend = Backend::kPlain}};
@@ -95,14 +98,18 @@ std::vector<ModelSetup> read_setups(const Options& options) {
   });
   setups = vary<Precision>(setups, options, "precision", [](auto& setup, auto precision) {
     // The others have float32 alone, and one row of it.
-    if (setup.compute.backend == Backend::kFused) {
+    if (setup.compute.backend != Backend::kPlain) {
       setup.compute.precision = precision;
     }
   });
   setups = vary<int64_t>(setups, options, "hidden",
                          [](auto& setup, auto hidden) { setup.config.hidden = hidden; });
-  return vary<Cell>(setups, options, "cell",
-                    [](auto& setup, auto cell) { setup.config.cell = cell; });
+  return vary<Cell>(setups, options, "cell", [](auto& setup, auto cell) {
+    setup.config.cell = cell;
+    if (cell == Cell::kGru && setup.compute.backend == Backend::kCudnn) {
+      setup.config.gru_reset = GruReset::kAfter;  // it has no other
+    }
+  });
 }
 
 TrainCallbacks bench_callbacks() {

@@ -29,7 +29,7 @@ TEST(Compute, NamesAreReadAsTheyAreWritten) {
     EXPECT_EQ(parse_enum<GraphMode>(to_string(graph)), graph);
   }
   EXPECT_EQ(thrown<UsageError>([] { parse_enum<Backend>("scratch"); }),
-            "compute must be auto, plain or fused, got 'scratch'");
+            "compute must be auto, plain, fused or cudnn, got 'scratch'");
   EXPECT_EQ(thrown<UsageError>([] { parse_enum<Precision>("fp16"); }),
             "precision must be fp32, bf16x3 or bf16, got 'fp16'");
   EXPECT_EQ(thrown<UsageError>([] { parse_enum<GraphMode>("On"); }),
@@ -61,6 +61,19 @@ TEST(Compute, TheMlpHasNothingToFuse) {
             "the mlp cell has no recurrence to fuse; choose compute plain or auto");
   EXPECT_NO_THROW(check(mlp, {.backend = Backend::kAuto}));
   EXPECT_NO_THROW(check(mlp, {.backend = Backend::kPlain}));
+}
+
+TEST(Compute, CudnnHasWhatTorchHas) {
+  const Compute cudnn{.backend = Backend::kCudnn};
+  EXPECT_EQ(refused({.cell = Cell::kMlp, .hidden = 4}, cudnn),
+            "cuDNN has no mlp cell; choose compute plain or auto");
+  ModelConfig gru{.cell = Cell::kGru, .hidden = 4};
+  EXPECT_EQ(refused(gru, cudnn),
+            "cuDNN's gru resets after the product; choose gru-reset after, or compute auto");
+  gru.gru_reset = GruReset::kAfter;
+  EXPECT_NO_THROW(check(gru, cudnn));
+  EXPECT_NO_THROW(
+      check({.hidden = 4}, {.backend = Backend::kCudnn, .precision = Precision::kBf16}));
 }
 
 TEST(Compute, AContradictoryDescriptionIsRefusedFirst) {
@@ -101,6 +114,13 @@ TEST(RequireSupported, WhatADeviceLacksIsNamed) {
     EXPECT_EQ(thrown<Error>(require), "precision bf16 on cuda needs our own kernels: " +
                                           cuda_part_problem() + "; choose fp32, or cpu");
   }
+}
+
+TEST(RequireSupported, CudnnNeedsCuda) {
+  const auto message = "compute cudnn needs a CUDA device with cuDNN, got device cpu";
+  const Compute cudnn{.backend = Backend::kCudnn};
+  EXPECT_EQ(thrown<Error>([&] { require_supported(cudnn, torch::kCPU); }), message);
+  EXPECT_EQ(thrown<Error>([&] { make_model({.hidden = 4}, 3, torch::kCPU, cudnn); }), message);
 }
 
 TEST(RequireSupported, AGraphNeedsCuda) {

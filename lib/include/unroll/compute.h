@@ -70,19 +70,22 @@ struct ModelConfig {
 
 /// Who computes.
 enum class Backend {
-  kAuto,   ///< our kernels where they can compute the model, else plain
+  kAuto,   ///< the fastest that can compute the model: our kernels, on a GPU cuDNN, else plain
   kPlain,  ///< the model's own formulas, operation by operation
   kFused,  ///< one autograd node over our kernels, with a backward pass written by hand
+  kCudnn,  ///< on a CUDA device: cuDNN's layer over the model's weights, whichever they are
 };
 constexpr auto enum_names(Backend) {
-  return enum_table<Backend>(
-      "compute",
-      {{Backend::kAuto, "auto"}, {Backend::kPlain, "plain"}, {Backend::kFused, "fused"}});
+  return enum_table<Backend>("compute", {{Backend::kAuto, "auto"},
+                                         {Backend::kPlain, "plain"},
+                                         {Backend::kFused, "fused"},
+                                         {Backend::kCudnn, "cudnn"}});
 }
 
-/// The precision of the fused backend's products. On a CPU it applies to all products, on a CUDA
-/// device to those with W_h, forward and backward. The weights and their update, all sums, gates
-/// and an LSTM's cell state are always float32.
+/// The precision of the products of the fused backend and of cuDNN. On a CPU it applies to all
+/// products, in our kernels for a CUDA device to those with W_h, forward and backward. The weights
+/// and their update, all sums, and there gates and an LSTM's cell state are always float32. cuDNN
+/// has states and gates in bf16 too.
 ///
 /// On a CPU the hidden states of an RNN or LSTM, and the gradients by gates, are stored in this
 /// precision. So what is computed from them, such as the state after a batch and the gradients of
@@ -117,7 +120,7 @@ constexpr auto enum_names(GraphMode) {
 ///                {.generator = at::make_generator<at::CPUGeneratorImpl>(seed)});
 struct Compute {
   Backend backend = Backend::kAuto;        ///< who computes
-  Precision precision = Precision::kFp32;  ///< of the fused backend
+  Precision precision = Precision::kFp32;  ///< of the fused backend and of cuDNN
   GraphMode graph = GraphMode::kAuto;      ///< of training steps on a CUDA device
   /// What dropout draws from, in the fused backend; empty: LibTorch's default generator of the
   /// device, which all threads share. With generators of their own, models that are trained by
@@ -129,10 +132,10 @@ struct Compute {
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
     visit(self.backend, {"compute", "BACKEND",
-                         "plain: operation by operation; fused: our kernels; auto: our kernels "
-                         "where they can, else plain"});
-    visit(self.precision, {"precision", "NAME",
-                           "of the fused backend's products: fp32, bf16x3 (CPU only) or bf16"});
+                         "plain: operation by operation; fused: our kernels; cudnn: NVIDIA's "
+                         "layers, on a GPU; auto: the fastest that can"});
+    visit(self.precision,
+          {"precision", "NAME", "of the products, but for plain: fp32, bf16x3 (CPU only) or bf16"});
     visit(self.graph,
           {"graph", "WHEN",
            "on CUDA, capture a step as a graph and replay it: on, off, or auto, where possible"});
@@ -160,7 +163,7 @@ double training_flops_per_token(const ModelConfig& config, int64_t vocab_size);
 bool is_supported(Precision precision);
 
 /// Throws Error, which names what is missing, unless the device can compute so: bf16x3 needs a CPU
-/// with AMX, bf16 that or kernels on CUDA; graph on needs CUDA.
+/// with AMX, bf16 that or kernels or cuDNN on CUDA; compute cudnn and graph on need CUDA.
 void require_supported(const Compute& compute, torch::Device device);
 
 /// Why there are no captured steps and no kernels on CUDA devices: no GPU, or a build without the
@@ -181,12 +184,12 @@ std::unique_ptr<SequenceModel> make_model(const ModelConfig& config, int64_t voc
 
 /// Wraps a model so that it is computed as `compute` says. The weights stay the model's own.
 ///
-/// The fused backend serves float32 weights, on a CPU, and on a CUDA device where the CUDA part is
-/// there and the weights fit in the GPU's multiprocessors. Everything else is computed plain
-/// (SequenceModel::effective_compute says what is in force). Decoders are always float32. On a CPU
-/// the same weights give the same results for any number of threads, and dropout draws the same
-/// numbers from LibTorch's generator as the plain model. The graph can be differentiated once,
-/// without create_graph. One thread may use a model at a time.
+/// The fused backend serves float32 weights, on a CPU, and on a CUDA device where the weights fit
+/// in the GPU's multiprocessors; cuDNN serves those of cells that torch::nn has. Everything else is
+/// computed plain (SequenceModel::effective_compute says what is in force). Decoders are always
+/// float32. On a CPU the same weights give the same results for any number of threads, and dropout
+/// draws the same numbers from LibTorch's generator as the plain model. The graph can be
+/// differentiated once, without create_graph. One thread may use a model at a time.
 ///
 /// What the kernels compute is taken from the model itself (SequenceModel::config). Of a model
 /// without description, such as an own cell, Backend::kAuto is plain, and kFused throws Error.

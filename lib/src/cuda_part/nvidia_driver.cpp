@@ -12,14 +12,14 @@ namespace {
 
 // The driver's functions, which LibTorch does not link.
 struct Functions {
-  decltype(&cuGetErrorString) GetErrorString;
-  decltype(&cuCtxGetCurrent) CtxGetCurrent;
-  decltype(&cuDeviceGetAttribute) DeviceGetAttribute;
-  decltype(&cuModuleLoadData) ModuleLoadData;
-  decltype(&cuModuleGetFunction) ModuleGetFunction;
-  decltype(&cuFuncSetAttribute) FuncSetAttribute;
-  decltype(&cuLaunchKernelEx) LaunchKernelEx;
-  decltype(&cuOccupancyMaxActiveClusters) OccupancyMaxActiveClusters;
+  decltype(&cuGetErrorString) get_error_string;
+  decltype(&cuCtxGetCurrent) ctx_get_current;
+  decltype(&cuDeviceGetAttribute) device_get_attribute;
+  decltype(&cuModuleLoadData) module_load_data;
+  decltype(&cuModuleGetFunction) module_get_function;
+  decltype(&cuFuncSetAttribute) func_set_attribute;
+  decltype(&cuLaunchKernelEx) launch_kernel_ex;
+  decltype(&cuOccupancyMaxActiveClusters) occupancy_max_active_clusters;
 };
 
 Functions load_functions() {
@@ -34,14 +34,14 @@ Functions load_functions() {
       throw Error(formatted("the driver has no {}: it is older than CUDA 12", name));
     }
   };
-  find("cuGetErrorString", all.GetErrorString);
-  find("cuCtxGetCurrent", all.CtxGetCurrent);
-  find("cuDeviceGetAttribute", all.DeviceGetAttribute);
-  find("cuModuleLoadData", all.ModuleLoadData);
-  find("cuModuleGetFunction", all.ModuleGetFunction);
-  find("cuFuncSetAttribute", all.FuncSetAttribute);
-  find("cuLaunchKernelEx", all.LaunchKernelEx);
-  find("cuOccupancyMaxActiveClusters", all.OccupancyMaxActiveClusters);
+  find("cuGetErrorString", all.get_error_string);
+  find("cuCtxGetCurrent", all.ctx_get_current);
+  find("cuDeviceGetAttribute", all.device_get_attribute);
+  find("cuModuleLoadData", all.module_load_data);
+  find("cuModuleGetFunction", all.module_get_function);
+  find("cuFuncSetAttribute", all.func_set_attribute);
+  find("cuLaunchKernelEx", all.launch_kernel_ex);
+  find("cuOccupancyMaxActiveClusters", all.occupancy_max_active_clusters);
   return all;
 }
 
@@ -53,7 +53,7 @@ const Functions& driver() {
 void require(CUresult error, const char* what) {
   if (error != CUDA_SUCCESS) {
     const char* text = nullptr;
-    driver().GetErrorString(error, &text);
+    driver().get_error_string(error, &text);
     throw Error(formatted("a kernel cannot be {}: {}", what, text == nullptr ? "?" : text));
   }
 }
@@ -64,7 +64,7 @@ class OnDevice {
  public:
   explicit OnDevice(torch::Device device) : guard_(device) {
     CUcontext context = nullptr;
-    driver().CtxGetCurrent(&context);
+    driver().ctx_get_current(&context);
     if (context == nullptr) {
       static_cast<void>(cudaFree(nullptr));
     }
@@ -112,7 +112,7 @@ class Configuration {
 
 int attribute_of(torch::Device device, CUdevice_attribute attribute) {
   int value = 0;
-  require(driver().DeviceGetAttribute(&value, attribute, device.index()), "planned");
+  require(driver().device_get_attribute(&value, attribute, device.index()), "planned");
   return value;
 }
 
@@ -134,10 +134,10 @@ LoadedKernel NvidiaDriver::load(const CompiledKernel& kernel, torch::Device devi
   const OnDevice current(device);
   CUmodule module = nullptr;
   CUfunction function = nullptr;
-  require(driver().ModuleLoadData(&module, kernel.code.c_str()), "loaded");
-  require(driver().ModuleGetFunction(&function, module, kernel.name.c_str()), "loaded");
-  require(driver().FuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                    shared_bytes_of(device)),
+  require(driver().module_load_data(&module, kernel.code.c_str()), "loaded");
+  require(driver().module_get_function(&function, module, kernel.name.c_str()), "loaded");
+  require(driver().func_set_attribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                      shared_bytes_of(device)),
           "loaded");
   return function;
 }
@@ -147,7 +147,7 @@ int NvidiaDriver::most_clusters(LoadedKernel kernel, const KernelLaunch& launch,
   const OnDevice current(device);
   const Configuration configuration(launch, nullptr);
   int count = 0;
-  require(driver().OccupancyMaxActiveClusters(&count, function_of(kernel), configuration.get()),
+  require(driver().occupancy_max_active_clusters(&count, function_of(kernel), configuration.get()),
           "planned");
   return count;
 }
@@ -158,7 +158,7 @@ void NvidiaDriver::launch(LoadedKernel kernel, const KernelLaunch& launch,
   const Configuration configuration(launch, c10::cuda::getCurrentCUDAStream(device.index()));
   // The driver copies them, and changes none.
   auto** pointers = const_cast<void**>(parameters.data());
-  require(driver().LaunchKernelEx(configuration.get(), function_of(kernel), pointers, nullptr),
+  require(driver().launch_kernel_ex(configuration.get(), function_of(kernel), pointers, nullptr),
           "run");
 }
 

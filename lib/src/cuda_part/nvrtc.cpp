@@ -19,22 +19,22 @@ namespace unroll {
 struct Nvrtc::Functions {
   using Program = void*;
 
-  int (*Version)(int*, int*);
-  const char* (*GetErrorString)(int);
-  int (*GetNumSupportedArchs)(int*);
-  int (*GetSupportedArchs)(int*);
-  int (*CreateProgram)(Program*, const char*, const char*, int, const char* const*,
-                       const char* const*);
-  int (*DestroyProgram)(Program*);
-  int (*AddNameExpression)(Program, const char*);
-  int (*CompileProgram)(Program, int, const char* const*);
-  int (*GetLoweredName)(Program, const char*, const char**);
-  int (*GetCUBINSize)(Program, std::size_t*);
-  int (*GetCUBIN)(Program, char*);
-  int (*GetPTXSize)(Program, std::size_t*);
-  int (*GetPTX)(Program, char*);
-  int (*GetProgramLogSize)(Program, std::size_t*);
-  int (*GetProgramLog)(Program, char*);
+  int (*version)(int*, int*);
+  const char* (*get_error_string)(int);
+  int (*get_num_supported_archs)(int*);
+  int (*get_supported_archs)(int*);
+  int (*create_program)(Program*, const char*, const char*, int, const char* const*,
+                        const char* const*);
+  int (*destroy_program)(Program*);
+  int (*add_name_expression)(Program, const char*);
+  int (*compile_program)(Program, int, const char* const*);
+  int (*get_lowered_name)(Program, const char*, const char**);
+  int (*get_cubin_size)(Program, std::size_t*);
+  int (*get_cubin)(Program, char*);
+  int (*get_ptx_size)(Program, std::size_t*);
+  int (*get_ptx)(Program, char*);
+  int (*get_program_log_size)(Program, std::size_t*);
+  int (*get_program_log)(Program, char*);
 
   static const Functions& loaded() {
     static const Functions all = load();
@@ -75,21 +75,21 @@ struct Nvrtc::Functions {
         throw Error(formatted("NVRTC, which compiles them, has no nvrtc{}; 12.1 is needed", name));
       }
     };
-    find("Version", all.Version);
-    find("GetErrorString", all.GetErrorString);
-    find("GetNumSupportedArchs", all.GetNumSupportedArchs);
-    find("GetSupportedArchs", all.GetSupportedArchs);
-    find("CreateProgram", all.CreateProgram);
-    find("DestroyProgram", all.DestroyProgram);
-    find("AddNameExpression", all.AddNameExpression);
-    find("CompileProgram", all.CompileProgram);
-    find("GetLoweredName", all.GetLoweredName);
-    find("GetCUBINSize", all.GetCUBINSize);
-    find("GetCUBIN", all.GetCUBIN);
-    find("GetPTXSize", all.GetPTXSize);
-    find("GetPTX", all.GetPTX);
-    find("GetProgramLogSize", all.GetProgramLogSize);
-    find("GetProgramLog", all.GetProgramLog);
+    find("Version", all.version);
+    find("GetErrorString", all.get_error_string);
+    find("GetNumSupportedArchs", all.get_num_supported_archs);
+    find("GetSupportedArchs", all.get_supported_archs);
+    find("CreateProgram", all.create_program);
+    find("DestroyProgram", all.destroy_program);
+    find("AddNameExpression", all.add_name_expression);
+    find("CompileProgram", all.compile_program);
+    find("GetLoweredName", all.get_lowered_name);
+    find("GetCUBINSize", all.get_cubin_size);
+    find("GetCUBIN", all.get_cubin);
+    find("GetPTXSize", all.get_ptx_size);
+    find("GetPTX", all.get_ptx);
+    find("GetProgramLogSize", all.get_program_log_size);
+    find("GetProgramLog", all.get_program_log);
     return all;
   }
 };
@@ -97,7 +97,7 @@ struct Nvrtc::Functions {
 Nvrtc::Nvrtc() : functions_(Functions::loaded()) {
   int major = 0;
   int minor = 0;
-  functions_.Version(&major, &minor);
+  functions_.version(&major, &minor);
   version_ = formatted("{}.{}", major, minor);
   // PTX 8.1, in which a cluster's stores are written, is 12.1's.
   if (std::pair(major, minor) < std::pair(12, 1)) {
@@ -107,9 +107,9 @@ Nvrtc::Nvrtc() : functions_(Functions::loaded()) {
 
 std::string Nvrtc::target(int capability) const {
   int count = 0;
-  functions_.GetNumSupportedArchs(&count);
+  functions_.get_num_supported_archs(&count);
   std::vector<int> known(static_cast<std::size_t>(count));
-  functions_.GetSupportedArchs(known.data());
+  functions_.get_supported_archs(known.data());
   int last_before = 0;
   for (const int architecture : known) {
     if (architecture == capability) {
@@ -137,13 +137,13 @@ CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& targ
   const auto& call = functions_;
   const auto require = [&](int error) {
     if (error != 0) {
-      throw Error(formatted("{} cannot be compiled: {}", kernel, call.GetErrorString(error)));
+      throw Error(formatted("{} cannot be compiled: {}", kernel, call.get_error_string(error)));
     }
   };
   Functions::Program created = nullptr;
-  require(call.CreateProgram(&created, "#include \"kernels/cuda/kernels.h\"\n", "unroll.cu",
-                             static_cast<int>(texts.size()), texts.data(), names.data()));
-  const auto destroy = [&](void* program) { call.DestroyProgram(&program); };
+  require(call.create_program(&created, "#include \"kernels/cuda/kernels.h\"\n", "unroll.cu",
+                              static_cast<int>(texts.size()), texts.data(), names.data()));
+  const auto destroy = [&](void* program) { call.destroy_program(&program); };
   const std::unique_ptr<void, decltype(destroy)> program(created, destroy);
   const auto text_of = [&](auto size_of, auto get) {
     std::size_t size = 0;
@@ -152,12 +152,12 @@ CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& targ
     require(get(program.get(), text.data()));
     return text;
   };
-  require(call.AddNameExpression(program.get(), kernel.c_str()));
+  require(call.add_name_expression(program.get(), kernel.c_str()));
   const auto architecture = formatted("--gpu-architecture={}", target);
   const std::array options{architecture.c_str(), "--std=c++20", "--ptxas-options=-v"};
   const int error =
-      call.CompileProgram(program.get(), static_cast<int>(options.size()), options.data());
-  const auto log = text_of(call.GetProgramLogSize, call.GetProgramLog);
+      call.compile_program(program.get(), static_cast<int>(options.size()), options.data());
+  const auto log = text_of(call.get_program_log_size, call.get_program_log);
   if (error != 0) {
     throw Error(formatted("{} cannot be compiled for {} by NVRTC {}: {}", kernel, target, version_,
                           log.substr(0, log.find('\n'))));
@@ -166,10 +166,10 @@ CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& targ
     *report = log;
   }
   const char* name = nullptr;
-  require(call.GetLoweredName(program.get(), kernel.c_str(), &name));
+  require(call.get_lowered_name(program.get(), kernel.c_str(), &name));
   CompiledKernel compiled{.name = name, .code = {}};
-  compiled.code = target.starts_with("sm_") ? text_of(call.GetCUBINSize, call.GetCUBIN)
-                                            : text_of(call.GetPTXSize, call.GetPTX);
+  compiled.code = target.starts_with("sm_") ? text_of(call.get_cubin_size, call.get_cubin)
+                                            : text_of(call.get_ptx_size, call.get_ptx);
   return compiled;
 }
 

@@ -24,7 +24,12 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
     if (device.is_cpu()) {
       engines_.push_back(make_cpu_engine(*model_, config, compute));
     } else if (device.is_cuda()) {
-      engines_.push_back(make_cuda_engine(*model_, config, compute));
+      if (compute.backend != Backend::kCudnn) {
+        engines_.push_back(make_cuda_engine(*model_, config, compute));
+      }
+      if (compute.backend != Backend::kFused) {
+        engines_.push_back(make_cudnn_engine(*model_, config, compute));
+      }
     }
   }
   engines_.push_back(make_plain_engine(*model_));
@@ -35,7 +40,7 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
 Compute ComputedModel::effective_compute(int64_t batch_size) const {
   const auto tensors = values(model_->weights());
   const auto& used = engine(batch_size, tensors);
-  return {.backend = is_plain(used) ? Backend::kPlain : Backend::kFused,
+  return {.backend = used.backend(),
           .precision = used.precision(batch_size, tensors).value(),
           .graph = graph_,
           .generator = generator_};
@@ -43,7 +48,12 @@ Compute ComputedModel::effective_compute(int64_t batch_size) const {
 
 std::unique_ptr<Decoder> ComputedModel::make_decoder(int64_t batch_size) {
   check_batch_size(batch_size);
-  return engine(batch_size, values(model_->weights())).make_decoder(batch_size);
+  for (const auto& engine : engines_) {
+    if (auto decoder = engine->make_decoder(batch_size)) {
+      return decoder;
+    }
+  }
+  throw Error("a model without a decoder");  // the plain engine has one
 }
 
 std::pair<torch::Tensor, State> ComputedModel::forward(const torch::Tensor& X, const State& state) {
@@ -65,7 +75,7 @@ std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const Sta
 }
 
 void ComputedModel::require_own_generator(const Engine& used) const {
-  if (generator_ && has_dropout_ && is_plain(used)) {
+  if (generator_ && has_dropout_ && used.backend() == Backend::kPlain) {
     throw Error(
         "dropout is computed plain here, and draws from LibTorch's default generator instead of "
         "the model's own");

@@ -35,7 +35,6 @@ class ComputedModel : public SequenceModel {
   std::pair<torch::Tensor, State> run(const Batch& batch, const State& state);
   // Throws Error where dropout would not draw from the generator that was given.
   void require_own_generator(const Engine& used) const;
-  bool is_plain(const Engine& engine) const { return &engine == engines_.back().get(); }
   Engine& engine(int64_t batch_size, at::TensorList tensors) const;
 
   std::shared_ptr<SequenceModel> model_;

@@ -74,6 +74,8 @@ class CpuEngine : public Engine {
         precision_(compute.precision),
         passes_(layout_.cell, layout_.layers, config.hidden, parts_of(precision_)) {}
 
+  Backend backend() const override { return Backend::kFused; }
+
   std::optional<Precision> precision(int64_t /*batch_size*/,
                                      at::TensorList tensors) const override {
     return all_float_on_cpu(tensors) ? std::optional(precision_) : std::nullopt;
@@ -94,7 +96,9 @@ class CpuEngine : public Engine {
   }
 
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {
-    return std::make_unique<CpuDecoder>(layout_, values(model_.weights()), batch_size);
+    const auto weights = values(model_.weights());
+    return all_float_on_cpu(weights) ? std::make_unique<CpuDecoder>(layout_, weights, batch_size)
+                                     : nullptr;
   }
 
  private:

@@ -20,7 +20,10 @@ class CudaEngine : public Engine {
         hidden_(config.hidden),
         dropout_(config.dropout),
         generator_(compute.generator),
-        precision_(compute.precision) {}
+        precision_(compute.precision),
+        may_leave_to_cudnn_(compute.backend == Backend::kAuto && has_cudnn(config, compute)) {}
+
+  Backend backend() const override { return Backend::kFused; }
 
   std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const override {
     const auto found = operands(batch_size, tensors);
@@ -37,34 +40,44 @@ class CudaEngine : public Engine {
     auto [logits, after] =
         run_on_cuda(kernels_, layout_, weights, batch.X, state, model_.is_training() ? dropout_ : 0,
                     operands(batch.X.size(0), tensors).value(), generator_);
-    return {
-        batch.Y.defined() ? torch::cross_entropy_loss(logits, batch.Y.t().reshape({-1})) : logits,
-        std::move(after)};
+    return result_of(batch, logits, std::move(after));
   }
 
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {
     const auto weights = values(model_.weights());
-    if (can_decode(kernels_, layout_, weights, batch_size)) {
-      return std::make_unique<CudaDecoder>(kernels_, layout_, model_, batch_size);
-    }
-    return model_.make_decoder(batch_size);
+    return all_float(weights) && can_decode(kernels_, layout_, weights, batch_size)
+               ? std::make_unique<CudaDecoder>(kernels_, layout_, model_, batch_size)
+               : nullptr;
   }
 
  private:
-  // What the kernels multiply; nothing where there are none, as for tensors that are not float32.
-  std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
-    const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
+  static bool all_float(at::TensorList tensors) {
+    return std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
       return t.defined() && t.scalar_type() == torch::kFloat32;
     });
-    if (!all_float) {
+  }
+
+  // What the kernels multiply; nothing where there are none, as for tensors that are not float32,
+  // and where cuDNN is to be preferred: it is faster, or has a precision that they have no room
+  // for.
+  std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
+    if (!all_float(tensors)) {
       return std::nullopt;
     }
     const auto [found, is_new] = operands_.try_emplace(batch_size);
-    if (is_new) {
-      found->second = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
-                                  tensors.front().device());
+    if (!is_new) {
+      return found->second;
     }
-    return found->second;
+    auto& operands = found->second;
+    if (!may_leave_to_cudnn_ || !cudnn_is_faster(layout_.cell, batch_size, hidden_)) {
+      operands = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
+                             tensors.front().device());
+    }
+    const bool is_rounded = operands == cuda::Operands::kBf16;
+    if (may_leave_to_cudnn_ && precision_ == Precision::kBf16 && !is_rounded) {
+      operands.reset();
+    }
+    return operands;
   }
 
   const CudaKernels& kernels_;
@@ -74,6 +87,7 @@ class CudaEngine : public Engine {
   double dropout_;
   std::optional<at::Generator> generator_;
   Precision precision_;
+  bool may_leave_to_cudnn_;
   mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cell_table.h"
 #include "unroll/compute.h"
 
 namespace unroll {
@@ -19,15 +20,24 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  /// The precision in which it computes batches of so many sequences; nothing where it cannot.
+  /// Which one it is.
+  virtual Backend backend() const = 0;
+
+  /// The precision in which it computes batches of so many sequences; nothing where it cannot, or
+  /// where the next one is faster.
   virtual std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const = 0;
 
   /// Logits (T*B,V), or the mean cross-entropy where the batch has labels, and the states.
   virtual std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors,
                                               const Batch& batch, const State& state) = 0;
 
+  /// Null where it has none of its own.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;
 };
+
+/// What run returns of these logits: themselves, or the loss.
+std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
+                                          State after);
 
 /// The model's own formulas. The model must outlive the engine, here and below.
 std::unique_ptr<Engine> make_plain_engine(SequenceModel& model);
@@ -36,8 +46,21 @@ std::unique_ptr<Engine> make_plain_engine(SequenceModel& model);
 std::unique_ptr<Engine> make_cpu_engine(SequenceModel& model, const ModelConfig& config,
                                         const Compute& compute);
 
-/// Those of the CUDA part, or null where there is none.
+/// Those of the CUDA part, or null where there is none. With Backend::kAuto they leave to cuDNN
+/// what it does better.
 std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
                                          const Compute& compute);
+
+/// cuDNN, or null where there is none, or where it cannot do what is asked: the cell, or dropout
+/// that is drawn from a generator of one's own.
+std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfig& config,
+                                          const Compute& compute);
+
+/// Whether there is cuDNN, and it has such a model.
+bool has_cudnn(const ModelConfig& config, const Compute& compute);
+
+/// Whether cuDNN computes training steps of such a layer in float32 faster than our kernels for
+/// CUDA, as it was measured (docs/gpu.md).
+bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden);
 
 }  // namespace unroll

@@ -1,3 +1,5 @@
+#include <torch/cuda.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,9 +49,12 @@ bool can_be_fused(const SequenceModel& model, const Compute& compute) {
     config = model.config();
   } catch (const Error& error) {
     const bool is_needed = compute.backend == Backend::kFused ||
+                           compute.backend == Backend::kCudnn ||
                            compute.precision != Precision::kFp32 || compute.generator;
     if (compute.backend != Backend::kPlain && is_needed) {
-      throw Error(formatted("the fused backend cannot compute this model: {}", error.what()));
+      throw Error(formatted("{} cannot compute this model: {}",
+                            compute.backend == Backend::kCudnn ? "cuDNN" : "the fused backend",
+                            error.what()));
     }
   }
   Compute own = compute;
@@ -73,6 +78,11 @@ void require_supported(const Compute& compute, torch::Device device) {
                           own->defined() ? own->device().str() : "none"));
   }
   const auto name = to_string(compute.precision);
+  if (compute.backend == Backend::kCudnn &&
+      !(device.is_cuda() && torch::cuda::cudnn_is_available())) {
+    throw Error(formatted("compute cudnn needs a CUDA device with cuDNN, got device {}{}",
+                          device.str(), device.is_cuda() ? " without it" : ""));
+  }
   if (compute.graph == GraphMode::kOn && !device.is_cuda()) {
     throw Error(formatted("graph on needs a CUDA device, got device {}", device.str()));
   }
@@ -92,7 +102,8 @@ void require_supported(const Compute& compute, torch::Device device) {
       throw Error(
           formatted("precision bf16 is computed on a CPU or by CUDA, got device {}", device.str()));
     }
-    if (const auto problem = cuda_kernels_problem(device); !problem.empty()) {
+    if (const auto problem = cuda_kernels_problem(device);
+        !problem.empty() && !torch::cuda::cudnn_is_available()) {
       throw Error(formatted("precision bf16 on {} needs our own kernels: {}; choose fp32, or cpu",
                             device.str(), problem));
     }

@@ -7,6 +7,7 @@ class PlainEngine : public Engine {
  public:
   explicit PlainEngine(SequenceModel& model) : model_(model) {}
 
+  Backend backend() const override { return Backend::kPlain; }
   std::optional<Precision> precision(int64_t /*batch_size*/,
                                      at::TensorList /*tensors*/) const override {
     return Precision::kFp32;
@@ -24,6 +25,12 @@ class PlainEngine : public Engine {
 };
 
 }  // namespace
+
+std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
+                                          State after) {
+  return {batch.Y.defined() ? torch::cross_entropy_loss(logits, batch.Y.t().reshape({-1})) : logits,
+          std::move(after)};
+}
 
 std::unique_ptr<Engine> make_plain_engine(SequenceModel& model) {
   return std::make_unique<PlainEngine>(model);

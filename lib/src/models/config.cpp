@@ -86,6 +86,13 @@ void check(const ModelConfig& config, const Compute& compute) {
   if (compute.backend == Backend::kFused && config.cell == Cell::kMlp) {
     throw UsageError("the mlp cell has no recurrence to fuse; choose compute plain or auto");
   }
+  if (compute.backend == Backend::kCudnn && config.cell == Cell::kMlp) {
+    throw UsageError("cuDNN has no mlp cell; choose compute plain or auto");
+  }
+  if (compute.backend == Backend::kCudnn && !table_of(cell_kind(config)).has_torch_form) {
+    throw UsageError(
+        "cuDNN's gru resets after the product; choose gru-reset after, or compute auto");
+  }
   if (compute.backend == Backend::kPlain && config.dropout > 0 && compute.generator) {
     throw UsageError("a generator of your own is the fused backend's, got compute plain");
   }

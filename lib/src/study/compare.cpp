@@ -156,8 +156,14 @@ class Contest {
 }  // namespace
 
 std::string ModelSetup::name() const {
-  return std::string(compute.backend == Backend::kPlain ? to_string(resolved(config).model.value())
-                                                        : to_string(Backend::kFused));
+  switch (compute.backend) {
+    case Backend::kPlain:
+      return std::string(to_string(resolved(config).model.value()));
+    case Backend::kCudnn:
+      return std::string(to_string(Backend::kCudnn));
+    default:
+      return std::string(to_string(Backend::kFused));
+  }
 }
 
 std::vector<Configuration> implementations_of(const Configuration& base) {

@@ -1,0 +1,83 @@
+#include <torch/cuda.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "fused/engine.h"
+#include "fused/layout.h"
+#include "fused/torch_layers.h"
+
+namespace unroll {
+namespace {
+
+class CudnnEngine : public Engine {
+ public:
+  CudnnEngine(SequenceModel& model, const ModelConfig& config, const Compute& compute)
+      : model_(model),
+        layout_(layout_of(config)),
+        dropout_(config.dropout),
+        precision_(compute.precision) {}
+
+  Backend backend() const override { return Backend::kCudnn; }
+
+  std::optional<Precision> precision(int64_t /*batch_size*/,
+                                     at::TensorList tensors) const override {
+    const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
+      return t.defined() && t.scalar_type() == torch::kFloat32;
+    });
+    return all_float ? std::optional(precision_) : std::nullopt;
+  }
+
+  std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
+                                      const State& state) override {
+    if (layout_.concise && precision_ == Precision::kFp32) {
+      // The model's own layer is cuDNN's, with its weights in place.
+      return batch.Y.defined() ? model_.loss(batch, state) : model_.forward(batch.X, state);
+    }
+    check_weight_count(layout_, tensors.size() - state.size());
+    const at::TensorList weights(tensors.data(), weight_count(layout_));
+    auto [logits, after] = run_by_torch_layers(layout_, weights, batch.X, state,
+                                               model_.is_training() ? dropout_ : 0, precision_);
+    return result_of(batch, logits, std::move(after));
+  }
+
+  std::unique_ptr<Decoder> make_decoder(int64_t /*batch_size*/) override { return nullptr; }
+
+ private:
+  SequenceModel& model_;
+  Layout layout_;
+  double dropout_;
+  Precision precision_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfig& config,
+                                          const Compute& compute) {
+  return has_cudnn(config, compute) ? std::make_unique<CudnnEngine>(model, config, compute)
+                                    : nullptr;
+}
+
+bool has_cudnn(const ModelConfig& config, const Compute& compute) {
+  return torch::cuda::cudnn_is_available() && config.cell != Cell::kMlp &&
+         table_of(layout_of(config).cell).has_torch_form &&
+         !(compute.generator && config.dropout > 0);
+}
+
+bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden) {
+  // Up to so many hidden units, up to so many sequences our kernels are at least as fast.
+  struct Limit {
+    int64_t hidden;
+    int64_t batch_size;
+  };
+  constexpr Limit kOfOneGate[] = {{512, 600}, {1024, 200}, {2048, 40}};
+  constexpr Limit kOfSeveral[] = {{128, 600}, {256, 300}, {512, 128}, {1024, 2}};
+  const auto within = [&](const auto& limits) {
+    const auto* limit = std::find_if(std::begin(limits), std::end(limits),
+                                     [&](const Limit& l) { return hidden <= l.hidden; });
+    return limit != std::end(limits) && batch_size <= limit->batch_size;
+  };
+  return !(is_simple(cell) ? within(kOfOneGate) : within(kOfSeveral));
+}
+
+}  // namespace unroll
