@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/formatted.h"
 #include "emulation/emulated_driver.h"
 #include "emulation/gpus.h"
 #include "support/all_close.h"
@@ -130,6 +131,38 @@ TEST_P(DeviceLayersOfEachModel, WhatDoesNotFitIsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceLayersOfEachModel, ::testing::ValuesIn(models_on_kernels()),
                          [](const auto& info) { return name_of(info.param); });
+
+// Groups that take one tile of sequences after the other, the last of which is not full.
+TEST(DeviceLayers, ABatchMayTakeSeveralWavesAndARest) {
+  for (const auto cell : {Cell::kRnn, Cell::kLstm}) {
+    const auto model = plain(ModelKind::kConcise, cell, 33);
+    at::manual_seed(0);
+    const auto net = make_model(model, 9, torch::kCPU);
+    const auto weights = values(net->weights());
+    for (const int64_t B : {37, 150, 700}) {
+      const auto X = torch::randint(9, {B, 2}, torch::kInt64);
+      const auto state = net->begin_state(B);
+      const auto by_logits = torch::randn({2 * B, 9});
+      const auto gradients = [&](const torch::Tensor& logits) {
+        return torch::autograd::grad({(logits * by_logits).sum()}, weights);
+      };
+      const auto expected = net->forward(X, state).first;
+      const auto expected_gradients = gradients(expected);
+      for (const bool in_clusters : {true, false}) {
+        SCOPED_TRACE(formatted("{}, B {}, clusters {}", to_string(cell), B, in_clusters));
+        const EmulatedKernels kernels(in_clusters);
+        const auto actual =
+            run_on_cuda(kernels, layout_of(model), weights, X, state, 0, cuda::Operands::kFloat32)
+                .first;
+        EXPECT_TRUE(all_close(actual, expected, 1e-5));
+        const auto actual_gradients = gradients(actual);
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+          EXPECT_TRUE(all_close(actual_gradients[i], expected_gradients[i], 1e-4)) << i;
+        }
+      }
+    }
+  }
+}
 
 TEST(DeviceLayers, ManyTokensAreSummedUpInPlace) {
   at::manual_seed(0);
