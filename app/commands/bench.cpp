@@ -33,13 +33,14 @@ Options declare_bench_options() {
   add_corpus_options(options);
   options.group("Models (each a list: rnn,lstm)")
       .value("model",
-             "of scratch and concise, computed plain, fused, by our kernels, and cudnn, on a GPU",
+             "of scratch and concise, computed plain, fused, by our kernels, cudnn, on a GPU, and "
+             "auto, the one that is expected to be fastest",
              "KINDS", "scratch,concise,fused")
       .value("cell", "of " + names_of(std::optional(Cell::kMlp)), "CELLS", to_text(model.cell))
       .value("hidden", "hidden units of a layer", "H,...", to_text(model.hidden))
       .value("layers", "layers; more than one needs a concise or fused model", "L",
              to_text(model.layers))
-      .value("precision", "of fused and cudnn: of " + names_of<Precision>(), "NAMES",
+      .value("precision", "of fused, cudnn and auto: of " + names_of<Precision>(), "NAMES",
              to_text(compute.precision))
       .value("threads", "numbers of threads", "N,...", "1")
       .value("device", "auto, cpu, cuda or cuda:N", "NAME", "auto")
@@ -55,13 +56,14 @@ Options declare_bench_options() {
 
 // A row's name, as ModelSetup::name has it -> whose parameters it has and who computes.
 ModelSetup setup_named(const std::string& name) {
-  for (const auto backend : {Backend::kFused, Backend::kCudnn}) {
+  for (const auto backend : {Backend::kFused, Backend::kCudnn, Backend::kAuto}) {
     if (name == to_string(backend)) {
       return {.config = {}, .compute = {.backend = backend}};
     }
   }
   if (name != to_string(ModelKind::kScratch) && name != to_string(ModelKind::kConcise)) {
-    throw UsageError(formatted("model must be scratch, concise, fused or cudnn, got '{}'", name));
+    throw UsageError(
+        formatted("model must be scratch, concise, fused, cudnn or auto, got '{}'", name));
   }
   return {.config = {.model = parse_enum<ModelKind>(name)},
           .compute = {.backend = Backend::kPlain}};
@@ -104,10 +106,14 @@ std::vector<ModelSetup> read_setups(const Options& options) {
   });
   setups = vary<int64_t>(setups, options, "hidden",
                          [](auto& setup, auto hidden) { setup.config.hidden = hidden; });
-  return vary<Cell>(setups, options, "cell", [](auto& setup, auto cell) {
+  // cuDNN has no GRU that resets before the product: beside it all rows are of the other one.
+  const bool with_cudnn = std::any_of(setups.begin(), setups.end(), [](const auto& setup) {
+    return setup.compute.backend == Backend::kCudnn;
+  });
+  return vary<Cell>(setups, options, "cell", [&](auto& setup, auto cell) {
     setup.config.cell = cell;
-    if (cell == Cell::kGru && setup.compute.backend == Backend::kCudnn) {
-      setup.config.gru_reset = GruReset::kAfter;  // it has no other
+    if (cell == Cell::kGru && with_cudnn) {
+      setup.config.gru_reset = GruReset::kAfter;
     }
   });
 }

@@ -27,7 +27,7 @@ struct ModelSetup {
 
   bool operator==(const ModelSetup&) const = default;
 
-  /// Its name in tables: `scratch` or `concise` if it is computed plain, else `fused`.
+  /// Its name in tables: `scratch` or `concise` if it is computed plain, else who computes it.
   std::string name() const;
 };
 

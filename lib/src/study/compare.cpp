@@ -156,14 +156,8 @@ class Contest {
 }  // namespace
 
 std::string ModelSetup::name() const {
-  switch (compute.backend) {
-    case Backend::kPlain:
-      return std::string(to_string(resolved(config).model.value()));
-    case Backend::kCudnn:
-      return std::string(to_string(Backend::kCudnn));
-    default:
-      return std::string(to_string(Backend::kFused));
-  }
+  return std::string(compute.backend == Backend::kPlain ? to_string(resolved(config).model.value())
+                                                        : to_string(compute.backend));
 }
 
 std::vector<Configuration> implementations_of(const Configuration& base) {
