@@ -77,6 +77,7 @@ std::pair<torch::Tensor, State> run_by_torch_layers(const Layout& layout, at::Te
   const auto& W_hq = weights[weights.size() - 2];
   const auto type = precision == Precision::kBf16 ? torch::kBFloat16 : b_q.scalar_type();
   std::vector<Tensors> layers;
+  layers.reserve(static_cast<std::size_t>(layout.layers));
   for (int64_t l = 0; l < layout.layers; ++l) {
     layers.push_back(torch_weights(layout, weights, l));
   }
