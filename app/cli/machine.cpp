@@ -3,7 +3,10 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "base/device_name.h"
 #include "base/formatted.h"
@@ -36,10 +39,28 @@ std::string without_graph(const std::string& reason) {
   return formatted("{}; the training continues without a graph", reason);
 }
 
-void set_up_gpu(bool is_quiet) {
-  if (!is_quiet) {
-    on_kernel_notice([](const std::string& text) { print_error(text); });
+std::filesystem::path kernel_cache() {
+  if (const char* folder = std::getenv("UNROLL_CACHE"); folder != nullptr) {
+    return *folder == '\0' ? std::filesystem::path() : std::filesystem::path(folder) / "kernels";
   }
+  // The base directories of freedesktop.org: a relative path is to be ignored.
+  const char* caches = std::getenv("XDG_CACHE_HOME");
+  if (caches != nullptr && *caches == '/') {
+    return std::filesystem::path(caches) / "unroll/kernels";
+  }
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && *home == '/') {
+    return std::filesystem::path(home) / ".cache/unroll/kernels";
+  }
+  return {};
+}
+
+void set_up_gpu(bool is_quiet) {
+  KernelSettings settings{.cache = kernel_cache()};
+  if (!is_quiet) {
+    settings.notice = [](const std::string& text) { print_error(text); };
+  }
+  set_kernel_settings(std::move(settings));
   at::globalContext().setAllowTF32CuDNN(false);
   at::globalContext().setAllowTF32CuBLAS(false);
 }
@@ -78,8 +99,8 @@ Compute explain_compute(const SequenceModel& net, const ModelConfig& config, con
   }
   const bool is_plain = effective.backend == Backend::kPlain;
   if (effective.backend != Backend::kFused && explain_kernels(net, config, asked, warn) &&
-      device.is_cuda() && is_plain && asked.backend != Backend::kPlain &&
-      config.cell != Cell::kMlp) {
+      device.is_cuda() && is_plain && config.cell != Cell::kMlp &&
+      (asked.backend == Backend::kAuto || asked.backend == Backend::kFused)) {
     warn(formatted("computed plain: the weights do not fit in our kernels on {}", device.str()));
   }
   return effective;

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 
@@ -23,8 +24,13 @@ void check_graph(const Options& options, GraphMode graph);
 /// What is said when steps cannot be captured.
 std::string without_graph(const std::string& reason);
 
+/// The folder for compiled kernels: in UNROLL_CACHE, else in the user's cache folder; empty, as for
+/// an empty UNROLL_CACHE, to keep none.
+std::filesystem::path kernel_cache();
+
 /// On a GPU, products of float32 are taken in float32: LibTorch's and cuDNN's would be in TF32,
-/// with 10 bits of mantissa. What is said of compiling kernels for it goes to stderr.
+/// with 10 bits of mantissa. Kernels for it are kept in kernel_cache(), and what is said of
+/// compiling them goes to stderr.
 void set_up_gpu(bool is_quiet);
 
 /// Sets the number of threads, calls set_up_gpu, and returns the device. More threads than cores,

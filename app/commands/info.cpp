@@ -51,7 +51,8 @@ void show_build() {
   if (cuda_is_available()) {
     const auto problem = cuda_kernels_problem(try_gpu());
     show("CUDA kernels", problem.empty() ? "compiled when needed" : problem);
-    show("on CUDA", problem.empty() ? "fp32, bf16" : "fp32");
+    const auto folder = kernel_cache();
+    show("kept in", folder.empty() ? "nowhere" : folder.string());
   }
 }
 

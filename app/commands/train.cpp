@@ -44,6 +44,9 @@ Compute compute_on(torch::Device device, const Options& options, const TrainReco
   if (!device.is_cuda() && !options.given("graph")) {
     compute.graph = GraphMode::kAuto;
   }
+  if (!device.is_cuda() && !options.given("compute") && compute.backend == Backend::kCudnn) {
+    compute.backend = Backend::kAuto;
+  }
   return compute;
 }
 

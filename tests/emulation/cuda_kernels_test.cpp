@@ -8,9 +8,8 @@
 #include <chrono>
 #include <future>
 #include <mutex>
-#include <set>
+#include <new>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "emulation/emulated_driver.h"
@@ -21,6 +20,7 @@
 namespace unroll {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -117,23 +117,65 @@ TEST_F(MakingKernelsReady, AnOlderGpuHasNone) {
   EXPECT_THAT(names_, IsEmpty());
 }
 
-TEST_F(MakingKernelsReady, ItIsSaidWhenItTakesLong) {
-  std::vector<std::string> notices;
-  const auto notice = [&](const std::string& text) { notices.push_back(text); };
-  auto time = std::chrono::milliseconds(0);
-  const CudaKernels kernels(
-      driver_,
-      [&](const auto& name, int) {
-        std::this_thread::sleep_for(time);
-        return compiled(name);
-      },
-      notice);
-  EXPECT_TRUE(serve(kernels));
-  EXPECT_THAT(notices, IsEmpty());
-  time = std::chrono::milliseconds(1200);
-  EXPECT_TRUE(serve(kernels, CellKind::kRnn));
-  EXPECT_TRUE(serve(kernels, CellKind::kRnnRelu));
-  EXPECT_THAT(notices, ElementsAre(HasSubstr("compiling")));
+TEST_F(MakingKernelsReady, ItIsSaidOnceWhenItTakesLong) {
+  for (const bool takes_long : {false, true}) {
+    std::vector<std::string> notices;
+    std::promise<void> said;
+    const CudaKernels kernels(
+        driver_,
+        [&](const auto& name, int) {
+          if (takes_long && name != cuda::kNoWork && notices.empty()) {
+            said.get_future().wait();
+          }
+          return compiled(name);
+        },
+        [&](const std::string& text) {
+          notices.push_back(text);
+          said.set_value();
+        },
+        takes_long ? std::chrono::milliseconds(0) : std::chrono::hours(1));
+    EXPECT_TRUE(kernels.can_generate(CellKind::kLstm, 4, 40, 28, torch::kCPU));
+    EXPECT_TRUE(serve(kernels, CellKind::kRnn));
+    if (takes_long) {
+      EXPECT_THAT(notices, ElementsAre(HasSubstr("compiling")));
+    } else {
+      EXPECT_THAT(notices, IsEmpty());
+    }
+  }
+}
+
+TEST_F(MakingKernelsReady, WithoutClustersOfSomeSizeTheOthersAndTheGridAreTaken) {
+  class FewClusters : public EmulatedDriver {
+   public:
+    FewClusters() : EmulatedDriver(cuda::kH200) {}
+    int most_clusters(LoadedKernel kernel, const KernelLaunch& launch,
+                      torch::Device device) const override {
+      if (launch.cluster > 2) {
+        throw Error("no such cluster");
+      }
+      return EmulatedDriver::most_clusters(kernel, launch, device);
+    }
+  };
+  const FewClusters driver;
+  const CudaKernels kernels(driver, [this](const auto& name, int) { return compiled(name); });
+  EXPECT_TRUE(kernels.serve(CellKind::kRnn, kFloat32, 4, 40, torch::kCPU));
+  EXPECT_TRUE(kernels.serve(CellKind::kRnn, kFloat32, 4, 256, torch::kCPU));
+  EXPECT_THAT(names_, Contains(HasSubstr("cluster_layer")));
+  EXPECT_THAT(names_, Contains(HasSubstr("grid_layer")));
+  EXPECT_EQ(kernels.problem(torch::kCPU), "");
+}
+
+TEST_F(MakingKernelsReady, WhateverFailsIsTheDevicesProblem) {
+  const CudaKernels kernels(driver_, [this](const auto& name, int) {
+    if (name != cuda::kNoWork) {
+      throw std::bad_alloc();
+    }
+    return compiled(name);
+  });
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(serve(kernels));
+    EXPECT_EQ(kernels.problem(torch::kCPU), std::bad_alloc().what());
+  }
 }
 
 TEST_F(MakingKernelsReady, WithoutRoomForItsWeightsALayerHasNone) {

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -22,9 +23,18 @@ torch::Device try_gpu();
 /// Throws UsageError for any other name, Error if the machine has no such device.
 torch::Device parse_device(std::string_view name);
 
-/// What is called with a line of text when kernels for a GPU take longer than a second to compile,
-/// or when what was compiled before cannot be used; nothing at first. By any thread, one at a time.
-void on_kernel_notice(std::function<void(const std::string&)> callback);
+/// What becomes of kernels for a GPU, which are compiled when a model first needs them.
+struct KernelSettings {
+  /// The folder where they are kept for the next program, which is made if need be; empty: nowhere.
+  /// It is read only if the user owns it and nobody else can write it.
+  std::filesystem::path cache = {};
+  /// Called, by any thread, with a line of text when compiling takes longer than a second, or when
+  /// what was kept cannot be used. It must not call this library.
+  std::function<void(const std::string&)> notice = {};
+};
+
+/// For all models, from the first on that is made for a GPU after this. Without it nothing is kept.
+void set_kernel_settings(KernelSettings settings);
 
 /// `cpu` or `cuda:0`.
 std::string describe(const torch::Device& device);

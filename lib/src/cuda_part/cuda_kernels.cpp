@@ -1,21 +1,25 @@
 #include "cuda_part/cuda_kernels.h"
 
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <array>
-#include <chrono>
+#include <exception>
 #include <future>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "base/formatted.h"
 
 namespace unroll {
 
 CudaKernels::CudaKernels(const CudaDriver& driver, CompileKernel compile,
-                         std::function<void(const std::string&)> notice)
-    : driver_(driver), compile_(std::move(compile)), notice_(std::move(notice)) {}
+                         std::function<void(const std::string&)> notice,
+                         std::chrono::milliseconds patience)
+    : driver_(driver),
+      compile_(std::move(compile)),
+      notice_(std::move(notice)),
+      patience_(patience) {}
 
 bool CudaKernels::serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
                         torch::Device device) const {
@@ -47,79 +51,96 @@ std::string CudaKernels::problem(torch::Device device) const {
 }
 
 const cuda::GpuLimits& CudaKernels::limits_of(torch::Device device) const {
-  const auto [entry, is_new] = limits_.try_emplace(device.index());
-  if (!is_new) {
-    return entry->second;
+  if (const auto known = limits_.find(device.index()); known != limits_.end()) {
+    return known->second;
   }
-  try {
-    auto limits = driver_.limits(device);
-    if (!limits.has_kernels()) {
+  cuda::GpuLimits limits;
+  attempt(device, [&] {
+    auto found = driver_.limits(device);
+    if (!found.has_kernels()) {
       throw Error(formatted("they need compute capability {}.{} or later, {} has {}.{}",
                             cuda::kFirstWithKernels / 10, cuda::kFirstWithKernels % 10,
-                            device.str(), limits.capability / 10, limits.capability % 10));
+                            device.str(), found.capability / 10, found.capability % 10));
     }
     // That it compiles and loads is worth knowing even where there are no clusters.
-    const auto* kernel = driver_.load(compile_(cuda::kNoWork, limits.capability), device);
+    const auto* kernel = driver_.load(compile_(cuda::kNoWork, found.capability), device);
+    limits = found;
     if (limits.capability >= cuda::kFirstWithClusters) {
-      for (int blocks = cuda::kFewestBlocks; blocks <= cuda::kMostBlocks; ++blocks) {
-        limits.clusters.at(static_cast<std::size_t>(blocks)) = driver_.most_clusters(
-            kernel, {.blocks = blocks, .cluster = blocks, .shared_bytes = limits.shared_bytes},
-            device);
-      }
+      count_clusters(kernel, device, limits);
     }
-    entry->second = limits;
-  } catch (const Error& error) {
+  });
+  return limits_.emplace(device.index(), limits).first->second;
+}
+
+void CudaKernels::count_clusters(LoadedKernel kernel, torch::Device device,
+                                 cuda::GpuLimits& limits) const {
+  for (int blocks = cuda::kFewestBlocks; blocks <= cuda::kMostBlocks; ++blocks) {
+    try {
+      limits.clusters.at(static_cast<std::size_t>(blocks)) = driver_.most_clusters(
+          kernel, {.blocks = blocks, .cluster = blocks, .shared_bytes = limits.shared_bytes},
+          device);
+    } catch (const Error&) {
+      return;  // of so many blocks, or more, there are none
+    }
+  }
+}
+
+template <typename Work>
+void CudaKernels::attempt(torch::Device device, const Work& work) const {
+  try {
+    work();
+  } catch (const c10::Error& error) {  // whose what() also has the stack
+    problems_.emplace(device.index(), error.what_without_backtrace());
+  } catch (const std::exception& error) {
     problems_.emplace(device.index(), error.what());
   }
-  return entry->second;
 }
 
 void CudaKernels::prepare(const std::vector<Task>& tasks, torch::Device device) const {
   const auto& limits = limits_of(device);
-  std::map<std::string, std::future<CompiledKernel>> compiling;
-  const auto name_of = [](const Task& task, const cuda::Plan& plan) {
-    return cuda::kernel_name(plan, task.cell, task.work);
+  struct Planned {
+    Task task;
+    std::optional<cuda::Plan> plan;
+    std::string name;
   };
+  std::vector<Planned> all;
+  std::set<std::string> missing;
   for (const auto& task : tasks) {
-    const auto [entry, is_new] = kernels_.try_emplace(task);
-    const auto plan = is_new ? cuda::make_plan(task.cell, way_of(task.work), task.batch_size,
-                                               task.hidden, limits, task.operands)
-                             : std::nullopt;
-    if (plan) {
-      entry->second = Ready{.plan = *plan};
-      const auto name = name_of(task, *plan);
-      if (!loaded_.contains({task.device, name}) && !compiling.contains(name)) {
-        compiling.emplace(name, std::async(std::launch::async, compile_, name, limits.capability));
+    if (kernels_.contains(task)) {
+      continue;
+    }
+    auto& planned = all.emplace_back(Planned{.task = task, .plan = {}, .name = {}});
+    planned.plan = cuda::make_plan(task.cell, way_of(task.work), task.batch_size, task.hidden,
+                                   limits, task.operands);
+    if (planned.plan) {
+      planned.name = cuda::kernel_name(*planned.plan, task.cell, task.work);
+      if (!loaded_.contains({task.device, planned.name})) {
+        missing.insert(planned.name);
       }
     }
   }
-  load(std::move(compiling), device);
-  for (const auto& task : tasks) {
-    auto& ready = kernels_.at(task);
-    if (ready && ready->kernel == nullptr) {
-      ready->kernel = loaded_.at({task.device, name_of(task, ready->plan)});
-      if (ready->kernel == nullptr) {
-        ready.reset();
-      }
-    }
+  attempt(device, [&] { load(missing, limits.capability, device); });
+  for (const auto& [task, plan, name] : all) {
+    const auto found = loaded_.find({task.device, name});
+    const bool is_there = plan && found != loaded_.end() && found->second != nullptr;
+    kernels_.emplace(task, is_there ? std::optional(Ready{*plan, found->second}) : std::nullopt);
   }
 }
 
-void CudaKernels::load(std::map<std::string, std::future<CompiledKernel>> compiling,
+void CudaKernels::load(const std::set<std::string>& names, int capability,
                        torch::Device device) const {
-  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  std::map<std::string, std::future<CompiledKernel>> compiling;
+  for (const auto& name : names) {
+    compiling.emplace(name, std::async(std::launch::async, compile_, name, capability));
+  }
+  const auto patience = std::chrono::steady_clock::now() + patience_;
   for (auto& [name, kernel] : compiling) {
     if (kernel.wait_until(patience) != std::future_status::ready && notice_ &&
         !std::exchange(is_told_, true)) {
-      notice_(formatted("compiling kernels for {}; later they come from a cache", device.str()));
+      notice_(formatted("compiling kernels for {}", device.str()));
     }
-    // What failed once is not tried again.
-    auto& loaded = loaded_[{device.index(), name}];
-    try {
-      loaded = driver_.load(kernel.get(), device);
-    } catch (const Error& error) {
-      problems_.emplace(device.index(), error.what());
-    }
+    auto& loaded = loaded_[{device.index(), name}];  // what failed once is not tried again
+    attempt(device, [&] { loaded = driver_.load(kernel.get(), device); });
   }
 }
 

@@ -2,12 +2,13 @@
 
 #include <torch/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,9 +28,11 @@ namespace unroll {
 /// from several threads at once.
 class CudaKernels {
  public:
-  /// The driver must outlive it. `notice` is told, once, when compiling takes long.
+  /// The driver must outlive it. `notice` is told, once, when compiling takes longer than
+  /// `patience`.
   CudaKernels(const CudaDriver& driver, CompileKernel compile,
-              std::function<void(const std::string&)> notice = {});
+              std::function<void(const std::string&)> notice = {},
+              std::chrono::milliseconds patience = std::chrono::seconds(1));
 
   /// Makes the kernels for batches of B and H hidden units ready, forward and backward; false where
   /// there are none: the weights must find room in the device's multiprocessors, and the kernels
@@ -72,8 +75,11 @@ class CudaKernels {
   const cuda::GpuLimits& limits_of(torch::Device device) const;
   // Plans, compiles and loads for all of these, side by side, unless that was done before.
   void prepare(const std::vector<Task>& tasks, torch::Device device) const;
-  void load(std::map<std::string, std::future<CompiledKernel>> compiling,
-            torch::Device device) const;
+  void load(const std::set<std::string>& names, int capability, torch::Device device) const;
+  void count_clusters(LoadedKernel kernel, torch::Device device, cuda::GpuLimits& limits) const;
+  // What is wrong with it becomes the device's problem.
+  template <typename Work>
+  void attempt(torch::Device device, const Work& work) const;
   Ready ready_for(const Task& task, torch::Device device) const;
   template <typename Arguments>
   void run_work(cuda::Work work, CellKind cell, cuda::Operands operands, Arguments arguments,
@@ -82,6 +88,7 @@ class CudaKernels {
   const CudaDriver& driver_;
   CompileKernel compile_;
   std::function<void(const std::string&)> notice_;
+  std::chrono::milliseconds patience_;
 
   mutable std::mutex mutex_;  // of all below
   mutable std::map<int, cuda::GpuLimits> limits_;

@@ -18,21 +18,31 @@ namespace {
 
 constexpr const char* kFile = "libunroll_cuda.so";
 
-// What on_kernel_notice was given.
-struct Notice {
-  std::mutex mutex;
-  std::function<void(const std::string&)> callback;
+// What set_kernel_settings was given.
+class SharedSettings {
+ public:
+  void set(KernelSettings settings) {
+    const std::lock_guard lock(mutex_);
+    settings_ = std::move(settings);
+  }
+  KernelSettings get() {
+    const std::lock_guard lock(mutex_);
+    return settings_;
+  }
+
+ private:
+  std::mutex mutex_;
+  KernelSettings settings_;
 };
-Notice& notice() {
-  static Notice own;
+
+SharedSettings& shared_settings() {
+  static SharedSettings own;
   return own;
 }
 
 void notify(const std::string& text) {
-  auto& own = notice();
-  const std::lock_guard lock(own.mutex);
-  if (own.callback) {
-    own.callback(text);
+  if (const auto settings = shared_settings().get(); settings.notice) {
+    settings.notice(text);
   }
 }
 
@@ -68,18 +78,14 @@ LoadedCudaPart load() {
   }
   LoadedCudaPart loaded{.part = part()};
   loaded.kernels = std::make_unique<CudaKernels>(
-      loaded.part->driver(), caching_compiler(KernelCache(KernelCache::default_folder()), notify),
+      loaded.part->driver(), caching_compiler(KernelCache(shared_settings().get().cache), notify),
       notify);
   return loaded;
 }
 
 }  // namespace
 
-void on_kernel_notice(std::function<void(const std::string&)> callback) {
-  auto& own = notice();
-  const std::lock_guard lock(own.mutex);
-  own.callback = std::move(callback);
-}
+void set_kernel_settings(KernelSettings settings) { shared_settings().set(std::move(settings)); }
 
 const LoadedCudaPart& cuda_part() {
   static const auto loaded = load();

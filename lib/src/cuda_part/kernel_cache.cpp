@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <system_error>
@@ -99,22 +98,6 @@ std::optional<CompiledKernel> parsed(std::string_view bytes) {
 
 }  // namespace
 
-std::filesystem::path KernelCache::default_folder() {
-  if (const char* folder = std::getenv("UNROLL_CACHE"); folder != nullptr) {
-    return *folder == '\0' ? std::filesystem::path() : std::filesystem::path(folder) / "kernels";
-  }
-  // The base directories of freedesktop.org: a relative path is to be ignored.
-  const char* caches = std::getenv("XDG_CACHE_HOME");
-  if (caches != nullptr && *caches == '/') {
-    return std::filesystem::path(caches) / "unroll/kernels";
-  }
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && *home == '/') {
-    return std::filesystem::path(home) / ".cache/unroll/kernels";
-  }
-  return {};
-}
-
 std::optional<CompiledKernel> KernelCache::find(const std::string& key) const {
   if (folder_.empty()) {
     return std::nullopt;
@@ -123,8 +106,12 @@ std::optional<CompiledKernel> KernelCache::find(const std::string& key) const {
   if (folder < 0) {
     return std::nullopt;
   }
-  const Descriptor file(openat(folder, key.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (file < 0) {
+  const Descriptor file(
+      openat(folder, key.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  // A file of others may have come here before the folder was closed to them.
+  if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_uid != geteuid()) {
     return std::nullopt;
   }
   auto kernel = parsed(read_all(file, folder_ / key));
@@ -144,6 +131,9 @@ void KernelCache::keep(const std::string& key, const CompiledKernel& kernel) con
     throw Error(formatted("{}: cannot be made: {}", folder_.string(), std::strerror(errno)));
   }
   const Descriptor folder(open_trusted(folder_));
+  if (folder < 0) {
+    throw Error(formatted("{}: cannot be opened: {}", folder_.string(), std::strerror(errno)));
+  }
   const auto body = formatted("{}\n{}", kernel.name, kernel.code);
   const auto head = formatted("{}{}\n", kKernelFormat, fingerprint_of(body).hash);
   AtomicFile file(folder_ / key);

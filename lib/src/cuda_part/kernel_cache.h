@@ -14,10 +14,6 @@ namespace unroll {
 /// write is read, and only files whose checksum holds.
 class KernelCache {
  public:
-  /// UNROLL_CACHE, else the user's cache folder, where kernels/ is; empty, as for an empty
-  /// UNROLL_CACHE, to keep nothing.
-  static std::filesystem::path default_folder();
-
   /// An empty folder keeps nothing.
   explicit KernelCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 

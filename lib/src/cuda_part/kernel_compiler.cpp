@@ -36,8 +36,7 @@ class CachingCompiler {
   static std::string key_of(const std::string& name, const std::string& target,
                             const std::string& version) {
     Fingerprinter all;
-    for (const std::string_view text :
-         {std::string_view(name), std::string_view(target), std::string_view(version)}) {
+    for (const std::string& text : {name, target, version, Nvrtc::settings()}) {
       all.feed(text);
       all.end_file();
     }

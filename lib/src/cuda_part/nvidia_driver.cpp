@@ -3,7 +3,10 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda.h>
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
+
+#include <type_traits>
 
 #include "base/formatted.h"
 
@@ -14,6 +17,7 @@ namespace {
 struct Functions {
   decltype(&cuGetErrorString) get_error_string;
   decltype(&cuCtxGetCurrent) ctx_get_current;
+  decltype(&cuCtxGetDevice) ctx_get_device;
   decltype(&cuDeviceGetAttribute) device_get_attribute;
   decltype(&cuModuleLoadData) module_load_data;
   decltype(&cuModuleGetFunction) module_get_function;
@@ -24,18 +28,20 @@ struct Functions {
 
 Functions load_functions() {
   void* library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) {
+    throw Error(formatted("the driver cannot be loaded: {}", dlerror()));
+  }
   Functions all{};
   const auto find = [&](const char* name, auto& function) {
-    function =
-        library == nullptr
-            ? nullptr
-            : reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+    using Function = std::remove_reference_t<decltype(function)>;
+    function = reinterpret_cast<Function>(dlsym(library, name));
     if (function == nullptr) {
       throw Error(formatted("the driver has no {}: it is older than CUDA 12", name));
     }
   };
   find("cuGetErrorString", all.get_error_string);
   find("cuCtxGetCurrent", all.ctx_get_current);
+  find("cuCtxGetDevice", all.ctx_get_device);
   find("cuDeviceGetAttribute", all.device_get_attribute);
   find("cuModuleLoadData", all.module_load_data);
   find("cuModuleGetFunction", all.module_get_function);
@@ -65,8 +71,8 @@ class OnDevice {
   explicit OnDevice(torch::Device device) : guard_(device) {
     CUcontext context = nullptr;
     driver().ctx_get_current(&context);
-    if (context == nullptr) {
-      static_cast<void>(cudaFree(nullptr));
+    if (context == nullptr && cudaFree(nullptr) != cudaSuccess) {
+      static_cast<void>(cudaGetLastError());  // what follows says it again
     }
   }
 
@@ -110,24 +116,27 @@ class Configuration {
   CUlaunchConfig config_{};
 };
 
-int attribute_of(torch::Device device, CUdevice_attribute attribute) {
+// Of the current device.
+int attribute_of_device(CUdevice_attribute attribute) {
+  CUdevice device = 0;
   int value = 0;
-  require(driver().device_get_attribute(&value, attribute, device.index()), "planned");
+  require(driver().ctx_get_device(&device), "planned for a device");
+  require(driver().device_get_attribute(&value, attribute, device), "planned for a device");
   return value;
 }
 
-int shared_bytes_of(torch::Device device) {
-  return attribute_of(device, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+int most_shared_bytes() {
+  return attribute_of_device(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
 }
 
 }  // namespace
 
 GpuLimits NvidiaDriver::limits(torch::Device device) const {
   const OnDevice current(device);
-  return {.capability = 10 * attribute_of(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
-                        attribute_of(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
-          .multiprocessors = attribute_of(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
-          .shared_bytes = shared_bytes_of(device)};
+  return {.capability = 10 * attribute_of_device(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
+                        attribute_of_device(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
+          .multiprocessors = attribute_of_device(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+          .shared_bytes = most_shared_bytes()};
 }
 
 LoadedKernel NvidiaDriver::load(const CompiledKernel& kernel, torch::Device device) const {
@@ -137,7 +146,7 @@ LoadedKernel NvidiaDriver::load(const CompiledKernel& kernel, torch::Device devi
   require(driver().module_load_data(&module, kernel.code.c_str()), "loaded");
   require(driver().module_get_function(&function, module, kernel.name.c_str()), "loaded");
   require(driver().func_set_attribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                      shared_bytes_of(device)),
+                                      most_shared_bytes()),
           "loaded");
   return function;
 }
@@ -148,7 +157,7 @@ int NvidiaDriver::most_clusters(LoadedKernel kernel, const KernelLaunch& launch,
   const Configuration configuration(launch, nullptr);
   int count = 0;
   require(driver().occupancy_max_active_clusters(&count, function_of(kernel), configuration.get()),
-          "planned");
+          "planned in clusters");
   return count;
 }
 

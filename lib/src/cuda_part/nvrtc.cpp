@@ -61,8 +61,8 @@ struct Nvrtc::Functions {
       }
     }
     throw Error(
-        formatted("NVRTC, which compiles them, was not found ({}); pip install nvidia-cuda-nvrtc",
-                  names.back()));
+        "NVRTC, which compiles them, was not found: neither LibTorch's, nor libnvrtc.so.13 "
+        "or .12; the package cuda-toolkit[nvrtc] of LibTorch's CUDA version has it");
   }
 
   static Functions load() {
@@ -94,6 +94,29 @@ struct Nvrtc::Functions {
   }
 };
 
+namespace {
+
+// It reads no file: even what kernels include of the standard library is given here.
+constexpr const char* kCstdint =
+    "#pragma once\n"
+    "using int32_t = int;\nusing uint32_t = unsigned;\n"
+    "using int64_t = long;\nusing uint64_t = unsigned long;\n";
+constexpr const char* kProgram = "#include \"kernels/cuda/kernels.h\"\n";
+constexpr const char* kStandard = "--std=c++20";
+constexpr const char* kReport = "--ptxas-options=-v";
+
+// The first line that tells of an error, of a compiler's log.
+std::string first_error(const std::string& log) {
+  const auto at = log.find("error");
+  const auto begin = at == std::string::npos ? 0 : log.rfind('\n', at) + 1;
+  const auto line = log.substr(begin, log.find('\n', begin) - begin);
+  return line.substr(0, line.find('\0'));  // which ends the log
+}
+
+}  // namespace
+
+std::string Nvrtc::settings() { return formatted("{}{}{}", kCstdint, kProgram, kStandard); }
+
 Nvrtc::Nvrtc() : functions_(Functions::loaded()) {
   int major = 0;
   int minor = 0;
@@ -124,11 +147,7 @@ std::string Nvrtc::target(int capability) const {
 
 CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& target,
                               std::string* report) const {
-  // It reads no file: even what kernels include of the standard library is given here.
-  std::vector<const char*> texts{
-      "#pragma once\n"
-      "using int32_t = int;\nusing uint32_t = unsigned;\n"
-      "using int64_t = long;\nusing uint64_t = unsigned long;\n"};
+  std::vector<const char*> texts{kCstdint};
   std::vector<const char*> names{"cstdint"};
   for (const auto& source : kernel_sources()) {
     texts.push_back(source.text.data());
@@ -141,8 +160,8 @@ CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& targ
     }
   };
   Functions::Program created = nullptr;
-  require(call.create_program(&created, "#include \"kernels/cuda/kernels.h\"\n", "unroll.cu",
-                              static_cast<int>(texts.size()), texts.data(), names.data()));
+  require(call.create_program(&created, kProgram, "unroll.cu", static_cast<int>(texts.size()),
+                              texts.data(), names.data()));
   const auto destroy = [&](void* program) { call.destroy_program(&program); };
   const std::unique_ptr<void, decltype(destroy)> program(created, destroy);
   const auto text_of = [&](auto size_of, auto get) {
@@ -154,13 +173,12 @@ CompiledKernel Nvrtc::compile(const std::string& kernel, const std::string& targ
   };
   require(call.add_name_expression(program.get(), kernel.c_str()));
   const auto architecture = formatted("--gpu-architecture={}", target);
-  const std::array options{architecture.c_str(), "--std=c++20", "--ptxas-options=-v"};
-  const int error =
-      call.compile_program(program.get(), static_cast<int>(options.size()), options.data());
+  const std::array options{architecture.c_str(), kStandard, kReport};
+  const int error = call.compile_program(program.get(), report == nullptr ? 2 : 3, options.data());
   const auto log = text_of(call.get_program_log_size, call.get_program_log);
   if (error != 0) {
     throw Error(formatted("{} cannot be compiled for {} by NVRTC {}: {}", kernel, target, version_,
-                          log.substr(0, log.find('\n'))));
+                          first_error(log)));
   }
   if (report != nullptr) {
     *report = log;

@@ -14,6 +14,9 @@ class Nvrtc {
   /// what is missing, if there is none or it is too old.
   Nvrtc();
 
+  /// What compile() gives it besides the kernels' sources, as a text.
+  static std::string settings();
+
   /// As in "13.2".
   const std::string& version() const { return version_; }
 

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <map>
 
 #include "cuda_part/cuda_part.h"
@@ -51,12 +50,6 @@ class CudaEngine : public Engine {
   }
 
  private:
-  static bool all_float(at::TensorList tensors) {
-    return std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
-      return t.defined() && t.scalar_type() == torch::kFloat32;
-    });
-  }
-
   // What the kernels multiply; nothing where there are none, as for tensors that are not float32,
   // and where cuDNN is to be preferred: it is faster, or has a precision that they have no room
   // for.

@@ -1,4 +1,6 @@
+#include <ATen/Context.h>
 #include <torch/cuda.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <iterator>
@@ -22,10 +24,7 @@ class CudnnEngine : public Engine {
 
   std::optional<Precision> precision(int64_t /*batch_size*/,
                                      at::TensorList tensors) const override {
-    const bool all_float = std::all_of(tensors.begin(), tensors.end(), [](const auto& t) {
-      return t.defined() && t.scalar_type() == torch::kFloat32;
-    });
-    return all_float ? std::optional(precision_) : std::nullopt;
+    return all_float(tensors) ? std::optional(precision_) : std::nullopt;
   }
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
@@ -59,25 +58,37 @@ std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfi
 }
 
 bool has_cudnn(const ModelConfig& config, const Compute& compute) {
-  return torch::cuda::cudnn_is_available() && config.cell != Cell::kMlp &&
-         table_of(layout_of(config).cell).has_torch_form &&
+  return torch::cuda::cudnn_is_available() && at::globalContext().userEnabledCuDNN() &&
+         config.cell != Cell::kMlp && table_of(layout_of(config).cell).has_torch_form &&
+         (compute.precision == Precision::kFp32 || cudnn_has_bf16()) &&
          !(compute.generator && config.dropout > 0);
 }
 
+bool cudnn_has_bf16() {
+// Before, LibTorch computes its layers in bf16 by an operation after the other.
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11
+  return torch::cuda::cudnn_is_available() &&
+         at::detail::getCUDAHooks().supportsBFloat16RNNWithCuDNN();
+#else
+  return false;
+#endif
+}
+
 bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden) {
-  // Up to so many hidden units, up to so many sequences our kernels are at least as fast.
+  // Up to so many hidden units, up to so many sequences our kernels are as fast.
   struct Limit {
     int64_t hidden;
     int64_t batch_size;
   };
-  constexpr Limit kOfOneGate[] = {{512, 600}, {1024, 200}, {2048, 40}};
-  constexpr Limit kOfSeveral[] = {{128, 600}, {256, 300}, {512, 128}, {1024, 2}};
+  constexpr Limit kOfRnn[] = {{128, 64}, {512, 512}, {1024, 200}, {2048, 40}};
+  constexpr Limit kOfLstm[] = {{128, 200}, {256, 200}, {512, 128}, {1024, 2}};
+  constexpr Limit kOfGru[] = {{128, 16}, {256, 128}, {512, 64}, {1024, 2}};
   const auto within = [&](const auto& limits) {
     const auto* limit = std::find_if(std::begin(limits), std::end(limits),
                                      [&](const Limit& l) { return hidden <= l.hidden; });
     return limit != std::end(limits) && batch_size <= limit->batch_size;
   };
-  return !(is_simple(cell) ? within(kOfOneGate) : within(kOfSeveral));
+  return !(is_simple(cell) ? within(kOfRnn) : has_c(cell) ? within(kOfLstm) : within(kOfGru));
 }
 
 }  // namespace unroll

@@ -13,7 +13,7 @@
 
 namespace unroll {
 
-/// One way of computing a model: by its own formulas, by the CPU's kernels, or by CUDA's.
+/// One way of computing a model: by its own formulas, by kernels for a CPU or a GPU, or by cuDNN.
 ///
 /// `tensors` are the model's weights and then its states.
 class Engine {
@@ -34,6 +34,9 @@ class Engine {
   /// Null where it has none of its own.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;
 };
+
+/// Whether all are there and float32.
+bool all_float(at::TensorList tensors);
 
 /// What run returns of these logits: themselves, or the loss.
 std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
@@ -56,8 +59,11 @@ std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig
 std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfig& config,
                                           const Compute& compute);
 
-/// Whether there is cuDNN, and it has such a model.
+/// Whether there is cuDNN, and it can compute such a model so.
 bool has_cudnn(const ModelConfig& config, const Compute& compute);
+
+/// Whether LibTorch's cuDNN has recurrent layers in bf16.
+bool cudnn_has_bf16();
 
 /// Whether cuDNN computes training steps of such a layer in float32 faster than our kernels for
 /// CUDA, as it was measured (docs/gpu.md).

@@ -102,8 +102,8 @@ void require_supported(const Compute& compute, torch::Device device) {
       throw Error(
           formatted("precision bf16 is computed on a CPU or by CUDA, got device {}", device.str()));
     }
-    if (const auto problem = cuda_kernels_problem(device);
-        !problem.empty() && !torch::cuda::cudnn_is_available()) {
+    const bool has_other = compute.backend != Backend::kFused && cudnn_has_bf16();
+    if (const auto problem = cuda_kernels_problem(device); !problem.empty() && !has_other) {
       throw Error(formatted("precision bf16 on {} needs our own kernels: {}; choose fp32, or cpu",
                             device.str(), problem));
     }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "fused/engine.h"
 
 namespace unroll {
@@ -25,6 +27,12 @@ class PlainEngine : public Engine {
 };
 
 }  // namespace
+
+bool all_float(at::TensorList tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
+    return t.defined() && t.scalar_type() == torch::kFloat32;
+  });
+}
 
 std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
                                           State after) {

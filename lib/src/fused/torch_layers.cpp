@@ -85,10 +85,10 @@ std::pair<torch::Tensor, State> run_by_torch_layers(const Layout& layout, at::Te
   const auto inputs = one_hot(X.t(), b_q.numel(), type);
   State before;
   for (const auto& s : state) {
-    before.push_back((layout.concise ? s : s.unsqueeze(0)).to(type));
+    before.push_back((layout.concise ? s : s.unsqueeze(0)).to(type).contiguous());
   }
   // Without it cuDNN keeps nothing for the way back.
-  const bool trains = torch::GradMode::is_enabled();
+  const bool trains = torch::GradMode::is_enabled() || dropout > 0;
   const auto with = [&](const auto& function, const auto& hx) {
     return function(inputs, hx, params, /*has_biases=*/true, layout.layers, dropout, trains,
                     /*bidirectional=*/false, /*batch_first=*/false);

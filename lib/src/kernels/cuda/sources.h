@@ -7,8 +7,9 @@ namespace unroll {
 
 /// A file of the kernels' sources, as their #include names it.
 struct KernelSource {
+  // A NUL follows each.
   std::string_view name;
-  std::string_view text;  ///< ends in a NUL beyond its end
+  std::string_view text;
 };
 
 /// Those that kernels.h takes, embedded where the library is built.
