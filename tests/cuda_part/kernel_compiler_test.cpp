@@ -19,8 +19,8 @@
 
 #include "base/formatted.h"
 #include "cuda_part/nvrtc.h"
-#include "emulation/every_kernel.h"
 #include "emulation/gpus.h"
+#include "emulation/planned_kernels.h"
 #include "kernels/cuda/kernel_name.h"
 #include "support/temp_folder.h"
 #include "support/thrown.h"
@@ -33,36 +33,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// Every kernel that such a GPU's plans name.
-std::set<std::string> names_on(const cuda::GpuLimits& limits) {
-  std::set<std::string> names;
-  for (const auto cell : kAllCells) {
-    for (const auto work : {cuda::Work::kForward, cuda::Work::kBackward, cuda::Work::kGenerate}) {
-      for (const auto operands : {cuda::Operands::kFloat32, cuda::Operands::kBf16}) {
-        for (const int64_t H : {20, 40, 100, 128, 200, 256, 300, 512, 600, 800, 1024, 1500, 2048}) {
-          for (const int64_t B : {1, 2, 8, 16, 32, 64, 100, 300, 1000}) {
-            const auto plan = make_plan(cell, way_of(work), B, H, limits, operands);
-            if (plan && (work != cuda::Work::kGenerate || operands == cuda::Operands::kFloat32)) {
-              names.insert(kernel_name(*plan, cell, work));
-            }
-          }
-        }
-      }
-    }
-  }
-  return names;
-}
-
-TEST(KernelNames, ArePartOfEveryKernel) {
-  for (const auto& limits : {cuda::kH200, cuda::kA100}) {
-    const auto names = names_on(limits);
-    EXPECT_GT(names.size(), 100U);
-    for (const auto& name : names) {
-      EXPECT_TRUE(cuda::every_kernel().contains(name)) << name;
-    }
-  }
-}
 
 // At most so many, from all over.
 std::vector<std::string> some_of(const std::set<std::string>& names, std::size_t most) {
@@ -149,7 +119,8 @@ TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
       EXPECT_GT(capability, 90);  // which an older NVRTC does not know
       continue;
     }
-    const auto names = names_on(capability >= cuda::kFirstWithClusters ? cuda::kH200 : cuda::kA100);
+    const auto names = cuda::kernels_planned_on(
+        capability >= cuda::kFirstWithClusters ? cuda::kH200 : cuda::kA100);
     for (const auto& name : some_of(names, all && capability <= 90 ? names.size() : 3)) {
       kernels.push_back({.target = formatted("sm_{}", capability), .name = name});
     }

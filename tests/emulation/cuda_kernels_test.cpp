@@ -15,6 +15,7 @@
 #include "emulation/emulated_driver.h"
 #include "emulation/every_kernel.h"
 #include "emulation/gpus.h"
+#include "emulation/planned_kernels.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -27,6 +28,16 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 constexpr auto kFloat32 = cuda::Operands::kFloat32;
+
+TEST(PlannedKernels, AreAllEmulated) {
+  for (const auto& limits : {cuda::kH200, cuda::kA100}) {
+    const auto names = cuda::kernels_planned_on(limits);
+    EXPECT_GT(names.size(), 100U);
+    for (const auto& name : names) {
+      EXPECT_TRUE(cuda::every_kernel().contains(name)) << name;
+    }
+  }
+}
 
 // Kernels of an emulated H200, and what was asked of their compiler.
 class MakingKernelsReady : public ::testing::Test {
