@@ -134,7 +134,8 @@ void CudaKernels::load(const std::set<std::string>& names, int capability,
     compiling.emplace(name, std::async(std::launch::async, compile_, name, capability));
   }
   const auto patience = std::chrono::steady_clock::now() + patience_;
-  for (auto& [name, kernel] : compiling) {
+  for (auto& [name, future] : compiling) {
+    auto& kernel = future;  // clang 14 has no lambda take a name of this list
     if (kernel.wait_until(patience) != std::future_status::ready && notice_ &&
         !std::exchange(is_told_, true)) {
       notice_(formatted("compiling kernels for {}", device.str()));
