@@ -48,7 +48,7 @@ std::vector<std::string> some_of(const std::set<std::string>& names, std::size_t
 
 // A kernel for a GPU, and what the assembler says of it.
 struct Assembled {
-  int spilled = -1;  // bytes in memory, for want of registers
+  int spilled = -1;  // bytes that found no room in registers
   int registers = -1;
   std::string target;
   std::string name;

@@ -28,7 +28,7 @@ namespace unroll {
 /// from several threads at once.
 class CudaKernels {
  public:
-  /// The driver must outlive it. `notice` is told, once, when compiling takes longer than
+  /// The driver must outlive it. `notice` is called once, when compiling takes longer than
   /// `patience`.
   CudaKernels(const CudaDriver& driver, CompileKernel compile,
               std::function<void(const std::string&)> notice = {},

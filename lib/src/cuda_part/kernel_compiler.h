@@ -9,7 +9,7 @@
 namespace unroll {
 
 /// Takes kernels from the cache, or compiles them and keeps them there. What is wrong with the
-/// cache costs the time to compile, no more: `notice` is told once. Throws Error as Nvrtc does.
+/// cache costs the time to compile, no more: `notice` is called once. Throws Error as Nvrtc does.
 CompileKernel caching_compiler(KernelCache cache, std::function<void(const std::string&)> notice);
 
 }  // namespace unroll

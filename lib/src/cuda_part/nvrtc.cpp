@@ -105,7 +105,7 @@ constexpr const char* kProgram = "#include \"kernels/cuda/kernels.h\"\n";
 constexpr const char* kStandard = "--std=c++20";
 constexpr const char* kReport = "--ptxas-options=-v";
 
-// The first line that tells of an error, of a compiler's log.
+// The first line of a compiler's log that reports an error.
 std::string first_error(const std::string& log) {
   const auto at = log.find("error");
   const auto begin = at == std::string::npos ? 0 : log.rfind('\n', at) + 1;
