@@ -107,7 +107,7 @@ TEST_F(KernelsByNvrtc, AreForTheGpuAtHandOrTheLastOneKnown) {
   EXPECT_THAT(ptx.code, AllOf(HasSubstr(".version"), HasSubstr(ptx.name)));
 }
 
-// A dozen; with UNROLL_ALL_KERNELS all of the first GPUs that have kernels, and clusters. Later
+// A dozen of the layers', and the others; with UNROLL_ALL_KERNELS all of the first GPUs that have kernels, and clusters. Later
 // ones differ in their assembler alone.
 TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
   constexpr int kMostSpilled = 64;
@@ -122,6 +122,9 @@ TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
     const auto names = cuda::kernels_planned_on(
         capability >= cuda::kFirstWithClusters ? cuda::kH200 : cuda::kA100);
     for (const auto& name : some_of(names, all && capability <= 90 ? names.size() : 3)) {
+      kernels.push_back({.target = formatted("sm_{}", capability), .name = name});
+    }
+    for (const auto& name : cuda::kernels_without_plan()) {
       kernels.push_back({.target = formatted("sm_{}", capability), .name = name});
     }
   }

@@ -26,6 +26,14 @@ class Table {
  public:
   Table() {
     kernels_.emplace(kNoWork, [](auto) { no_work(); });
+    add<BatchArguments>(kCutBatch, cut_batch);
+    add<CopyArguments>(kCopyMatrices, copy_matrices);
+    add<TokenSumsArguments>(kSumByToken, sum_by_token);
+    add<OutputArguments>(kOutputLayer, output_layer);
+    add<NormArguments>(kNormOfGradients, norm_of_gradients);
+    add<UpdateArguments>(update_kernel(UpdateRule::kSgd), update_weights<UpdateRule::kSgd>);
+    add<UpdateArguments>(update_kernel(UpdateRule::kAdam), update_weights<UpdateRule::kAdam>);
+    add<UpdateArguments>(update_kernel(UpdateRule::kAdamW), update_weights<UpdateRule::kAdamW>);
     for_each(Constants<CellKind::kRnn, CellKind::kRnnRelu, CellKind::kLstm, CellKind::kGruBefore,
                        CellKind::kGruAfter>(),
              [&](auto cell) {
@@ -86,6 +94,12 @@ class Table {
                                           get<int>(parameters, 1), get<int>(parameters, 2));
       });
     }
+  }
+
+  template <typename Arguments>
+  void add(const char* name, void (*kernel)(Arguments)) {
+    kernels_.emplace(name,
+                     [kernel](auto parameters) { kernel(get<Arguments>(parameters, 0)); });
   }
 
   void add(const Plan& plan, CellKind cell, Work work, EmulatedKernel kernel) {

@@ -359,6 +359,12 @@ void wait_for(const unsigned* count, unsigned target) {
   }
 }
 
+bool is_last_arrival(unsigned* count, unsigned blocks) {
+  Scheduler::active->make_progress();
+  *count = (*count + 1) % blocks;
+  return *count == 0;
+}
+
 void run(const Grid& grid, const std::function<void()>& kernel) {
   Scheduler scheduler(grid, kernel);
   Scheduler::active = &scheduler;

@@ -16,7 +16,8 @@ using LoadedKernel = const void*;
 /// How a kernel is started.
 struct KernelLaunch {
   int blocks = 1;
-  int cluster = 0;       ///< blocks of a cluster; 0: no clusters, and all blocks run at once
+  int cluster = 0;       ///< blocks of a cluster; 0: no clusters, and all blocks run at once;
+                         ///< 1: no block waits for another
   int shared_bytes = 0;  ///< of a block
 };
 

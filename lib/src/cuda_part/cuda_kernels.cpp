@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <future>
@@ -22,13 +23,32 @@ CudaKernels::CudaKernels(const CudaDriver& driver, CompileKernel compile,
       patience_(patience) {}
 
 bool CudaKernels::serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
-                        torch::Device device) const {
+                        torch::Device device, const std::vector<std::string>& besides) const {
   const std::vector<Task> tasks{
       {cuda::Work::kForward, cell, operands, batch_size, hidden, device.index()},
       {cuda::Work::kBackward, cell, operands, batch_size, hidden, device.index()}};
   const std::lock_guard lock(mutex_);
-  prepare(tasks, device);
-  return kernels_.at(tasks[0]).has_value() && kernels_.at(tasks[1]).has_value();
+  prepare(tasks, besides, device);
+  return kernels_.at(tasks[0]).has_value() && kernels_.at(tasks[1]).has_value() &&
+         has_loaded(besides, device);
+}
+
+bool CudaKernels::have(const std::vector<std::string>& names, torch::Device device) const {
+  const std::lock_guard lock(mutex_);
+  prepare({}, names, device);
+  return has_loaded(names, device);
+}
+
+cuda::GpuLimits CudaKernels::limits(torch::Device device) const {
+  const std::lock_guard lock(mutex_);
+  return limits_of(device);
+}
+
+bool CudaKernels::has_loaded(const std::vector<std::string>& names, torch::Device device) const {
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    const auto found = loaded_.find({device.index(), name});
+    return found != loaded_.end() && found->second != nullptr;
+  });
 }
 
 bool CudaKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden,
@@ -39,7 +59,7 @@ bool CudaKernels::can_generate(CellKind cell, int64_t batch_size, int64_t hidden
   if (!cuda::has_generation(cell, batch_size, hidden, vocab_size, limits_of(device))) {
     return false;
   }
-  prepare({task}, device);
+  prepare({task}, {}, device);
   return kernels_.at(task).has_value();
 }
 
@@ -96,7 +116,8 @@ void CudaKernels::attempt(torch::Device device, const Work& work) const {
   }
 }
 
-void CudaKernels::prepare(const std::vector<Task>& tasks, torch::Device device) const {
+void CudaKernels::prepare(const std::vector<Task>& tasks, const std::vector<std::string>& names,
+                          torch::Device device) const {
   const auto& limits = limits_of(device);
   struct Planned {
     Task task;
@@ -105,18 +126,26 @@ void CudaKernels::prepare(const std::vector<Task>& tasks, torch::Device device) 
   };
   std::vector<Planned> all;
   std::set<std::string> missing;
+  bool is_served = tasks.empty();
   for (const auto& task : tasks) {
-    if (kernels_.contains(task)) {
+    if (const auto known = kernels_.find(task); known != kernels_.end()) {
+      is_served = is_served || known->second.has_value();
       continue;
     }
     auto& planned = all.emplace_back(Planned{.task = task, .plan = {}, .name = {}});
     planned.plan = cuda::make_plan(task.cell, way_of(task.work), task.batch_size, task.hidden,
                                    limits, task.operands);
     if (planned.plan) {
+      is_served = true;
       planned.name = cuda::kernel_name(*planned.plan, task.cell, task.work);
       if (!loaded_.contains({task.device, planned.name})) {
         missing.insert(planned.name);
       }
+    }
+  }
+  for (const auto& name : names) {
+    if (is_served && limits.has_kernels() && !loaded_.contains({device.index(), name})) {
+      missing.insert(name);
     }
   }
   attempt(device, [&] { load(missing, limits.capability, device); });
@@ -145,9 +174,24 @@ void CudaKernels::load(const std::set<std::string>& names, int capability,
   }
 }
 
+void CudaKernels::launch(const std::string& name, const KernelLaunch& launch,
+                         const void* arguments, torch::Device device) const {
+  LoadedKernel kernel = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = loaded_.find({device.index(), name}); found != loaded_.end()) {
+      kernel = found->second;
+    }
+  }
+  if (kernel == nullptr) {
+    throw Error(formatted("there is no kernel {} on {}", name, device.str()));
+  }
+  driver_.launch(kernel, launch, {&arguments, 1}, device);
+}
+
 CudaKernels::Ready CudaKernels::ready_for(const Task& task, torch::Device device) const {
   const std::lock_guard lock(mutex_);
-  prepare({task}, device);
+  prepare({task}, {}, device);
   const auto& ready = kernels_.at(task);
   if (!ready) {
     throw Error(

@@ -23,9 +23,9 @@
 
 namespace unroll {
 
-/// Kernels for all time steps of a layer, each compiled and loaded when it is first asked for. They
-/// work in order with what LibTorch does on their device, and nothing waits for them. Safe to call
-/// from several threads at once.
+/// Kernels for all time steps of a layer and for what comes around them, each compiled and loaded
+/// when it is first asked for. They work in order with what LibTorch does on their device, and
+/// nothing waits for them. Safe to call from several threads at once.
 class CudaKernels {
  public:
   /// The driver must outlive it. `notice` is called once, when compiling takes longer than
@@ -34,15 +34,21 @@ class CudaKernels {
               std::function<void(const std::string&)> notice = {},
               std::chrono::milliseconds patience = std::chrono::seconds(1));
 
-  /// Makes the kernels for batches of B and H hidden units ready, forward and backward; false where
-  /// there are none: the weights must find room in the device's multiprocessors, and the kernels
-  /// must compile and load (see problem).
+  /// Makes the kernels for batches of B and H hidden units ready, forward and backward, and those
+  /// named `besides` (see have); false where there are none: the weights must find room in the
+  /// device's multiprocessors, and the kernels must compile and load (see problem).
   bool serve(CellKind cell, cuda::Operands operands, int64_t batch_size, int64_t hidden,
-             torch::Device device) const;
+             torch::Device device, const std::vector<std::string>& besides = {}) const;
 
   /// Likewise the kernel for a continuation by a vocabulary of V.
   bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
                     torch::Device device) const;
+
+  /// Likewise kernels that need no plan, by their names (kernel_name.h).
+  bool have(const std::vector<std::string>& names, torch::Device device) const;
+
+  /// A device's limits; those of none where it has no kernels.
+  cuda::GpuLimits limits(torch::Device device) const;
 
   /// What first kept kernels for a device from being compiled or loaded, as far as it was tried;
   /// empty if nothing did.
@@ -54,6 +60,14 @@ class CudaKernels {
   void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
            torch::Device device) const;
   void run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device) const;
+
+  /// One that needs no plan, by `blocks` blocks with so much shared memory.
+  template <typename Arguments>
+  void run(const std::string& name, const Arguments& arguments, int blocks, int shared_bytes,
+           torch::Device device) const {
+    launch(name, {.blocks = blocks, .cluster = 1, .shared_bytes = shared_bytes}, &arguments,
+           device);
+  }
 
  private:
   // What a kernel is made ready for.
@@ -74,13 +88,17 @@ class CudaKernels {
 
   const cuda::GpuLimits& limits_of(torch::Device device) const;
   // Plans, compiles and loads for all of these, side by side, unless that was done before.
-  void prepare(const std::vector<Task>& tasks, torch::Device device) const;
+  void prepare(const std::vector<Task>& tasks, const std::vector<std::string>& names,
+               torch::Device device) const;
+  bool has_loaded(const std::vector<std::string>& names, torch::Device device) const;
   void load(const std::set<std::string>& names, int capability, torch::Device device) const;
   void count_clusters(LoadedKernel kernel, torch::Device device, cuda::GpuLimits& limits) const;
   // What is wrong with it becomes the device's problem.
   template <typename Work>
   void attempt(torch::Device device, const Work& work) const;
   Ready ready_for(const Task& task, torch::Device device) const;
+  void launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
+              torch::Device device) const;
   template <typename Arguments>
   void run_work(cuda::Work work, CellKind cell, cuda::Operands operands, Arguments arguments,
                 torch::Device device) const;

@@ -88,7 +88,7 @@ CUfunction function_of(LoadedKernel kernel) {
 class Configuration {
  public:
   Configuration(const KernelLaunch& launch, CUstream stream) {
-    if (launch.cluster > 0) {
+    if (launch.cluster > 1) {
       attribute_.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
       attribute_.value.clusterDim = {static_cast<unsigned>(launch.cluster), 1, 1};
     } else {
@@ -104,7 +104,7 @@ class Configuration {
     config_.sharedMemBytes = static_cast<unsigned>(launch.shared_bytes);
     config_.hStream = stream;
     config_.attrs = &attribute_;
-    config_.numAttrs = 1;
+    config_.numAttrs = launch.cluster == 1 ? 0 : 1;
   }
   Configuration(const Configuration&) = delete;
   Configuration& operator=(const Configuration&) = delete;

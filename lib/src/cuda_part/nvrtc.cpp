@@ -99,6 +99,7 @@ namespace {
 // It reads no file: even what kernels include of the standard library is given here.
 constexpr const char* kCstdint =
     "#pragma once\n"
+    "using uint8_t = unsigned char;\n"
     "using int32_t = int;\nusing uint32_t = unsigned;\n"
     "using int64_t = long;\nusing uint64_t = unsigned long;\n";
 constexpr const char* kProgram = "#include \"kernels/cuda/kernels.h\"\n";

@@ -1,6 +1,7 @@
 #include "train/device_step.h"
 
 #include <limits>
+#include <utility>
 
 #include "train/gradients.h"
 #include "train/progress.h"
@@ -8,37 +9,53 @@
 namespace unroll {
 
 DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options)
-    : net_(net), updater_(updater), options_(options), params_(values(trained_weights(net))) {}
+    : net_(net),
+      updater_(updater),
+      own_updater_(dynamic_cast<DeviceUpdater*>(&updater)),
+      options_(options),
+      params_(values(trained_weights(net))),
+      one_(torch::ones({}, torch::TensorOptions().device(net.device()))) {}
 
-State DeviceWork::run(const Batch& batch, const State& state, const Sums& sums) {
-  auto [loss_with_graph, new_state] = loss_of(net_, batch, state, options_);
+void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
+                     const State& carry) {
+  auto [loss, after] = loss_of(net_, batch, state, options_);
   updater_.zero_grad();
-  loss_with_graph.backward();
+  loss.scalar_type() == one_.scalar_type() ? loss.backward(one_) : loss.backward();
 
   const torch::NoGradGuard no_grad;
-  const auto loss = loss_with_graph.detach();
-  const auto norm = clip_on_device(gradients(params_), options_.clip);
-  const auto nonfinite = torch::isfinite(norm + loss).logical_not();
-  updater_.step_unless(nonfinite.to(torch::kFloat32));
-
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  const double of_nonfinite = options_.on_nonfinite == OnNonfinite::kStop ? kNan : 0;
-  const auto tokens = static_cast<double>(batch.Y.numel());
-  sums.loss.add_(loss.masked_fill(nonfinite, of_nonfinite), tokens);
-  sums.grad_norm.add_(norm.masked_fill(nonfinite, of_nonfinite));
-  sums.nonfinite.add_(nonfinite);
-  State carry = detach(new_state);
-  const auto begin = net_.begin_state(batch.X.size(0));
-  for (std::size_t i = 0; i < carry.size(); ++i) {
-    carry[i] = torch::where(nonfinite, begin[i], carry[i]);
+  const bool stops = options_.on_nonfinite == OnNonfinite::kStop;
+  const StepEnd end{.loss = loss.detach(),
+                    .tokens = static_cast<double>(batch.Y.numel()),
+                    .clip = options_.clip,
+                    .of_nonfinite = stops ? std::numeric_limits<double>::quiet_NaN() : 0,
+                    .sums = sums,
+                    .after = detach(after),
+                    .begin = stops ? State() : net_.begin_state(batch.X.size(0)),
+                    .carry = carry};
+  if (own_updater_ == nullptr || !own_updater_->finish(end)) {
+    finish(end);
   }
-  return carry;
+}
+
+void DeviceWork::finish(const StepEnd& end) {
+  const auto norm = clip_on_device(gradients(params_), end.clip);
+  const auto nonfinite = torch::isfinite(norm + end.loss).logical_not();
+  updater_.step_unless(nonfinite.to(torch::kFloat32));
+  end.sums.loss.add_(end.loss.masked_fill(nonfinite, end.of_nonfinite), end.tokens);
+  end.sums.grad_norm.add_(norm.masked_fill(nonfinite, end.of_nonfinite));
+  end.sums.nonfinite.add_(nonfinite);
+  for (std::size_t i = 0; i < end.carry.size(); ++i) {
+    end.carry[i].copy_(end.begin.empty() ? end.after[i]
+                                         : torch::where(nonfinite, end.begin[i], end.after[i]));
+  }
 }
 
 void DeviceStep::run(const Batch& batch, bool reset_state) {
   const auto state = reset_state ? work_.model().begin_state(batch.X.size(0)) : progress_.carry;
   auto& sums = begin_sums(progress_, batch.X.device());
-  progress_.carry = work_.run(batch, state, sums);
+  auto carry = empty_like(state);
+  work_.run(batch, state, sums, carry);
+  progress_.carry = std::move(carry);
   sums.tokens += batch.Y.numel();
   ++sums.steps;
 }

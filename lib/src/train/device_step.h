@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "train/device_updater.h"
 #include "unroll/model.h"
 #include "unroll/optim.h"
 #include "unroll/train.h"
@@ -17,21 +18,26 @@ class DeviceWork {
   /// All but the options must outlive it.
   DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options);
 
-  /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts.
-  /// Returns the state to carry.
+  /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts. The
+  /// state to carry is written to the tensors of `carry`, which may be those of `state`.
   ///
-  /// A step that is not finite changes neither weights nor updater; the state to carry is a new one
-  /// then, and with kStop the sum of losses becomes NaN, so that the epoch's perplexity shows it.
-  State run(const Batch& batch, const State& state, const Sums& sums);
+  /// A step that is not finite changes neither weights nor updater. With kSkip the state to carry is
+  /// a new one then; with kStop the sums become NaN, so that the epoch's perplexity shows it.
+  void run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
 
   /// Whose weights are trained.
   const SequenceModel& model() const { return net_; }
 
  private:
+  // By LibTorch's operations, whatever the updater is.
+  void finish(const StepEnd& end);
+
   SequenceModel& net_;
   Updater& updater_;
+  DeviceUpdater* own_updater_;  // the updater, if it is one
   StepOptions options_;
   std::vector<torch::Tensor> params_;
+  torch::Tensor one_;  // of the loss, by itself
 };
 
 /// That work, done operation by operation.

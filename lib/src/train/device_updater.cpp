@@ -18,17 +18,33 @@
 namespace unroll {
 namespace {
 
+cuda::UpdateRule rule_of(Optimizer optimizer) {
+  switch (optimizer) {
+    case Optimizer::kAdam:
+      return cuda::UpdateRule::kAdam;
+    case Optimizer::kAdamW:
+      return cuda::UpdateRule::kAdamW;
+    case Optimizer::kSgd:
+      break;
+  }
+  return cuda::UpdateRule::kSgd;
+}
+
 double default_weight_decay(Optimizer optimizer) {
   return optimizer == Optimizer::kAdamW ? torch::optim::AdamWOptions().weight_decay() : 0;
 }
 
 }  // namespace
 
-DeviceUpdater::DeviceUpdater(NamedTensors weights, const UpdaterOptions& options)
+DeviceUpdater::DeviceUpdater(NamedTensors weights, const UpdaterOptions& options,
+                             const CudaKernels* kernels)
     : weights_(std::move(weights)),
       options_(options),
       weight_decay_(options.weight_decay.value_or(default_weight_decay(options.optimizer))) {
   check(options);
+  if (kernels != nullptr) {
+    kernels_.emplace(*kernels, weights_.front().tensor.device());
+  }
   const auto scalar = torch::dtype(torch::kFloat32).device(weights_.front().tensor.device());
   lr_ = torch::full({}, options.lr, scalar);
   never_ = torch::zeros({}, scalar);
@@ -55,6 +71,40 @@ void DeviceUpdater::step() { step_unless(never_); }
 void DeviceUpdater::step_unless(const torch::Tensor& skip) {
   const torch::NoGradGuard no_grad;
   is_adam() ? adam(skip) : descend(skip);
+}
+
+bool DeviceUpdater::finish(const StepEnd& end) {
+  if (!kernels_) {
+    return false;
+  }
+  std::vector<UpdatedWeight> trained;
+  for (std::size_t i = 0; i < weights_.size(); ++i) {
+    const auto& weight = weights_[i].tensor;
+    const auto of = [&](const std::vector<torch::Tensor>& all) {
+      return all.empty() ? torch::Tensor() : all[i];
+    };
+    if (weight.grad().defined()) {
+      trained.push_back({.weight = weight,
+                         .gradient = weight.grad(),
+                         .mean = is_adam() ? of(exp_avgs_) : of(momenta_),
+                         .square = of(exp_avg_sqs_),
+                         .steps = of(steps_)});
+    }
+  }
+  const torch::optim::AdamOptions defaults;  // AdamW's are the same
+  const auto [beta1, beta2] = defaults.betas();
+  const UpdateNumbers numbers{.rule = rule_of(options_.optimizer),
+                              .lr = lr_,
+                              .weight_decay = weight_decay_,
+                              .momentum = options_.momentum,
+                              .beta1 = beta1,
+                              .beta2 = beta2,
+                              .epsilon = defaults.eps()};
+  if (!kernels_->serve(end, trained, numbers.rule)) {
+    return false;
+  }
+  kernels_->run(end, trained, numbers);
+  return true;
 }
 
 std::vector<torch::Tensor> DeviceUpdater::of_trained(

@@ -2,21 +2,29 @@
 
 #include <torch/types.h>
 
+#include <optional>
 #include <vector>
 
+#include "train/update_kernels.h"
 #include "unroll/model.h"
 #include "unroll/optim.h"
 
 namespace unroll {
 
-/// SGD, Adam and AdamW by LibTorch's fused kernels. Learning rate, count of steps and whether to
+/// SGD, Adam and AdamW by our kernels or LibTorch's fused ones. Learning rate, count of steps and whether to
 /// step at all are tensors beside the parameters, so that a step can be captured and replayed.
 /// What it remembers has the names, shapes and types of torch::optim's state in an Updater, and
 /// keeps its place in memory.
 class DeviceUpdater : public Updater {
  public:
-  /// float32 weights, all on one device. Throws UsageError as check does.
-  DeviceUpdater(NamedTensors weights, const UpdaterOptions& options);
+  /// float32 weights, all on one device. The kernels, which `finish` takes, must outlive it; null:
+  /// there are none. Throws UsageError as check does.
+  DeviceUpdater(NamedTensors weights, const UpdaterOptions& options,
+                const CudaKernels* kernels = nullptr);
+
+  /// Ends a step by our kernels (UpdateKernels). Returns false, and has done nothing, where they
+  /// cannot.
+  bool finish(const StepEnd& end);
 
   void zero_grad() override;
   void step() override;
@@ -32,6 +40,7 @@ class DeviceUpdater : public Updater {
   void descend(const torch::Tensor& skip);
   void adam(const torch::Tensor& skip);
 
+  std::optional<UpdateKernels> kernels_;
   NamedTensors weights_;
   UpdaterOptions options_;
   double weight_decay_;

@@ -20,7 +20,9 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
   own_sums();
   const auto& net = work_.model();
   const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
-  progress_.carry = work_.run(batch, state, sums_);
+  auto carry = empty_like(state);
+  work_.run(batch, state, sums_, carry);
+  progress_.carry = std::move(carry);
   progress_.sums.tokens += batch.Y.numel();
   ++progress_.sums.steps;
   epoch_.reset();  // the carried state is elsewhere now
@@ -115,10 +117,7 @@ void GraphStep::train() {
   const auto rows = tokens.view({B, T + 1});
   const bool carries = epoch_->carries_state();
   const auto state = carries ? carry_ : work_.model().begin_state(B);
-  const auto next = work_.run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_);
-  for (std::size_t i = 0; i < carry_.size(); ++i) {
-    carry_[i].copy_(next[i]);
-  }
+  work_.run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_, carry_);
   position_.add_(1);
 }
 

@@ -26,6 +26,15 @@ inline Sums& begin_sums(TrainProgress& progress, torch::Device device) {
   return progress.sums;
 }
 
+/// Room for a state like this one.
+inline State empty_like(const State& state) {
+  State room;
+  for (const auto& s : state) {
+    room.push_back(torch::empty_like(s, torch::MemoryFormat::Contiguous));
+  }
+  return room;
+}
+
 /// The loss of a batch and the state after it, as the options want it.
 inline std::pair<torch::Tensor, State> loss_of(SequenceModel& net, const Batch& batch,
                                                const State& state, const StepOptions& options) {

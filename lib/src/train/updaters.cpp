@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "base/formatted.h"
+#include "cuda_part/cuda_part.h"
 #include "tensors/leaves.h"
 #include "train/device_updater.h"
 #include "train/gradients.h"
@@ -192,7 +193,8 @@ std::unique_ptr<Updater> make_updater(SequenceModel& net, const UpdaterOptions& 
     return std::make_unique<OwnOptimizer>(values(weights), options);
   }
   if (!net.device().is_cpu()) {
-    return std::make_unique<DeviceUpdater>(std::move(weights), options);
+    const auto* kernels = net.device().is_cuda() ? cuda_part().kernels.get() : nullptr;
+    return std::make_unique<DeviceUpdater>(std::move(weights), options, kernels);
   }
   switch (options.optimizer) {
     case Optimizer::kAdam:

@@ -76,4 +76,134 @@ struct GenerateArguments {
   ExchangeMemory exchange;
 };
 
+// What follows is work without steps that wait for each other. Blocks are as many as there is work
+// for; `arrivals` is a count that is 0 before and after.
+
+/// A batch that is cut from a corpus of tokens of 1, 4 or 8 bytes, as they are stored.
+struct BatchArguments {
+  const void* corpus;
+  int token_bytes;
+  const int64_t* starts;  // (batches, B): where each row begins in the corpus
+  int64_t* position;      // which batch; the next one after the kernel
+  int64_t rows;           // B
+  int64_t tokens;         // of a row, T + 1
+  int64_t* batch;         // (T + 1, B)
+  unsigned* arrivals;
+};
+
+/// A matrix that is copied, perhaps transposed: to[r][c] = from[r][c] + add[c] + add_again[c].
+struct MatrixCopy {
+  const float* from;
+  const float* add;        // or null
+  const float* add_again;  // or null
+  float* to;
+  int64_t rows;
+  int64_t columns;
+  int64_t from_row;     // floats from one row of `from` to the next,
+  int64_t from_column;  // and from one column to the next
+  int64_t to_row;       // of `to`, whose columns are neighbours
+};
+
+/// Some at once.
+constexpr int kCopiesAtOnce = 24;
+struct CopyArguments {
+  int count;
+  MatrixCopy copies[kCopiesAtOnce];
+};
+
+/// Gradients of rows that were looked up by tokens, and of what was added to each.
+struct TokenSumsArguments {
+  int64_t rows;          // R
+  int64_t columns;       // C
+  int64_t vocab_size;    // V
+  const int64_t* token;  // (R): of each row
+  const float* dz;       // (R, C): gradient by the rows
+  float* dx;             // (V, C): by the table that they were looked up in
+  float* db;             // (C): the sum of all rows
+};
+
+/// The output layer of a model, its cross-entropy and the gradients. Labels outside 0 ... V-1 are
+/// left out.
+struct OutputArguments {
+  int64_t rows;  // R
+  int64_t hidden;
+  int64_t vocab_size;
+  const float* h;  // (R, H)
+  const float* W_hq;
+  int64_t W_row;     // floats from a unit of W_hq to the next,
+  int64_t W_column;  // and from a token to the next
+  const float* b_q;  // (V)
+  const int64_t* labels;  // (R)
+  float* loss;            // the mean over the labels
+  float* mean;            // 1 / their number
+  // Gradients by the sum over the labels; all null where none are wanted.
+  float* dlogits;     // (R, V)
+  float* dh;          // (R, H)
+  float* db_q;        // (V)
+  double* losses;     // (blocks): sums
+  float* counts;      // (blocks): labels
+  float* db_q_parts;  // (blocks, V)
+  unsigned* arrivals;
+};
+
+/// Tensors of one launch; more of them take several.
+constexpr int kTensorsAtOnce = 48;
+
+/// The norm of gradients, and what a step comes to: after the last launch the sums have grown.
+struct NormArguments {
+  int tensors;
+  const float* gradients[kTensorsAtOnce];
+  int64_t sizes[kTensorsAtOnce];
+  double* squares;  // a sum of squares for each block of each launch
+  int first;        // this launch's first of them
+  int all;          // how many there are with this launch's; 0: another launch follows
+  float clip;       // bound on the norm; 0: none
+  const float* loss;
+  double tokens;         // what the loss is the mean of
+  double of_nonfinite;   // added to loss_sum when the loss or the norm is not finite
+  double* loss_sum;      // grows by the loss times the tokens
+  double* norm_sum;      // grows by the norm
+  int64_t* nonfinite;    // counts the steps that are not finite
+  float* scale;          // what gradients are to be multiplied by
+  float* skip;           // 1 where the loss or the norm is not finite, else 0
+  unsigned* arrivals;
+};
+
+/// A state that is carried on: `after`, or `begin` where the step is skipped and it is not null.
+struct StateCopy {
+  const float* after;
+  const float* begin;
+  float* to;
+  int64_t size;
+};
+
+/// How weights follow from their gradients g.
+enum class UpdateRule {
+  kSgd,   ///< p -= lr m, with m = momentum m + g
+  kAdam,  ///< weight decay is added to the gradient
+  kAdamW  ///< weight decay is taken off the weight
+};
+
+/// An update, unless it is skipped.
+struct UpdateArguments {
+  int tensors;
+  float* weights[kTensorsAtOnce];
+  const float* gradients[kTensorsAtOnce];
+  float* means[kTensorsAtOnce];    // SGD: m, null without momentum; Adam: mean of gradients
+  float* squares[kTensorsAtOnce];  // Adam: mean of their squares
+  float* steps[kTensorsAtOnce];    // Adam: steps before this one; then it is counted, too
+  int64_t sizes[kTensorsAtOnce];
+  const float* scale;  // of the gradients
+  const float* skip;   // 1: change nothing
+  const float* lr;
+  float weight_decay;
+  float momentum;
+  double beta1;
+  double beta2;
+  float epsilon;
+  int states;
+  StateCopy carry[2];
+  unsigned* arrivals;
+};
+
 }  // namespace unroll::cuda

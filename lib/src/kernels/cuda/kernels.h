@@ -1,11 +1,16 @@
 #pragma once
 
+#include "kernels/cuda/batch.h"
 #include "kernels/cuda/generation.h"
+#include "kernels/cuda/matrix_copies.h"
+#include "kernels/cuda/output_layer.h"
 #include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/token_sums.h"
+#include "kernels/cuda/update.h"
 
 namespace unroll::cuda {
 
-// A kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands, when
+// A layer's kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands, when
 // it is needed (kernel_name.h). Its other sizes are arguments.
 
 /// What the driver is asked with for how many clusters of blocks like the kernels' run at once.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cell_table.h"
 
 // Shapes that the kernels and the host that plans for them agree on.
@@ -94,6 +96,46 @@ UNROLL_HOST_DEVICE constexpr BlockLayout grid_layout(CellKind cell, bool is_back
   const int partials = values + depth * S;
   const int room = larger(larger(sums(columns), has_second ? sums(units) : 0), kLogitFloats);
   return {depth, second, values, partials, partials + room * S};
+}
+
+/// Values of a tensor that a block takes at a time.
+constexpr int kPiece = 8 * kThreads;
+
+UNROLL_HOST_DEVICE constexpr int64_t pieces_of(int64_t values) {
+  return (values + kPiece - 1) / kPiece;
+}
+
+/// Tokens up to which the kernels for few of them serve: the output layer and the sums by token.
+constexpr int kMostTokens = 128;
+
+/// Tables of sums by token, one a warp: 16 for up to 64 tokens, 8 for more.
+UNROLL_HOST_DEVICE constexpr int token_tables(int vocab_size) {
+  return vocab_size > kMostTokens / 2 ? kWarps / 2 : kWarps;
+}
+UNROLL_HOST_DEVICE constexpr int token_sums_floats(int vocab_size) {
+  return (token_tables(vocab_size) * vocab_size + kWarps) * kLanes;
+}
+
+/// Rows that a block of the output layer computes at a time.
+constexpr int kOutputRows = 8;
+
+/// The layout of its shared memory, in floats from its beginning, where the weights are.
+struct OutputLayout {
+  int weights_row;  // floats from one unit to the next: odd, so that units meet in no bank
+  int values;       // [unit][row]: the states
+  int partials;     // partial sums of the logits
+  int logits;       // [token][row], then their gradients
+  int room;         // kThreads doubles
+  int end;
+};
+
+UNROLL_HOST_DEVICE constexpr OutputLayout output_layout(int hidden, int vocab_size) {
+  const int weights_row = vocab_size | 1;
+  const int values = in_fours(hidden * weights_row);
+  const int partials = values + hidden * kOutputRows;
+  const int logits = partials + kThreads * kOutputRows;
+  const int room = logits + vocab_size * kOutputRows;
+  return {weights_row, values, partials, logits, room, room + 2 * kThreads};
 }
 
 }  // namespace unroll::cuda

@@ -131,8 +131,19 @@ UNROLL_DEVICE void wait_for(const unsigned* count, unsigned target) {
   } while (static_cast<int>(seen - target) < 0);
 }
 
+/// Whether a thread is the last of one in each of `blocks` blocks to say so. What a block wrote
+/// before its last sync_block() is then seen by the last one. The count is 0 again after it.
+UNROLL_DEVICE bool is_last_arrival(unsigned* count, unsigned blocks) {
+  __threadfence();
+  const bool is_last = atomicInc(count, blocks - 1) == blocks - 1;
+  __threadfence();
+  return is_last;
+}
+
 /// Bypass the first-level cache, for memory that other blocks write while the kernel runs.
 UNROLL_DEVICE float4 load_of_blocks(const float4* from) { return __ldcg(from); }
+UNROLL_DEVICE float load_of_blocks(const float* from) { return __ldcg(from); }
+UNROLL_DEVICE double load_of_blocks(const double* from) { return __ldcg(from); }
 UNROLL_DEVICE void store_for_blocks(float* to, float value) { __stcg(to, value); }
 
 }  // namespace unroll::cuda

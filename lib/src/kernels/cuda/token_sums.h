@@ -1,0 +1,71 @@
+#pragma once
+
+#include "kernels/cuda/arguments.h"
+#include "kernels/cuda/shapes.h"
+#include "kernels/cuda/simt.h"
+
+namespace unroll::cuda {
+
+/// A block sums up a warp's width of columns: each lane one. Warps take rows in turns, and each has
+/// a table of its own, (V, kLanes), so that the sums are always made in the same order.
+UNROLL_KERNEL(kThreads)
+sum_by_token(const TokenSumsArguments a) {
+  constexpr int kRowsAtOnce = 8;
+  const int vocab_size = static_cast<int>(a.vocab_size);
+  const int warp = thread_index() / kLanes;
+  const int lane = thread_index() % kLanes;
+  const int table_floats = vocab_size * kLanes;
+  float* tables = shared_memory();
+  float* sums = tables + token_tables(vocab_size) * table_floats;  // (kWarps, kLanes)
+  const int warps = token_tables(vocab_size);
+  float* mine = tables + warp * table_floats + lane;
+  for (int64_t first = static_cast<int64_t>(block_index()) * kLanes; first < a.columns;
+       first += static_cast<int64_t>(block_count()) * kLanes) {
+    const int64_t column = first + lane;
+    for (int i = thread_index(); i < warps * table_floats; i += kThreads) {
+      tables[i] = 0;
+    }
+    sync_block();
+    if (warp < warps && column < a.columns) {
+      for (int64_t row = warp; row < a.rows; row += kRowsAtOnce * warps) {
+        float values[kRowsAtOnce];
+        int tokens[kRowsAtOnce];
+        UNROLL_LOOP
+        for (int i = 0; i < kRowsAtOnce; ++i) {
+          const int64_t r = row + i * warps;
+          const bool is_there = r < a.rows;
+          values[i] = is_there ? a.dz[r * a.columns + column] : 0.0F;
+          tokens[i] = is_there ? static_cast<int>(a.token[r]) : 0;
+        }
+        UNROLL_LOOP
+        for (int i = 0; i < kRowsAtOnce; ++i) {
+          mine[tokens[i] * kLanes] += values[i];
+        }
+      }
+    }
+    sync_block();
+    float of_all = 0;
+    for (int token = warp; token < vocab_size; token += kWarps) {
+      float sum = 0;
+      for (int table = 0; table < warps; ++table) {
+        sum += tables[table * table_floats + token * kLanes + lane];
+      }
+      if (column < a.columns) {
+        a.dx[token * a.columns + column] = sum;
+      }
+      of_all += sum;
+    }
+    sums[warp * kLanes + lane] = of_all;
+    sync_block();
+    if (warp == 0 && column < a.columns) {
+      float total = 0;
+      for (int w = 0; w < kWarps; ++w) {
+        total += sums[w * kLanes + lane];
+      }
+      a.db[column] = total;
+    }
+    sync_block();
+  }
+}
+
+}  // namespace unroll::cuda
