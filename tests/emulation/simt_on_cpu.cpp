@@ -101,11 +101,22 @@ class Stacks {
   Stacks& operator=(const Stacks&) = delete;
 
   char* operator[](std::size_t i) const { return static_cast<char*>(memory_) + i * kStackBytes; }
+  std::size_t size() const { return bytes_ / kStackBytes; }
 
  private:
   std::size_t bytes_;
   void* memory_;
 };
+
+// One grid after the other has the same, as the first use of a page costs more than a switch.
+const Stacks& stacks_for(std::size_t count) {
+  thread_local std::unique_ptr<Stacks> stacks;
+  if (!stacks || stacks->size() < count) {
+    stacks.reset();
+    stacks = std::make_unique<Stacks>(count);
+  }
+  return *stacks;
+}
 
 class Scheduler {
  public:
@@ -113,7 +124,7 @@ class Scheduler {
       : grid_(grid),
         kernel_(kernel),
         random_(grid.seed),
-        stacks_(static_cast<std::size_t>(grid.blocks) * grid.threads),
+        stacks_(stacks_for(static_cast<std::size_t>(grid.blocks) * grid.threads)),
         fibers_(static_cast<std::size_t>(grid.blocks) * grid.threads),
         blocks_(grid.blocks),
         warps_(fibers_.size() / kLanes),
@@ -259,7 +270,7 @@ class Scheduler {
   Grid grid_;
   const std::function<void()>& kernel_;
   std::mt19937 random_;
-  Stacks stacks_;
+  const Stacks& stacks_;
   std::vector<Fiber> fibers_;
   std::vector<Barrier> blocks_;
   std::vector<Barrier> warps_;

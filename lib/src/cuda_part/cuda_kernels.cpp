@@ -1,6 +1,7 @@
 #include "cuda_part/cuda_kernels.h"
 
 #include <ATen/ops/zeros.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -174,11 +175,22 @@ void CudaKernels::load(const std::set<std::string>& names, int capability,
   }
 }
 
+unsigned* CudaKernels::arrivals(torch::Device device) const {
+  const auto stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device).id();
+  const std::lock_guard lock(mutex_);
+  auto& count = arrivals_[{device.index(), stream}];
+  if (!count.defined()) {
+    count = at::zeros({1}, at::dtype(at::kInt).device(device));
+  }
+  return reinterpret_cast<unsigned*>(count.mutable_data_ptr<int32_t>());
+}
+
 void CudaKernels::launch(const std::string& name, const KernelLaunch& launch,
                          const void* arguments, torch::Device device) const {
   LoadedKernel kernel = nullptr;
   {
     const std::lock_guard lock(mutex_);
+    prepare({}, {name}, device);
     if (const auto found = loaded_.find({device.index(), name}); found != loaded_.end()) {
       kernel = found->second;
     }

@@ -61,10 +61,14 @@ class CudaKernels {
            torch::Device device) const;
   void run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device) const;
 
-  /// One that needs no plan, by `blocks` blocks with so much shared memory.
+  /// One that needs no plan, by `blocks` blocks with so much shared memory. Where
+  /// the arguments have a count of arrivals, it is the kernels' own.
   template <typename Arguments>
-  void run(const std::string& name, const Arguments& arguments, int blocks, int shared_bytes,
+  void run(const std::string& name, Arguments arguments, int blocks, int shared_bytes,
            torch::Device device) const {
+    if constexpr (requires { arguments.arrivals; }) {
+      arguments.arrivals = arrivals(device);
+    }
     launch(name, {.blocks = blocks, .cluster = 1, .shared_bytes = shared_bytes}, &arguments,
            device);
   }
@@ -97,6 +101,8 @@ class CudaKernels {
   template <typename Work>
   void attempt(torch::Device device, const Work& work) const;
   Ready ready_for(const Task& task, torch::Device device) const;
+  // A count of the current stream, on which one kernel follows the other: 0 between them.
+  unsigned* arrivals(torch::Device device) const;
   void launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
               torch::Device device) const;
   template <typename Arguments>
@@ -114,6 +120,7 @@ class CudaKernels {
   mutable std::map<std::pair<int, std::string>, LoadedKernel> loaded_;
   mutable std::map<Task, std::optional<Ready>> kernels_;  // empty: there is no kernel
   mutable std::map<int, std::string> problems_;
+  mutable std::map<std::pair<int, c10::StreamId>, torch::Tensor> arrivals_;  // by device and stream
   mutable bool is_told_ = false;
 };
 

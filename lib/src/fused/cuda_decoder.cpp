@@ -4,6 +4,7 @@
 
 #include "base/formatted.h"
 #include "fused/tensor_pointers.h"
+#include "kernels/cuda/kernel_name.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 
@@ -32,6 +33,7 @@ void check_fed(std::span<const int64_t> fed, std::size_t batch_size, int64_t voc
 bool can_decode(const CudaKernels& kernels, const Layout& layout, at::TensorList weights,
                 int64_t batch_size) {
   return layout.layers == 1 &&
+         kernels.have({cuda::kCopyMatrices}, weights.back().device()) &&
          kernels.can_generate(layout.cell, batch_size, hidden_of(layout, weights),
                               weights.back().numel(), weights.back().device());
 }
@@ -46,16 +48,13 @@ CudaDecoder::CudaDecoder(const CudaKernels& kernels, const Layout& layout, Seque
   const auto weights = values(model.weights());
   hidden_ = hidden_of(layout, weights);
   vocab_size_ = weights.back().numel();
-  layer_ = stack_layer(layout, weights, 0);
-  layer_.W_h = layer_.W_h.contiguous();
-  if (layer_.b_hh.defined()) {
-    layer_.b_hh = layer_.b_hh.contiguous();
-  }
-  x_ = (layer_.W_x + layer_.b).contiguous();
+  MatrixCopies copies;
+  layer_ = pack_layer(layout, weights_of_layer(layout, weights, 0), hidden_, {.tokens = true}, copies);
+  copies.run(kernels, weights.back().device());
   const auto& W_hq = weights[weights.size() - 2];
   output_weights_ = (layout.concise ? W_hq.t() : W_hq).contiguous();
   output_bias_ = weights.back().contiguous();
-  check_shape(x_, {vocab_size_, gate_count(cell_) * hidden_}, "what is looked up for the tokens");
+  check_shape(layer_.W_x, {vocab_size_, gate_count(cell_) * hidden_}, "what is looked up for the tokens");
   check_shape(output_weights_, {hidden_, vocab_size_}, "the output layer's weights");
 }
 
@@ -67,7 +66,7 @@ std::vector<int64_t> CudaDecoder::most_likely(std::span<const int64_t> fed,
   check_fed(fed, B, vocab_size_);
   const Inference inference(model());
   const int64_t T = static_cast<int64_t>(fed.size()) / batch_size_;
-  const auto device = x_.device();
+  const auto device = layer_.W_x.device();
   const auto tokens =
       torch::tensor(at::IntArrayRef(fed.data(), fed.size()), torch::kInt64).to(device);
   auto taken = torch::empty({T, batch_size_}, tokens.options());
@@ -84,7 +83,7 @@ std::vector<int64_t> CudaDecoder::most_likely(std::span<const int64_t> fed,
                               .batch_size = batch_size_,
                               .hidden = hidden_,
                               .vocab_size = vocab_size_,
-                              .x = read(x_),
+                              .x = read(layer_.W_x),
                               .W_h = read(layer_.W_h),
                               .b_hh = read(layer_.b_hh),
                               .W_hq = read(output_weights_),

@@ -32,8 +32,7 @@ class CudaDecoder : public ForwardDecoder {
   int64_t batch_size_;
   int64_t hidden_;
   int64_t vocab_size_;
-  torch::Tensor x_;  // (V, GH): each token's share in the gates
-  StackedLayer layer_;
+  PackedLayer layer_;             // its W_x: each token's share in the gates
   torch::Tensor output_weights_;  // (H, V)
   torch::Tensor output_bias_;
 };

@@ -36,10 +36,9 @@ class CudaEngine : public Engine {
                                       const State& state) override {
     check_weight_count(layout_, tensors.size() - state.size());
     const at::TensorList weights(tensors.data(), weight_count(layout_));
-    auto [logits, after] =
-        run_on_cuda(kernels_, layout_, weights, batch.X, state, model_.is_training() ? dropout_ : 0,
-                    operands(batch.X.size(0), tensors).value(), generator_);
-    return result_of(batch, logits, std::move(after));
+    return run_on_cuda(kernels_, layout_, weights, batch, state,
+                       model_.is_training() ? dropout_ : 0,
+                       operands(batch.X.size(0), tensors).value(), generator_);
   }
 
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {

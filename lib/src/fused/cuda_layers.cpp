@@ -2,8 +2,13 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "base/formatted.h"
+#include <algorithm>
+#include <cstddef>
+
+#include "fused/cuda_output.h"
+#include "fused/engine.h"
 #include "fused/tensor_pointers.h"
+#include "kernels/cuda/kernel_name.h"
 #include "tensors/one_hot.h"
 #include "unroll/error.h"
 
@@ -12,9 +17,11 @@ namespace {
 
 using Tensors = std::vector<torch::Tensor>;
 
-// Side by side; one alone as it is.
-torch::Tensor side_by_side(const Tensors& tensors, int64_t dimension) {
-  return tensors.size() == 1 ? tensors.front() : torch::cat(tensors, dimension);
+constexpr int64_t kMostTokens = cuda::kMostTokens;
+
+bool wants_gradient(const Tensors& tensors) {
+  return torch::GradMode::is_enabled() &&
+         std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return t.requires_grad(); });
 }
 
 // As at::dropout, which takes no generator.
@@ -26,70 +33,160 @@ torch::Tensor dropped(const torch::Tensor& h, double p,
   return h * torch::empty_like(h).bernoulli_(1 - p, generator).div_(1 - p);
 }
 
+// A matrix in the place of `wanted` if it lies there as one, else in a room of its own.
+torch::Tensor room_for(const torch::Tensor& wanted, bool is_alone, at::IntArrayRef sizes) {
+  return is_alone && wanted.is_contiguous() ? wanted : torch::empty(sizes, wanted.options());
+}
+
 // A layer and a batch for it.
 struct LayerCall : torch::CustomClassHolder {
   const CudaKernels* kernels = nullptr;
-  CellKind cell = CellKind::kRnn;
+  Layout layout{};
   cuda::Operands operands = cuda::Operands::kFloat32;
   int64_t steps = 0;
-  torch::Tensor row;  // (T*B) int64: which row of the inputs' share, or undefined: each its own
+  torch::Tensor tokens;  // (T*B) int64, or undefined: the inputs are numbers
+  bool with_backward = false;
+  Tensors own;  // the layer's weights, for their shapes
+
+  CellTable table() const { return table_of(layout.cell); }
 };
 
-// The inputs' share (R,GH), W_h, the state h before the first step, and of an LSTM its c, of a GRU
-// with the reset after the product b_hh -> the states h (T*B,H), and an LSTM's c after the last
-// step.
+// What the way back needs.
+struct Saved {
+  torch::Tensor states;    // ((T+1)*B,H), the one before the first step in front
+  torch::Tensor c_before;  // (B,H)
+  torch::Tensor c;         // (T*B,H)
+  torch::Tensor gates;     // (T*B,GH)
+  torch::Tensor p;         // (T*B,H)
+  torch::Tensor W_h_t;     // (GH,H)
+  torch::Tensor inputs;    // (T*B,inputs), if not tokens
+  torch::Tensor W_x;       // (inputs,GH), likewise
+
+  static Saved of(const Tensors& all) {
+    return {all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7]};
+  }
+  Tensors all() const { return {states, c_before, c, gates, p, W_h_t, inputs, W_x}; }
+};
+
+// The gradients of a layer's weights as the products give them, gates side by side. Where a weight
+// is such a matrix as it is, they are in its gradient's place.
+class PackedGradients {
+ public:
+  PackedGradients(const LayerCall& call, int64_t H)
+      : gradients_(of_own(call)), layer_(layer_tensors(call.layout, gradients_, H)), H_(H) {
+    const auto& first = layer_.gates.front();
+    const int64_t GH = call.table().gate_count * H;
+    const bool is_alone = call.table().gate_count == 1 && !first.b_again.defined();
+    W_x = room_for(first.W_x, is_alone, {first.W_x.size(0), GH});
+    W_h = room_for(first.W_h, is_alone, {H, GH});
+    b = room_for(first.b, is_alone, {GH});
+    b_hh = layer_.b_hh;
+  }
+
+  // Brings them to the weights' own.
+  Tensors take(const CudaKernels& kernels) {
+    MatrixCopies copies;
+    int64_t first = 0;
+    for (const auto& gate : layer_.gates) {
+      if (!W_x.is_same(gate.W_x)) {
+        copies.add(W_x.narrow(1, first, H_), gate.W_x);
+      }
+      if (!W_h.is_same(gate.W_h)) {
+        copies.add(W_h.narrow(1, first, H_), gate.W_h);
+      }
+      for (const auto& bias : {gate.b, gate.b_again}) {
+        if (bias.defined() && !b.is_same(bias)) {
+          copies.add_row(b.narrow(0, first, H_), bias);
+        }
+      }
+      first += H_;
+    }
+    copies.run(kernels, b.device());
+    return std::move(gradients_);
+  }
+
+  torch::Tensor W_x;   // (inputs,GH)
+  torch::Tensor W_h;   // (H,GH)
+  torch::Tensor b;     // (GH)
+  torch::Tensor b_hh;  // (H)
+
+ private:
+  static Tensors of_own(const LayerCall& call) {
+    Tensors gradients;
+    for (const auto& weight : call.own) {
+      gradients.push_back(torch::empty(weight.sizes(), weight.options()));
+    }
+    return gradients;
+  }
+
+  Tensors gradients_;
+  LayerTensors layer_;
+  int64_t H_;
+};
+
+// The layer's own weights, the state h before the first step and an LSTM's c, and the inputs
+// (T*B,inputs) unless they are tokens -> the states h (T*B,H), and an LSTM's c after the last step.
 class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
  public:
   static Tensors forward(torch::autograd::AutogradContext* context,
                          const c10::intrusive_ptr<LayerCall>& call, at::TensorList tensors) {
-    const auto& x = tensors[0];
-    const auto& W_h = tensors[1];
-    const auto& h_before = tensors[2];
-    const auto table = table_of(call->cell);
-    const bool has_c = table.state_count > 1;
+    const auto table = call->table();
+    const auto states = static_cast<std::size_t>(table.state_count);
+    const bool has_tokens = call->tokens.defined();
+    const auto count = tensors.size() - states - (has_tokens ? 0 : 1);
+    const auto own = tensors.slice(0, count);
+    const auto h_before = tensors[count].contiguous();
+    const bool has_c = states > 1;
     const int64_t B = h_before.size(0);
     const int64_t H = h_before.size(1);
     const int64_t T = call->steps;
-    const int64_t G = gate_count(call->cell);
     const auto room = [&](bool wanted, int64_t rows, int64_t columns) {
       return wanted ? torch::empty({rows, columns}, h_before.options()) : torch::Tensor();
     };
-    // With the state before the first step in front: the states that W_h multiplied lie together.
-    auto states = room(true, (T + 1) * B, H);
-    states.narrow(0, 0, B).copy_(h_before);
-    auto h = states.narrow(0, B, T * B);
-    auto c = room(has_c, T * B, H);
-    auto gates = room(!is_simple(call->cell), T * B, G * H);
-    auto p = room(table.has_b_hh, T * B, H);
-    const auto shares = x.contiguous();
-    const auto weights = W_h.contiguous();
-    const auto c_before = has_c ? tensors[3].contiguous() : torch::Tensor();
-    const auto b_hh = table.has_b_hh ? tensors[3].contiguous() : torch::Tensor();
+    MatrixCopies copies;
+    const auto weights = pack_layer(
+        call->layout, own, H, {.tokens = has_tokens, .backward = call->with_backward}, copies);
+    Saved saved{.states = room(true, (T + 1) * B, H),
+                .c_before = has_c ? tensors[count + 1].contiguous() : torch::Tensor(),
+                .c = room(has_c, T * B, H),
+                .gates = room(!is_simple(call->layout.cell), T * B, table.gate_count * H),
+                .p = room(table.has_b_hh, T * B, H),
+                .W_h_t = weights.W_h_t,
+                .inputs = has_tokens ? torch::Tensor() : tensors.back(),
+                .W_x = has_tokens ? torch::Tensor() : weights.W_x};
+    // So that the states that W_h multiplies lie together
+    copies.add(h_before, saved.states.narrow(0, 0, B));
+    copies.run(*call->kernels, h_before.device());
+    auto h = saved.states.narrow(0, B, T * B);
+    const auto shares =
+        has_tokens ? weights.W_x : torch::addmm(weights.b, saved.inputs, weights.W_x);
     call->kernels->run(
-        call->cell, call->operands,
+        call->layout.cell, call->operands,
         cuda::ForwardArguments{
             .steps = T,
             .batch_size = B,
             .hidden = H,
             .x = read(shares),
-            .row = call->row.defined() ? call->row.const_data_ptr<int64_t>() : nullptr,
-            .W_h = read(weights),
-            .b_hh = read(b_hh),
-            .h_before = read(states),
-            .c_before = read(c_before),
+            .row = has_tokens ? call->tokens.const_data_ptr<int64_t>() : nullptr,
+            .W_h = read(weights.W_h),
+            .b_hh = read(weights.b_hh),
+            .h_before = read(saved.states),
+            .c_before = read(saved.c_before),
             .h = write(h),
-            .c = write(c),
-            .gates = write(gates),
-            .p = write(p),
+            .c = write(saved.c),
+            .gates = write(saved.gates),
+            .p = write(saved.p),
             .exchange = {}},
         h_before.device());
     context->set_materialize_grads(false);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    context->saved_data["rows of x"] = x.size(0);
-    context->save_for_backward({states, weights, c_before, c, gates, p});
+    if (call->with_backward) {
+      call->own = own.vec();
+      context->save_for_backward(saved.all());
+    }
     Tensors results{h};
     if (has_c) {
-      results.push_back(c.narrow(0, (T - 1) * B, B));
+      results.push_back(saved.c.narrow(0, (T - 1) * B, B));
     }
     return results;
   }
@@ -100,41 +197,35 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     }
     const auto call =
         c10::static_intrusive_pointer_cast<LayerCall>(context->saved_data["call"].toCapsule());
-    const auto saved = context->get_saved_variables();
-    const auto& states = saved[0];
-    const auto& W_h = saved[1];
-    const auto& c_before = saved[2];
-    const auto& c = saved[3];
-    const auto& gates = saved[4];
-    const auto& p = saved[5];
-    const int64_t H = W_h.size(0);
-    const int64_t columns = W_h.size(1);
+    const auto saved = Saved::of(context->get_saved_variables());
+    const int64_t H = saved.W_h_t.size(1);
     const int64_t T = call->steps;
-    const int64_t B = states.size(0) / (T + 1);
-    const auto options = states.options();
-    const auto h = states.narrow(0, B, T * B);
+    const int64_t B = saved.states.size(0) / (T + 1);
+    const auto options = saved.states.options();
+    const auto h = saved.states.narrow(0, B, T * B);
     const auto dh =
         upstream[0].defined() ? upstream[0].contiguous() : torch::zeros({T * B, H}, options);
     const auto dc_after =
         upstream.size() > 1 ? contiguous_or_undefined(upstream[1]) : torch::Tensor();
-    const auto transposed = W_h.t().contiguous();
-    auto dz = torch::empty({T * B, columns}, options);
-    auto dp = p.defined() ? torch::empty({T * B, H}, options) : torch::Tensor();
+    auto dz = torch::empty({T * B, saved.W_h_t.size(0)}, options);
+    auto dp = saved.p.defined() ? torch::empty({T * B, H}, options) : torch::Tensor();
+    const auto count = call->own.size();
+    const bool has_c = saved.c.defined();
     const bool wants_state =
-        context->needs_input_grad(2) || (c.defined() && context->needs_input_grad(3));
+        context->needs_input_grad(count) || (has_c && context->needs_input_grad(count + 1));
     auto dh_before = wants_state ? torch::empty({B, H}, options) : torch::Tensor();
-    auto dc_before = wants_state && c.defined() ? torch::empty({B, H}, options) : torch::Tensor();
-    call->kernels->run(call->cell, call->operands,
+    auto dc_before = wants_state && has_c ? torch::empty({B, H}, options) : torch::Tensor();
+    call->kernels->run(call->layout.cell, call->operands,
                        cuda::BackwardArguments{.steps = T,
                                                .batch_size = B,
                                                .hidden = H,
-                                               .W_h_t = read(transposed),
-                                               .h_before = read(states),
-                                               .c_before = read(c_before),
+                                               .W_h_t = read(saved.W_h_t),
+                                               .h_before = read(saved.states),
+                                               .c_before = read(saved.c_before),
                                                .h = read(h),
-                                               .c = read(c),
-                                               .gates = read(gates),
-                                               .p = read(p),
+                                               .c = read(saved.c),
+                                               .gates = read(saved.gates),
+                                               .p = read(saved.p),
                                                .dh = read(dh),
                                                .dh_after = nullptr,
                                                .dc_after = read(dc_after),
@@ -143,66 +234,132 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .dh_before = write(dh_before),
                                                .dc_before = write(dc_before),
                                                .exchange = {}},
-                       states.device());
-    Tensors gradients{
-        torch::Tensor(), x_gradient(*call, dz, context->saved_data["rows of x"].toInt()),
-        recurrent_gradient(call->cell, states.narrow(0, 0, T * B), gates, dz, dp), dh_before};
-    if (c.defined()) {
-      gradients.push_back(dc_before);
-    } else if (dp.defined()) {
-      gradients.push_back(dp.sum(0));
+                       saved.states.device());
+    PackedGradients gradients(*call, H);
+    recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.gates, dz, dp,
+                       gradients);
+    torch::Tensor dx;
+    if (call->tokens.defined()) {
+      token_gradients(*call, dz, gradients);
+    } else {
+      at::mm_out(gradients.W_x, saved.inputs.t(), dz);
+      at::sum_out(gradients.b, dz, 0);
+      dx = context->needs_input_grad(count + (has_c ? 2 : 1)) ? dz.mm(saved.W_x.t())
+                                                              : torch::Tensor();
     }
-    return gradients;
+    auto results = gradients.take(*call->kernels);
+    results.insert(results.begin(), torch::Tensor());  // the call itself
+    results.push_back(dh_before);
+    if (has_c) {
+      results.push_back(dc_before);
+    }
+    if (!call->tokens.defined()) {
+      results.push_back(dx);
+    }
+    return results;
   }
 
  private:
-  // Of the rows of x: the sums over where each is used.
-  static torch::Tensor x_gradient(const LayerCall& call, const torch::Tensor& dz, int64_t rows) {
-    if (!call.row.defined()) {
-      return dz;
+  // By the rows that tokens were looked up in, and the biases that were added to them.
+  static void token_gradients(const LayerCall& call, const torch::Tensor& dz,
+                              PackedGradients& to) {
+    const int64_t V = to.W_x.size(0);
+    const auto device = dz.device();
+    const auto& kernels = *call.kernels;
+    const auto shared_bytes = static_cast<int>(
+        cuda::token_sums_floats(static_cast<int>(std::min(V, kMostTokens))) * sizeof(float));
+    const auto limits = kernels.limits(device);
+    if (V <= kMostTokens && shared_bytes <= limits.shared_bytes) {
+      const int64_t columns = dz.size(1);
+      kernels.run(cuda::kSumByToken,
+                  cuda::TokenSumsArguments{.rows = dz.size(0),
+                                           .columns = columns,
+                                           .vocab_size = V,
+                                           .token = call.tokens.const_data_ptr<int64_t>(),
+                                           .dz = read(dz),
+                                           .dx = write(to.W_x),
+                                           .db = write(to.b)},
+                  static_cast<int>(std::min<int64_t>((columns + cuda::kLanes - 1) / cuda::kLanes,
+                                                     limits.multiprocessors)),
+                  shared_bytes, device);
+      return;
     }
     // The product sums up in one order; adding in place does not on a GPU, but costs less for many
     // rows, of which most are not used.
     constexpr int64_t kMostRows = 1024;
-    return rows <= kMostRows
-               ? one_hot(call.row, rows, dz.scalar_type()).t().mm(dz)
-               : torch::zeros({rows, dz.size(1)}, dz.options()).index_add_(0, call.row, dz);
+    if (V <= kMostRows) {
+      at::mm_out(to.W_x, one_hot(call.tokens, V, dz.scalar_type()).t(), dz);
+    } else {
+      to.W_x.zero_().index_add_(0, call.tokens, dz);
+    }
+    at::sum_out(to.b, dz, 0);
   }
 
-  static torch::Tensor recurrent_gradient(CellKind cell, const torch::Tensor& h_before,
-                                          const torch::Tensor& gates, const torch::Tensor& dz,
-                                          const torch::Tensor& dp) {
+  static void recurrent_gradient(CellKind cell, const torch::Tensor& h_before,
+                                 const torch::Tensor& gates, const torch::Tensor& dz,
+                                 const torch::Tensor& dp, PackedGradients& to) {
     const int64_t H = h_before.size(1);
     const auto gate = [&](const torch::Tensor& all, int64_t g, int64_t count = 1) {
       return all.narrow(1, g * H, count * H);
     };
+    const auto multiply = [&](torch::Tensor result, const torch::Tensor& h,
+                              const torch::Tensor& by_sums) {
+      at::mm_out(result, h.t(), by_sums);
+    };
     if (cell == CellKind::kGruAfter) {
-      return torch::cat({h_before.t().mm(gate(dz, 0, 2)), h_before.t().mm(dp)}, 1);
+      multiply(gate(to.W_h, 0, 2), h_before, gate(dz, 0, 2));
+      multiply(gate(to.W_h, 2), h_before, dp);
+      at::sum_out(to.b_hh, dp, 0);
+    } else if (cell == CellKind::kGruBefore) {
+      multiply(gate(to.W_h, 0, 2), h_before, gate(dz, 0, 2));
+      multiply(gate(to.W_h, 2), gate(gates, 1) * h_before, gate(dz, 2));
+    } else {
+      multiply(to.W_h, h_before, dz);
     }
-    if (cell == CellKind::kGruBefore) {
-      const auto reset = gate(gates, 1) * h_before;
-      return torch::cat({h_before.t().mm(gate(dz, 0, 2)), reset.t().mm(gate(dz, 2))}, 1);
-    }
-    return h_before.t().mm(dz);
   }
 };
 
 }  // namespace
 
-StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l) {
-  const auto layer = layer_tensors(layout, weights, l);
-  Tensors W_x;
-  Tensors b;
-  Tensors W_h;
+PackedLayer pack_layer(const Layout& layout, at::TensorList own, int64_t H, PackedFor wanted,
+                       MatrixCopies& copies) {
+  const auto layer = layer_tensors(layout, own, H);
+  const auto& first_gate = layer.gates.front();
+  const auto gates = static_cast<int64_t>(layer.gates.size());
+  const bool is_alone = gates == 1;
+  const int64_t inputs = first_gate.W_x.size(0);
+  const auto room = [&](int64_t rows, int64_t columns) {
+    return torch::empty({rows, columns}, first_gate.W_x.options());
+  };
+  PackedLayer packed{
+      .W_x = wanted.tokens ? room(inputs, gates * H)
+                           : room_for(first_gate.W_x, is_alone, {inputs, gates * H}),
+      .b = wanted.tokens ? torch::Tensor() : room(1, gates * H).squeeze(0),
+      .W_h = room_for(first_gate.W_h, is_alone, {H, gates * H}),
+      .W_h_t = wanted.backward ? room_for(first_gate.W_h.t(), is_alone, {gates * H, H})
+                               : torch::Tensor(),
+      .b_hh = contiguous_or_undefined(layer.b_hh)};
+  const auto copy = [&](const torch::Tensor& from, const torch::Tensor& to) {
+    if (from.const_data_ptr<float>() != to.const_data_ptr<float>()) {
+      copies.add(from, to);
+    }
+  };
+  int64_t first = 0;
   for (const auto& gate : layer.gates) {
-    W_x.push_back(gate.W_x);
-    W_h.push_back(gate.W_h);
-    b.push_back(gate.b_again.defined() ? gate.b + gate.b_again : gate.b);
+    const auto W_x = packed.W_x.narrow(1, first, H);
+    if (wanted.tokens) {
+      copies.add(gate.W_x, W_x, gate.b, gate.b_again);
+    } else {
+      copy(gate.W_x, W_x);
+      copies.add_row(gate.b, packed.b.narrow(0, first, H), gate.b_again);
+    }
+    copy(gate.W_h, packed.W_h.narrow(1, first, H));
+    if (wanted.backward) {
+      copy(gate.W_h.t(), packed.W_h_t.narrow(0, first, H));
+    }
+    first += H;
   }
-  return {.W_x = side_by_side(W_x, 1),
-          .b = side_by_side(b, 0),
-          .W_h = side_by_side(W_h, 1),
-          .b_hh = layer.b_hh};
+  return packed;
 }
 
 std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision precision,
@@ -210,7 +367,8 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
                                           torch::Device device) {
   for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
     const bool is_wanted = operands == cuda::Operands::kFloat32 || precision == Precision::kBf16;
-    if (is_wanted && kernels.serve(cell, operands, batch_size, hidden, device)) {
+    if (is_wanted && kernels.serve(cell, operands, batch_size, hidden, device,
+                                      {cuda::kCopyMatrices, cuda::kSumByToken})) {
       return operands;
     }
   }
@@ -218,40 +376,36 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
 }
 
 std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
-                                            at::TensorList weights, const torch::Tensor& X,
+                                            at::TensorList weights, const Batch& batch,
                                             const State& state, double dropout,
                                             cuda::Operands operands,
                                             const std::optional<at::Generator>& generator) {
-  check_states(layout, state, X.size(0), hidden_of(layout, weights), weights.back());
-  const int64_t B = X.size(0);
-  const int64_t T = X.size(1);
+  const int64_t B = batch.X.size(0);
+  const int64_t T = batch.X.size(1);
+  const int64_t H = hidden_of(layout, weights);
+  check_states(layout, state, B, H, weights.back());
   const auto of_layer = [&](const torch::Tensor& s, int64_t l) {
     return layout.concise ? s[l] : s;
   };
   torch::Tensor h;
   std::vector<State> after(state.size());
   for (int64_t l = 0; l < layout.layers; ++l) {
-    const auto layer = stack_layer(layout, weights, l);
+    auto tensors = weights_of_layer(layout, weights, l).vec();
+    for (const auto& s : state) {
+      tensors.push_back(of_layer(s, l));
+    }
     const auto call = c10::make_intrusive<LayerCall>();
     call->kernels = &kernels;
-    call->cell = layout.cell;
+    call->layout = layout;
     call->operands = operands;
     call->steps = T;
-    torch::Tensor x;
     if (l == 0) {
       // Looking a token up is a product with its one-hot row.
-      call->row = X.t().reshape({-1}).contiguous();  // else a view if T is 1
-      x = layer.W_x + layer.b;
+      call->tokens = batch.X.t().reshape({-1}).contiguous();  // else a view if T is 1
     } else {
-      const auto inputs = dropout > 0 ? dropped(h, dropout, generator) : h;
-      x = torch::addmm(layer.b, inputs, layer.W_x);
+      tensors.push_back(dropout > 0 ? dropped(h, dropout, generator) : h);
     }
-    Tensors tensors{x, layer.W_h, of_layer(state[0], l)};
-    if (state.size() > 1) {
-      tensors.push_back(of_layer(state[1], l));
-    } else if (layer.b_hh.defined()) {
-      tensors.push_back(layer.b_hh);
-    }
+    call->with_backward = wants_gradient(tensors);
     const auto results = RecurrentLayer::apply(call, at::TensorList(tensors));
     h = results[0];
     after[0].push_back(h.narrow(0, (T - 1) * B, B));
@@ -261,10 +415,17 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
   }
   State next;
   for (const auto& layers : after) {
-    next.push_back(layout.concise ? torch::stack(layers) : layers.front());
+    next.push_back(!layout.concise      ? layers.front()
+                   : layers.size() == 1 ? layers.front().unsqueeze(0)
+                                        : torch::stack(layers));
   }
-  const auto& W_hq = weights[weights.size() - 2];
-  return {torch::addmm(weights.back(), h, layout.concise ? W_hq.t() : W_hq), std::move(next)};
+  const auto& b_q = weights.back();
+  const auto& stored = weights[weights.size() - 2];
+  const auto W_hq = layout.concise ? stored.t() : stored;
+  if (batch.Y.defined() && has_output_kernel(kernels, H, b_q.numel(), b_q.device())) {
+    return {loss_on_cuda(kernels, h, W_hq, b_q, batch.Y.t().reshape({-1})), std::move(next)};
+  }
+  return result_of(batch, torch::addmm(b_q, h, W_hq), std::move(next));
 }
 
 }  // namespace unroll

@@ -8,21 +8,31 @@
 
 #include "cuda_part/cuda_kernels.h"
 #include "fused/layout.h"
+#include "fused/matrix_copies.h"
 #include "unroll/compute.h"
 
 namespace unroll {
 
-/// A layer's weights as a device's kernels read them, made by LibTorch's operations, so that
-/// gradients find their way back. G gates stand side by side, in the kernels' order.
-struct StackedLayer {
-  torch::Tensor W_x;   ///< (inputs, GH)
-  torch::Tensor b;     ///< (GH), all biases outside the reset gate
-  torch::Tensor W_h;   ///< (H, GH)
-  torch::Tensor b_hh;  ///< (H): GRU with the reset after the product; else undefined
+/// A layer's weights as a device's kernels read them. G gates stand side by side, in the kernels'
+/// order.
+struct PackedLayer {
+  torch::Tensor W_x;    ///< (inputs, GH); for tokens with the biases added to each row
+  torch::Tensor b;      ///< (GH), all biases outside the reset gate; undefined for tokens
+  torch::Tensor W_h;    ///< (H, GH)
+  torch::Tensor W_h_t;  ///< (GH, H), its transpose; undefined where none is wanted
+  torch::Tensor b_hh;   ///< (H): GRU with the reset after the product; else undefined
 };
 
-/// Layer l of a model's weights.
-StackedLayer stack_layer(const Layout& layout, at::TensorList weights, int64_t l);
+/// What of a layer's input and of what follows is wanted.
+struct PackedFor {
+  bool tokens = false;    ///< the inputs are tokens
+  bool backward = false;  ///< there is a way back
+};
+
+/// Such weights of a layer of H units, out of its own, by `copies` when these are run. Throws Error
+/// for a shape that does not fit.
+PackedLayer pack_layer(const Layout& layout, at::TensorList own, int64_t H, PackedFor wanted,
+                       MatrixCopies& copies);
 
 /// What the products with W_h multiply where kernels compute a layer of H units and batches of B in
 /// this precision: bf16 for that if the weights find room so, else float32; nothing without
@@ -31,14 +41,15 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
                                           CellKind cell, int64_t batch_size, int64_t hidden,
                                           torch::Device device);
 
-/// Logits (T*B, V) and the state after the last step of a fused model on a device: the recurrence
-/// by its kernels, all else by LibTorch's operations.
+/// Logits (T*B, V) of a fused model on a device, or the mean cross-entropy where the batch has
+/// labels, and the state after the last step: the products with large matrices by LibTorch, all
+/// else by kernels.
 ///
 /// X (B,T) int64; state as the model has it; dropout between the layers, drawn from `generator` or
 /// LibTorch's default; `operands` of the products with W_h, there and back. The kernels must
-/// outlive the graph. Throws Error for a shape that does not fit.
+/// outlive the graph, which can be differentiated once. Throws Error for a shape that does not fit.
 std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
-                                            at::TensorList weights, const torch::Tensor& X,
+                                            at::TensorList weights, const Batch& batch,
                                             const State& state, double dropout,
                                             cuda::Operands operands,
                                             const std::optional<at::Generator>& generator = {});

@@ -69,21 +69,26 @@ void check_states(const Layout& layout, const State& states, int64_t B, int64_t 
       .check(states, B, weight);
 }
 
-LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l) {
+at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l) {
+  check_weight_count(layout, weights.size());
+  return layout.concise ? weights.slice(static_cast<std::size_t>(4 * l), 4)
+                        : weights.slice(0, weights.size() - 2);
+}
+
+LayerTensors layer_tensors(const Layout& layout, at::TensorList own, int64_t H) {
   const auto table = table_of(layout.cell);
   LayerTensors layer;
-  const auto* own = &weights[layout.concise ? static_cast<std::size_t>(4 * l) : 0];
   if (!layout.concise) {
-    for (int g = 0; g < table.gate_count; ++g, own += 3) {
-      layer.gates.push_back({.W_x = own[0], .W_h = own[1], .b = own[2], .b_again = {}});
+    std::size_t i = 0;
+    for (int g = 0; g < table.gate_count; ++g, i += 3) {
+      layer.gates.push_back({.W_x = own[i], .W_h = own[i + 1], .b = own[i + 2], .b_again = {}});
     }
     if (table.has_b_hh) {
-      layer.b_hh = *own;
+      layer.b_hh = own[i];
     }
     return layer;
   }
   // weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH), in torch::nn's order.
-  const int64_t H = hidden_of(layout, weights);
   check_shape(own[0], {table.gate_count * H, own[0].size(-1)}, "weight_ih");
   for (int g = 0; g < table.gate_count; ++g) {
     const auto of_gate = [&](const torch::Tensor& stack) {
@@ -111,7 +116,7 @@ cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors)
   for (int64_t l = 0; l < layout.layers; ++l) {
     const int64_t inputs = l > 0 ? H : tensors[0].size(layout.concise ? 1 : 0);
     auto& layer = parameters.layers.emplace_back();
-    const auto own = layer_tensors(layout, tensors, l);
+    const auto own = layer_tensors(layout, weights_of_layer(layout, tensors, l), H);
     for (const auto& gate : own.gates) {
       layer.gates.push_back({.W_x = matrix(gate.W_x, inputs, H),
                              .W_h = matrix(gate.W_h, H, H),

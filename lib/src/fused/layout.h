@@ -57,8 +57,11 @@ struct LayerTensors {
   torch::Tensor b_hh;  ///< (H): GRU with the reset after the product; else undefined
 };
 
-/// Layer l of a model's weights. Throws Error for a shape that does not fit.
-LayerTensors layer_tensors(const Layout& layout, at::TensorList weights, int64_t l);
+/// The weights of layer l, of all of a model's.
+at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l);
+
+/// A layer of H units by its own weights. Throws Error for a shape that does not fit.
+LayerTensors layer_tensors(const Layout& layout, at::TensorList own, int64_t H);
 
 /// The kernels' view of a model's weights, float32 on the CPU, or of tensors shaped like them,
 /// which must outlive it. Throws Error for a shape that does not fit.

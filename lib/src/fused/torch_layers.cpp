@@ -18,12 +18,12 @@ using Tensors = std::vector<torch::Tensor>;
 // A layer's weight_ih (GH,inputs), weight_hh (GH,H), bias_ih and bias_hh (GH), in torch::nn's order
 // of gates.
 Tensors torch_weights(const Layout& layout, at::TensorList weights, int64_t l) {
+  const auto own = weights_of_layer(layout, weights, l);
   if (layout.concise) {
-    const auto own = weights.slice(static_cast<std::size_t>(4 * l), 4);
     return own.vec();
   }
   const auto table = table_of(layout.cell);
-  const auto layer = layer_tensors(layout, weights, l);
+  const auto layer = layer_tensors(layout, own, hidden_of(layout, weights));
   const auto count = static_cast<std::size_t>(table.gate_count);
   Tensors W_x(count);
   Tensors W_h(count);

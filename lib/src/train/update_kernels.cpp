@@ -38,8 +38,7 @@ int64_t pieces_from(const std::vector<UpdatedWeight>& weights, std::size_t first
 UpdateKernels::UpdateKernels(const CudaKernels& kernels, torch::Device device)
     : kernels_(kernels),
       device_(device),
-      verdict_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device))),
-      arrivals_(torch::zeros({2}, torch::dtype(torch::kInt32).device(device))) {}
+      verdict_(torch::zeros({2}, torch::dtype(torch::kFloat32).device(device))) {}
 
 bool UpdateKernels::serve(const StepEnd& end, const std::vector<UpdatedWeight>& weights,
                           cuda::UpdateRule rule) const {
@@ -92,7 +91,7 @@ void UpdateKernels::judge(const StepEnd& end, const std::vector<UpdatedWeight>& 
                           .nonfinite = end.sums.nonfinite.mutable_data_ptr<int64_t>(),
                           .scale = verdict(0),
                           .skip = verdict(1),
-                          .arrivals = arrivals(0)};
+                          .arrivals = nullptr};
     for (int i = 0; i < a.tensors; ++i) {
       const auto& gradient = weights[first + static_cast<std::size_t>(i)].gradient;
       a.gradients[i] = gradient.const_data_ptr<float>();
@@ -123,7 +122,7 @@ void UpdateKernels::update(const StepEnd& end, const std::vector<UpdatedWeight>&
                             .epsilon = static_cast<float>(numbers.epsilon),
                             .states = first == 0 ? static_cast<int>(end.carry.size()) : 0,
                             .carry = {},
-                            .arrivals = arrivals(1)};
+                            .arrivals = nullptr};
     for (int i = 0; i < a.tensors; ++i) {
       const auto& w = weights[first + static_cast<std::size_t>(i)];
       a.weights[i] = data_of(w.weight);

@@ -64,15 +64,11 @@ class UpdateKernels {
               const UpdateNumbers& numbers);
   int blocks_for(int64_t pieces) const;
   float* verdict(int64_t i) { return verdict_.mutable_data_ptr<float>() + i; }
-  unsigned* arrivals(int64_t i) {
-    return reinterpret_cast<unsigned*>(arrivals_.mutable_data_ptr<int32_t>() + i);
-  }
 
   const CudaKernels& kernels_;
   torch::Device device_;
-  torch::Tensor squares_;   // float64: the blocks' sums
-  torch::Tensor verdict_;   // (2) float32: scale of the gradients, whether to skip
-  torch::Tensor arrivals_;  // (2) int32, 0 between the kernels
+  torch::Tensor squares_;  // float64: the blocks' sums
+  torch::Tensor verdict_;  // (2) float32: scale of the gradients, whether to skip
 };
 
 }  // namespace unroll

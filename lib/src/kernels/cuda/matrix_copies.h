@@ -6,11 +6,6 @@
 
 namespace unroll::cuda {
 
-/// Side of the squares in which matrices are copied, and a row of one in shared memory: of a length
-/// at which neither its rows nor its columns meet in one bank.
-constexpr int kSquare = 32;
-constexpr int kSquareRow = kSquare + 1;
-
 /// Square (row, column) of a matrix, by way of shared memory, so that neighbours among the threads
 /// read and write neighbours in memory, whichever way the matrix lies.
 UNROLL_DEVICE void copy_square(const MatrixCopy& m, int64_t row, int64_t column, float* square) {
@@ -37,17 +32,13 @@ UNROLL_DEVICE void copy_square(const MatrixCopy& m, int64_t row, int64_t column,
   sync_block();
 }
 
-UNROLL_HOST_DEVICE constexpr int64_t squares_of(const MatrixCopy& m) {
-  return ((m.rows + kSquare - 1) / kSquare) * ((m.columns + kSquare - 1) / kSquare);
-}
-
 UNROLL_KERNEL(kThreads)
 copy_matrices(const CopyArguments a) {
   int64_t square = block_index();
   for (int n = 0; n < a.count; ++n) {
     const MatrixCopy& m = a.copies[n];
-    const int64_t across = (m.columns + kSquare - 1) / kSquare;
-    const int64_t squares = squares_of(m);
+    const int64_t across = squares_of(1, m.columns);
+    const int64_t squares = squares_of(m.rows, m.columns);
     for (; square < squares; square += block_count()) {
       copy_square(m, square / across * kSquare, square % across * kSquare, shared_memory());
     }

@@ -143,7 +143,7 @@ class OutputBlock {
     const float all_counts = block_sum(counts, room_);
     if (thread_index() == 0) {
       *a_.loss = static_cast<float>(all_losses / static_cast<double>(all_counts));
-      *a_.mean = 1.0F / all_counts;
+      *a_.mean = all_counts > 0 ? 1.0F / all_counts : 0.0F;
     }
     if (backward) {
       add_up_bias_gradients();

@@ -105,6 +105,16 @@ UNROLL_HOST_DEVICE constexpr int64_t pieces_of(int64_t values) {
   return (values + kPiece - 1) / kPiece;
 }
 
+/// Side of the squares in which matrices are copied, and a row of one in shared memory: of a length
+/// at which neither its rows nor its columns meet in one bank.
+constexpr int kSquare = kLanes;
+constexpr int kSquareRow = kSquare + 1;
+constexpr int kSquareFloats = kSquare * kSquareRow;
+
+UNROLL_HOST_DEVICE constexpr int64_t squares_of(int64_t rows, int64_t columns) {
+  return (rows + kSquare - 1) / kSquare * ((columns + kSquare - 1) / kSquare);
+}
+
 /// Tokens up to which the kernels for few of them serve: the output layer and the sums by token.
 constexpr int kMostTokens = 128;
 

@@ -1,0 +1,68 @@
+#include "fused/matrix_copies.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "fused/tensor_pointers.h"
+#include "kernels/cuda/kernel_name.h"
+#include "kernels/cuda/shapes.h"
+#include "models/arguments.h"
+
+namespace unroll {
+namespace {
+
+// Rows and columns of one are neighbours, whatever their stride.
+bool has_rows(const torch::Tensor& matrix) { return matrix.stride(1) == 1 || matrix.size(1) == 1; }
+
+}  // namespace
+
+void MatrixCopies::add(const torch::Tensor& from, const torch::Tensor& to,
+                       const torch::Tensor& added, const torch::Tensor& added_again) {
+  check_shape(from, to.sizes(), "a weight");
+  if (!has_rows(to)) {
+    add(from.t(), to.t());
+    return;
+  }
+  auto target = to;
+  copies_.push_back({.from = read(from),
+                     .add = row(added, to.size(1)),
+                     .add_again = row(added_again, to.size(1)),
+                     .to = write(target),
+                     .rows = to.size(0),
+                     .columns = to.size(1),
+                     .from_row = from.stride(0),
+                     .from_column = from.stride(1),
+                     .to_row = to.stride(0)});
+}
+
+const float* MatrixCopies::row(const torch::Tensor& added, int64_t columns) {
+  if (!added.defined()) {
+    return nullptr;
+  }
+  check_shape(added, {columns}, "a bias");
+  return read(rows_.emplace_back(added.contiguous()));
+}
+
+void MatrixCopies::add_row(const torch::Tensor& from, const torch::Tensor& to,
+                           const torch::Tensor& added) {
+  add(from.unsqueeze(0), to.unsqueeze(0), added);
+}
+
+void MatrixCopies::run(const CudaKernels& kernels, torch::Device device) const {
+  constexpr auto kAtOnce = static_cast<std::size_t>(cuda::kCopiesAtOnce);
+  const int64_t most_blocks = 4 * int64_t{kernels.limits(device).multiprocessors};
+  for (std::size_t first = 0; first < copies_.size(); first += kAtOnce) {
+    cuda::CopyArguments a{.count = static_cast<int>(std::min(kAtOnce, copies_.size() - first)),
+                          .copies = {}};
+    int64_t squares = 0;
+    for (int i = 0; i < a.count; ++i) {
+      a.copies[i] = copies_[first + static_cast<std::size_t>(i)];
+      squares += cuda::squares_of(a.copies[i].rows, a.copies[i].columns);
+    }
+    kernels.run(cuda::kCopyMatrices, a,
+                static_cast<int>(std::clamp<int64_t>(squares, 1, most_blocks)),
+                cuda::kSquareFloats * sizeof(float), device);
+  }
+}
+
+}  // namespace unroll
