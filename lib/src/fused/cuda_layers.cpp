@@ -21,7 +21,8 @@ constexpr int64_t kMostTokens = cuda::kMostTokens;
 
 bool wants_gradient(const Tensors& tensors) {
   return torch::GradMode::is_enabled() &&
-         std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return t.requires_grad(); });
+         std::any_of(tensors.begin(), tensors.end(),
+                     [](const auto& t) { return t.requires_grad(); });
 }
 
 // As at::dropout, which takes no generator.
@@ -150,7 +151,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                 .c_before = has_c ? tensors[count + 1].contiguous() : torch::Tensor(),
                 .c = room(has_c, T * B, H),
                 .gates = room(!is_simple(call->layout.cell), T * B, table.gate_count * H),
-                .p = room(table.has_b_hh, T * B, H),
+                .p = room(table.has_b_hh || call->layout.cell == CellKind::kGruBefore, T * B, H),
                 .W_h_t = weights.W_h_t,
                 .inputs = has_tokens ? torch::Tensor() : tensors.back(),
                 .W_x = has_tokens ? torch::Tensor() : weights.W_x};
@@ -162,21 +163,20 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
         has_tokens ? weights.W_x : torch::addmm(weights.b, saved.inputs, weights.W_x);
     call->kernels->run(
         call->layout.cell, call->operands,
-        cuda::ForwardArguments{
-            .steps = T,
-            .batch_size = B,
-            .hidden = H,
-            .x = read(shares),
-            .row = has_tokens ? call->tokens.const_data_ptr<int64_t>() : nullptr,
-            .W_h = read(weights.W_h),
-            .b_hh = read(weights.b_hh),
-            .h_before = read(saved.states),
-            .c_before = read(saved.c_before),
-            .h = write(h),
-            .c = write(saved.c),
-            .gates = write(saved.gates),
-            .p = write(saved.p),
-            .exchange = {}},
+        cuda::ForwardArguments{.steps = T,
+                               .batch_size = B,
+                               .hidden = H,
+                               .x = read(shares),
+                               .row = has_tokens ? call->tokens.const_data_ptr<int64_t>() : nullptr,
+                               .W_h = read(weights.W_h),
+                               .b_hh = read(weights.b_hh),
+                               .h_before = read(saved.states),
+                               .c_before = read(saved.c_before),
+                               .h = write(h),
+                               .c = write(saved.c),
+                               .gates = write(saved.gates),
+                               .p = write(saved.p),
+                               .exchange = {}},
         h_before.device());
     context->set_materialize_grads(false);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -208,7 +208,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto dc_after =
         upstream.size() > 1 ? contiguous_or_undefined(upstream[1]) : torch::Tensor();
     auto dz = torch::empty({T * B, saved.W_h_t.size(0)}, options);
-    auto dp = saved.p.defined() ? torch::empty({T * B, H}, options) : torch::Tensor();
+    auto dp = call->table().has_b_hh ? torch::empty({T * B, H}, options) : torch::Tensor();
     const auto count = call->own.size();
     const bool has_c = saved.c.defined();
     const bool wants_state =
@@ -236,14 +236,15 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .exchange = {}},
                        saved.states.device());
     PackedGradients gradients(*call, H);
-    recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.gates, dz, dp,
+    recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
                        gradients);
     torch::Tensor dx;
     if (call->tokens.defined()) {
-      token_gradients(*call, dz, gradients);
+      token_gradients(*call, dz, dp, gradients);
     } else {
+      sum_rows(dp, gradients.b_hh);
       at::mm_out(gradients.W_x, saved.inputs.t(), dz);
-      at::sum_out(gradients.b, dz, 0);
+      sum_rows(dz, gradients.b);
       dx = context->needs_input_grad(count + (has_c ? 2 : 1)) ? dz.mm(saved.W_x.t())
                                                               : torch::Tensor();
     }
@@ -260,9 +261,15 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
   }
 
  private:
-  // By the rows that tokens were looked up in, and the biases that were added to them.
+  static void sum_rows(const torch::Tensor& of, torch::Tensor& to) {
+    if (of.defined()) {
+      at::sum_out(to, of, 0);
+    }
+  }
+
+  // By the rows that tokens were looked up in, and all biases.
   static void token_gradients(const LayerCall& call, const torch::Tensor& dz,
-                              PackedGradients& to) {
+                              const torch::Tensor& dp, PackedGradients& to) {
     const int64_t V = to.W_x.size(0);
     const auto device = dz.device();
     const auto& kernels = *call.kernels;
@@ -278,7 +285,10 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                            .token = call.tokens.const_data_ptr<int64_t>(),
                                            .dz = read(dz),
                                            .dx = write(to.W_x),
-                                           .db = write(to.b)},
+                                           .db = write(to.b),
+                                           .other_columns = dp.defined() ? dp.size(1) : 0,
+                                           .other = read(dp),
+                                           .other_sum = write(to.b_hh)},
                   static_cast<int>(std::min<int64_t>((columns + cuda::kLanes - 1) / cuda::kLanes,
                                                      limits.multiprocessors)),
                   shared_bytes, device);
@@ -292,27 +302,25 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     } else {
       to.W_x.zero_().index_add_(0, call.tokens, dz);
     }
-    at::sum_out(to.b, dz, 0);
+    sum_rows(dz, to.b);
+    sum_rows(dp, to.b_hh);
   }
 
   static void recurrent_gradient(CellKind cell, const torch::Tensor& h_before,
-                                 const torch::Tensor& gates, const torch::Tensor& dz,
+                                 const torch::Tensor& p, const torch::Tensor& dz,
                                  const torch::Tensor& dp, PackedGradients& to) {
     const int64_t H = h_before.size(1);
     const auto gate = [&](const torch::Tensor& all, int64_t g, int64_t count = 1) {
       return all.narrow(1, g * H, count * H);
     };
     const auto multiply = [&](torch::Tensor result, const torch::Tensor& h,
-                              const torch::Tensor& by_sums) {
-      at::mm_out(result, h.t(), by_sums);
-    };
+                              const torch::Tensor& by_sums) { at::mm_out(result, h.t(), by_sums); };
     if (cell == CellKind::kGruAfter) {
       multiply(gate(to.W_h, 0, 2), h_before, gate(dz, 0, 2));
       multiply(gate(to.W_h, 2), h_before, dp);
-      at::sum_out(to.b_hh, dp, 0);
     } else if (cell == CellKind::kGruBefore) {
       multiply(gate(to.W_h, 0, 2), h_before, gate(dz, 0, 2));
-      multiply(gate(to.W_h, 2), gate(gates, 1) * h_before, gate(dz, 2));
+      multiply(gate(to.W_h, 2), p, gate(dz, 2));
     } else {
       multiply(to.W_h, h_before, dz);
     }
@@ -331,14 +339,14 @@ PackedLayer pack_layer(const Layout& layout, at::TensorList own, int64_t H, Pack
   const auto room = [&](int64_t rows, int64_t columns) {
     return torch::empty({rows, columns}, first_gate.W_x.options());
   };
-  PackedLayer packed{
-      .W_x = wanted.tokens ? room(inputs, gates * H)
-                           : room_for(first_gate.W_x, is_alone, {inputs, gates * H}),
-      .b = wanted.tokens ? torch::Tensor() : room(1, gates * H).squeeze(0),
-      .W_h = room_for(first_gate.W_h, is_alone, {H, gates * H}),
-      .W_h_t = wanted.backward ? room_for(first_gate.W_h.t(), is_alone, {gates * H, H})
-                               : torch::Tensor(),
-      .b_hh = contiguous_or_undefined(layer.b_hh)};
+  PackedLayer packed{.W_x = wanted.tokens ? room(inputs, gates * H)
+                                          : room_for(first_gate.W_x, is_alone, {inputs, gates * H}),
+                     .b = wanted.tokens ? torch::Tensor() : room(1, gates * H).squeeze(0),
+                     .W_h = room_for(first_gate.W_h, is_alone, {H, gates * H}),
+                     .W_h_t = wanted.backward
+                                  ? room_for(first_gate.W_h.t(), is_alone, {gates * H, H})
+                                  : torch::Tensor(),
+                     .b_hh = contiguous_or_undefined(layer.b_hh)};
   const auto copy = [&](const torch::Tensor& from, const torch::Tensor& to) {
     if (from.const_data_ptr<float>() != to.const_data_ptr<float>()) {
       copies.add(from, to);
@@ -368,7 +376,7 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
   for (const auto operands : {cuda::Operands::kBf16, cuda::Operands::kFloat32}) {
     const bool is_wanted = operands == cuda::Operands::kFloat32 || precision == Precision::kBf16;
     if (is_wanted && kernels.serve(cell, operands, batch_size, hidden, device,
-                                      {cuda::kCopyMatrices, cuda::kSumByToken})) {
+                                   {cuda::kCopyMatrices, cuda::kSumByToken})) {
       return operands;
     }
   }

@@ -21,8 +21,7 @@ struct OutputCall : torch::CustomClassHolder {
   const CudaKernels* kernels = nullptr;
   torch::Tensor labels;
   bool with_backward = false;
-  torch::Tensor mean;     // scalar: 1 / number of labels
-  torch::Tensor dlogits;  // (R,V), this and below: by the sum over the labels
+  torch::Tensor dlogits;  // (R,V)
   torch::Tensor dh;       // (R,H)
   torch::Tensor db_q;     // (V)
 };
@@ -41,14 +40,12 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
     check_shape(W_hq, {H, V}, "the output layer's weights");
     check_shape(call->labels, {R}, "labels");
     const auto device = h.device();
-    const auto blocks = static_cast<int>(
-        std::clamp<int64_t>((R + cuda::kOutputRows - 1) / cuda::kOutputRows, 1,
-                            call->kernels->limits(device).multiprocessors));
+    const auto blocks =
+        static_cast<int>(std::clamp<int64_t>((R + cuda::kOutputRows - 1) / cuda::kOutputRows, 1,
+                                             call->kernels->limits(device).multiprocessors));
     const auto bias = b_q.contiguous();
     auto loss = torch::empty({}, h.options());
-    call->mean = torch::empty({}, h.options());
     auto losses = torch::empty({blocks}, h.options().dtype(torch::kFloat64));
-    auto counts = torch::empty({blocks}, h.options());
     torch::Tensor parts;
     if (call->with_backward) {
       call->dlogits = torch::empty({R, V}, h.options());
@@ -68,12 +65,10 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
                                              .b_q = read(bias),
                                              .labels = call->labels.const_data_ptr<int64_t>(),
                                              .loss = write(loss),
-                                             .mean = write(call->mean),
                                              .dlogits = write(call->dlogits),
                                              .dh = write(call->dh),
                                              .db_q = write(call->db_q),
                                              .losses = losses.mutable_data_ptr<double>(),
-                                             .counts = write(counts),
                                              .db_q_parts = write(parts),
                                              .arrivals = nullptr},
                        blocks, layout.end * static_cast<int>(sizeof(float)), device);
@@ -96,10 +91,10 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
     const auto dlogits = std::exchange(call->dlogits, {});
     const auto dh = std::exchange(call->dh, {});
     const auto db_q = std::exchange(call->db_q, {});
-    at::_foreach_mul_({dlogits, dh, db_q}, upstream[0] * call->mean);
+    at::_foreach_mul_({dlogits, dh, db_q}, upstream[0]);
     // As the weight lies in memory
-    const auto dW_hq = context->saved_data["is concise"].toBool() ? dlogits.t().mm(h).t()
-                                                                  : h.t().mm(dlogits);
+    const auto dW_hq =
+        context->saved_data["is concise"].toBool() ? dlogits.t().mm(h).t() : h.t().mm(dlogits);
     return {torch::Tensor(), dh, dW_hq, db_q};
   }
 };

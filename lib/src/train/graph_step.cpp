@@ -1,7 +1,10 @@
 #include "train/graph_step.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "kernels/cuda/kernel_name.h"
+#include "kernels/cuda/shapes.h"
 #include "train/progress.h"
 #include "unroll/error.h"
 
@@ -9,11 +12,12 @@ namespace unroll {
 
 GraphStep::GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
                      const StepOptions& options, std::unique_ptr<CudaGraph> graph,
-                     FallbackCallback on_fallback)
+                     FallbackCallback on_fallback, const CudaKernels* kernels)
     : work_(net, updater, options),
       progress_(progress),
       graph_(std::move(graph)),
       on_fallback_(std::move(on_fallback)),
+      kernels_(kernels),
       sums_(zero_sums(net.device())) {}
 
 void GraphStep::run(const Batch& batch, bool reset_state) {
@@ -68,7 +72,7 @@ void GraphStep::prepare(const Epoch& epoch) {
   // Epochs of one corpus differ by a batch, as their offsets differ.
   starts_ = torch::zeros({epoch.size() + 1, epoch.rows()}, options);
   position_ = torch::zeros({1}, options);
-  steps_ = torch::arange(epoch.num_steps() + 1, options);
+  steps_ = torch::arange(epoch.num_steps() + 1, options).unsqueeze(1);
   carry_ = work_.model().begin_state(epoch.rows());
 }
 
@@ -109,16 +113,39 @@ void GraphStep::own_sums() {
 }
 
 void GraphStep::train() {
-  const int64_t B = starts_.size(1);
   const int64_t T = steps_.size(0) - 1;
-  const auto starts = starts_.index_select(0, position_).view({B, 1});
-  // A row's tokens and the one after: X and Y are views of them.
-  const auto tokens = corpus_.index_select(0, (starts + steps_).view(-1)).to(torch::kInt64);
-  const auto rows = tokens.view({B, T + 1});
-  const bool carries = epoch_->carries_state();
-  const auto state = carries ? carry_ : work_.model().begin_state(B);
-  work_.run({rows.narrow(1, 0, T), rows.narrow(1, 1, T)}, state, sums_, carry_);
+  const auto tokens = cut_batch();
+  const Batch batch{tokens.narrow(0, 0, T).t(), tokens.narrow(0, 1, T).t()};
+  const auto state = epoch_->carries_state() ? carry_ : work_.model().begin_state(starts_.size(1));
+  work_.run(batch, state, sums_, carry_);
+}
+
+torch::Tensor GraphStep::cut_batch() {
+  const int64_t B = starts_.size(1);
+  const int64_t rows = steps_.size(0);
+  const auto type = corpus_.scalar_type();
+  const bool is_known = type == torch::kUInt8 || type == torch::kInt32 || type == torch::kInt64;
+  if (kernels_ != nullptr && is_known && corpus_.is_contiguous() &&
+      kernels_->have({cuda::kCutBatch}, corpus_.device())) {
+    auto tokens = torch::empty({rows, B}, starts_.options());
+    kernels_->run(
+        cuda::kCutBatch,
+        cuda::BatchArguments{.corpus = corpus_.const_data_ptr(),
+                             .token_bytes = static_cast<int>(corpus_.element_size()),
+                             .starts = starts_.const_data_ptr<int64_t>(),
+                             .position = position_.mutable_data_ptr<int64_t>(),
+                             .rows = B,
+                             .tokens = rows,
+                             .batch = tokens.mutable_data_ptr<int64_t>(),
+                             .arrivals = nullptr},
+        static_cast<int>(std::min<int64_t>((rows * B + cuda::kThreads - 1) / cuda::kThreads,
+                                           kernels_->limits(corpus_.device()).multiprocessors)),
+        sizeof(int), corpus_.device());
+    return tokens;
+  }
+  const auto places = steps_ + starts_.index_select(0, position_);
   position_.add_(1);
+  return corpus_.index_select(0, places.view(-1)).to(torch::kInt64).view({rows, B});
 }
 
 void GraphStep::capture() {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "cuda_part/cuda_graph.h"
+#include "cuda_part/cuda_kernels.h"
 #include "train/device_step.h"
 #include "unroll/train.h"
 
@@ -24,10 +25,11 @@ class GraphStep : public TrainStep {
   static constexpr int kWarmUps = 3;
 
   /// All but the options must outlive the step. The sums of the progress and the carried state are
-  /// the step's own memory once a batch of an epoch was trained on.
+  /// the step's own memory once a batch of an epoch was trained on. `kernels` cut the batches;
+  /// null: LibTorch does.
   GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
             const StepOptions& options, std::unique_ptr<CudaGraph> graph,
-            FallbackCallback on_fallback);
+            FallbackCallback on_fallback, const CudaKernels* kernels = nullptr);
 
   /// Operation by operation.
   void run(const Batch& batch, bool reset_state) override;
@@ -44,12 +46,15 @@ class GraphStep : public TrainStep {
   void own_sums();
   // One step, by the device's memory alone.
   void train();
+  // The next batch's tokens and those after, (T + 1, B) int64; then the one after it is next.
+  torch::Tensor cut_batch();
   void capture();
 
   DeviceWork work_;
   TrainProgress& progress_;
   std::unique_ptr<CudaGraph> graph_;
   FallbackCallback on_fallback_;
+  const CudaKernels* kernels_;  // or null
   bool can_capture_ = true;
   bool captured_ = false;
   int warm_ups_ = 0;
@@ -61,7 +66,7 @@ class GraphStep : public TrainStep {
   torch::Tensor corpus_;
   torch::Tensor starts_;    // (batches or more, B) int64
   torch::Tensor position_;  // (1) int64: which batch is next
-  torch::Tensor steps_;     // (T + 1) int64: 0, 1, ...
+  torch::Tensor steps_;     // (T + 1, 1) int64: 0, 1, ...
   State carry_;
   Sums sums_;  // the tensors; counts are the progress'
 };

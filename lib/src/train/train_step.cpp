@@ -22,7 +22,8 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
     const auto& cuda = cuda_part();
     if (cuda.part != nullptr) {
       return std::make_unique<GraphStep>(net, updater, progress, options,
-                                         cuda.part->make_graph(device), std::move(on_fallback));
+                                         cuda.part->make_graph(device), std::move(on_fallback),
+                                         cuda.kernels.get());
     }
     if (on_fallback) {
       on_fallback(cuda.problem);

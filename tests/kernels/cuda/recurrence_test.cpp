@@ -184,7 +184,7 @@ class Check {
             .h = h_.data_ptr<float>(),
             .c = lstm ? c_states_.data_ptr<float>() : nullptr,
             .gates = is_simple(c_.cell) ? nullptr : gates_.data_ptr<float>(),
-            .p = after ? p_.data_ptr<float>() : nullptr,
+            .p = after || c_.cell == CellKind::kGruBefore ? p_.data_ptr<float>() : nullptr,
             .exchange = exchange()};
   }
 

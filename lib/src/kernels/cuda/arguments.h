@@ -26,7 +26,8 @@ struct ForwardArguments {
   float* h;               // (T*B, H): the states
   float* c;               // (T*B, H): LSTM
   float* gates;           // (T*B, GH): their values; null for a cell with one gate
-  float* p;               // (T*B, H): GRU with the reset after the product: what is reset
+  // (T*B, H): GRU: what is reset, if after the product; else the state that was, before it
+  float* p;
   ExchangeMemory exchange;
 };
 
@@ -111,7 +112,8 @@ struct CopyArguments {
   MatrixCopy copies[kCopiesAtOnce];
 };
 
-/// Gradients of rows that were looked up by tokens, and of what was added to each.
+/// Gradients of rows that were looked up by tokens, and of what was added to each; and the sums of
+/// the columns of another matrix.
 struct TokenSumsArguments {
   int64_t rows;          // R
   int64_t columns;       // C
@@ -120,6 +122,9 @@ struct TokenSumsArguments {
   const float* dz;       // (R, C): gradient by the rows
   float* dx;             // (V, C): by the table that they were looked up in
   float* db;             // (C): the sum of all rows
+  int64_t other_columns;
+  const float* other;  // (R, other_columns), or null
+  float* other_sum;    // (other_columns)
 };
 
 /// The output layer of a model, its cross-entropy and the gradients. Labels outside 0 ... V-1 are
@@ -130,18 +135,16 @@ struct OutputArguments {
   int64_t vocab_size;
   const float* h;  // (R, H)
   const float* W_hq;
-  int64_t W_row;     // floats from a unit of W_hq to the next,
-  int64_t W_column;  // and from a token to the next
-  const float* b_q;  // (V)
+  int64_t W_row;          // floats from a unit of W_hq to the next,
+  int64_t W_column;       // and from a token to the next
+  const float* b_q;       // (V)
   const int64_t* labels;  // (R)
   float* loss;            // the mean over the labels
-  float* mean;            // 1 / their number
-  // Gradients by the sum over the labels; all null where none are wanted.
+  // The gradients; all null where none are wanted.
   float* dlogits;     // (R, V)
   float* dh;          // (R, H)
   float* db_q;        // (V)
   double* losses;     // (blocks): sums
-  float* counts;      // (blocks): labels
   float* db_q_parts;  // (blocks, V)
   unsigned* arrivals;
 };
@@ -159,13 +162,13 @@ struct NormArguments {
   int all;          // how many there are with this launch's; 0: another launch follows
   float clip;       // bound on the norm; 0: none
   const float* loss;
-  double tokens;         // what the loss is the mean of
-  double of_nonfinite;   // added to loss_sum when the loss or the norm is not finite
-  double* loss_sum;      // grows by the loss times the tokens
-  double* norm_sum;      // grows by the norm
-  int64_t* nonfinite;    // counts the steps that are not finite
-  float* scale;          // what gradients are to be multiplied by
-  float* skip;           // 1 where the loss or the norm is not finite, else 0
+  double tokens;        // what the loss is the mean of
+  double of_nonfinite;  // added to loss_sum when the loss or the norm is not finite
+  double* loss_sum;     // grows by the loss times the tokens
+  double* norm_sum;     // grows by the norm
+  int64_t* nonfinite;   // counts the steps that are not finite
+  float* scale;         // what gradients are to be multiplied by
+  float* skip;          // 1 where the loss or the norm is not finite, else 0
   unsigned* arrivals;
 };
 

@@ -24,6 +24,15 @@ class OutputBlock {
         logits_(shared_memory() + at_.logits),
         room_(shared_memory() + at_.room) {}
 
+  /// Looks how many labels count: their losses' mean is wanted.
+  UNROLL_DEVICE void count_labels() {
+    float mine = 0;
+    for (int64_t row = thread_index(); row < a_.rows; row += kThreads) {
+      mine += counts(a_.labels[row]) ? 1.0F : 0.0F;
+    }
+    count_ = block_sum(mine, room_);
+  }
+
   UNROLL_DEVICE void load_weights() {
     const int all = hidden_ * vocab_size_;
     for (int i = thread_index(); i < all; i += kThreads) {
@@ -79,16 +88,14 @@ class OutputBlock {
     }
     sum = in_row(sum, [](float x, float y) { return x + y; });
     const int64_t label = has_row ? a_.labels[first + s] : -1;
-    const bool counts = label >= 0 && label < vocab_size_;
-    if (counts && lane == 0) {
+    if (counts(label) && lane == 0) {
       loss_ += static_cast<double>(logf(sum) + highest - logits_[label * S + s]);
-      count_ += 1.0F;
     }
     sync_block();
     if (backward && s < S) {
       for (int v = lane; v < vocab_size_; v += kLanes) {
-        const float p = counts ? expf(logits_[v * S + s] - highest) / sum : 0.0F;
-        logits_[v * S + s] = v == label ? p - 1.0F : p;
+        const float p = expf(logits_[v * S + s] - highest) / sum;
+        logits_[v * S + s] = counts(label) ? (v == label ? p - 1.0F : p) / count_ : 0.0F;
       }
     }
     sync_block();
@@ -122,10 +129,8 @@ class OutputBlock {
   UNROLL_DEVICE void end(bool backward) {
     auto* doubles = reinterpret_cast<double*>(room_);
     const double loss = block_sum(loss_, doubles);
-    const float count = block_sum(count_, room_);
     if (thread_index() == 0) {
       a_.losses[block_index()] = loss;
-      a_.counts[block_index()] = count;
     }
     if (backward && thread_index() < vocab_size_) {
       a_.db_q_parts[block_index() * a_.vocab_size + thread_index()] = db_q_;
@@ -134,16 +139,12 @@ class OutputBlock {
       return;
     }
     double losses = 0;
-    float counts = 0;
     for (int i = thread_index(); i < block_count(); i += kThreads) {
       losses += load_of_blocks(a_.losses + i);
-      counts += load_of_blocks(a_.counts + i);
     }
-    const double all_losses = block_sum(losses, doubles);
-    const float all_counts = block_sum(counts, room_);
+    const double all = block_sum(losses, doubles);
     if (thread_index() == 0) {
-      *a_.loss = static_cast<float>(all_losses / static_cast<double>(all_counts));
-      *a_.mean = all_counts > 0 ? 1.0F / all_counts : 0.0F;
+      *a_.loss = static_cast<float>(all / static_cast<double>(count_));
     }
     if (backward) {
       add_up_bias_gradients();
@@ -151,6 +152,8 @@ class OutputBlock {
   }
 
  private:
+  UNROLL_DEVICE bool counts(int64_t label) const { return label >= 0 && label < vocab_size_; }
+
   // As NaN counts as the largest, it is not lost.
   UNROLL_DEVICE static float larger_of(float x, float y) { return x > y || x != x ? x : y; }
 
@@ -209,6 +212,7 @@ UNROLL_KERNEL(kThreads)
 output_layer(const OutputArguments a) {
   const bool backward = a.dh != nullptr;
   OutputBlock block(a);
+  block.count_labels();
   block.load_weights();
   const int64_t stride = static_cast<int64_t>(block_count()) * kOutputRows;
   for (int64_t first = static_cast<int64_t>(block_index()) * kOutputRows; first < a.rows;

@@ -263,6 +263,7 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
         reset = r * h;
         a.gates[at.gate(t, 3, 0)] = z;
         a.gates[at.gate(t, 3, 1)] = r;
+        a.p[at.state(t)] = reset;
       }
       if (mine.has_unit()) {
         exchange.template publish<S>(mine.unit(), mine.s(), reset);

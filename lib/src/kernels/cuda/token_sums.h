@@ -6,6 +6,36 @@
 
 namespace unroll::cuda {
 
+/// The sum of the warps' sums (kWarps, kLanes) of this lane's column.
+UNROLL_DEVICE float sum_of_warps(const float* sums) {
+  float total = 0;
+  for (int warp = 0; warp < kWarps; ++warp) {
+    total += sums[warp * kLanes + thread_index() % kLanes];
+  }
+  return total;
+}
+
+/// Likewise the columns of the other matrix, without tokens.
+UNROLL_DEVICE void sum_other(const TokenSumsArguments& a, float* sums) {
+  const int warp = thread_index() / kLanes;
+  const int64_t stride = static_cast<int64_t>(block_count()) * kLanes;
+  // The last blocks come first: the first ones may have one more of the columns with tokens.
+  for (int64_t first = static_cast<int64_t>(block_count() - 1 - block_index()) * kLanes;
+       first < a.other_columns; first += stride) {
+    const int64_t column = first + thread_index() % kLanes;
+    float sum = 0;
+    for (int64_t row = warp; column < a.other_columns && row < a.rows; row += kWarps) {
+      sum += a.other[row * a.other_columns + column];
+    }
+    sums[thread_index()] = sum;
+    sync_block();
+    if (warp == 0 && column < a.other_columns) {
+      a.other_sum[column] = sum_of_warps(sums);
+    }
+    sync_block();
+  }
+}
+
 /// A block sums up a warp's width of columns: each lane one. Warps take rows in turns, and each has
 /// a table of its own, (V, kLanes), so that the sums are always made in the same order.
 UNROLL_KERNEL(kThreads)
@@ -58,14 +88,11 @@ sum_by_token(const TokenSumsArguments a) {
     sums[warp * kLanes + lane] = of_all;
     sync_block();
     if (warp == 0 && column < a.columns) {
-      float total = 0;
-      for (int w = 0; w < kWarps; ++w) {
-        total += sums[w * kLanes + lane];
-      }
-      a.db[column] = total;
+      a.db[column] = sum_of_warps(sums);
     }
     sync_block();
   }
+  sum_other(a, sums);
 }
 
 }  // namespace unroll::cuda
