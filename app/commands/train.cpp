@@ -37,15 +37,14 @@
 namespace unroll::app {
 namespace {
 
-// How the training is computed on this device: one that was captured on a GPU continues elsewhere,
-// too.
+// How the training is computed on this device: what the command line says, and else as it was.
 Compute compute_on(torch::Device device, const Options& options, const TrainRecord& record) {
-  auto compute = record.compute;
-  if (!device.is_cuda() && !options.given("graph")) {
-    compute.graph = GraphMode::kAuto;
+  auto compute = resumed_compute(record, device);
+  if (options.given("compute")) {
+    compute.backend = record.compute.backend;
   }
-  if (!device.is_cuda() && !options.given("compute") && compute.backend == Backend::kCudnn) {
-    compute.backend = Backend::kAuto;
+  if (options.given("graph")) {
+    compute.graph = record.compute.graph;
   }
   return compute;
 }

@@ -40,6 +40,7 @@ Checkpoint resumable() {
       .prompts = {"time ", "a"}};
   record.settings = {{"threads", "2"}, {"save-every", "5 minutes"}};
   record.compute = {.backend = Backend::kFused, .precision = Precision::kBf16};
+  record.chosen = Backend::kCudnn;
   record.build = "LibTorch 2";
   record.state.cpu_generator = torch::zeros({4}, torch::kUInt8);
   checkpoint.training = record;
@@ -66,6 +67,7 @@ TEST(CheckpointedTraining, KeepsEveryOptionOfItsTraining) {
   EXPECT_EQ(record.options.updater.weight_decay, 0.25);
   EXPECT_THAT(record.options.prompts, ElementsAre("time ", "a"));
   EXPECT_EQ(record.compute, saved.training->compute);
+  EXPECT_EQ(record.chosen, Backend::kCudnn);
   EXPECT_EQ(record.settings, saved.training->settings);
   EXPECT_EQ(record.build, "LibTorch 2");
   // And every other, as it is written.
@@ -73,6 +75,21 @@ TEST(CheckpointedTraining, KeepsEveryOptionOfItsTraining) {
 
   save_checkpoint(folder / "model", checkpoint_of(kSmall, make_corpus("x")));
   EXPECT_FALSE(load_checkpoint(folder / "model").training);
+}
+
+TEST(CheckpointedTraining, GoesOnByWhomItWasComputed) {
+  const torch::Device gpu(torch::kCUDA, 0);
+  TrainRecord record;
+  record.compute = {.backend = Backend::kAuto, .graph = GraphMode::kOn};
+  EXPECT_EQ(resumed_compute(record, gpu), record.compute);
+  record.chosen = Backend::kCudnn;
+  EXPECT_EQ(resumed_compute(record, gpu).backend, Backend::kCudnn);
+  EXPECT_EQ(resumed_compute(record, gpu).graph, GraphMode::kOn);
+  EXPECT_EQ(resumed_compute(record, torch::kCPU), Compute{});
+  record.compute.backend = Backend::kCudnn;
+  EXPECT_EQ(resumed_compute(record, torch::kCPU), Compute{});
+  record.compute.backend = Backend::kFused;
+  EXPECT_EQ(resumed_compute(record, gpu).backend, Backend::kFused);
 }
 
 TEST(CheckpointedTraining, KeysOfATrainingThatAreNotKnownAreRefused) {
@@ -142,7 +159,7 @@ TEST(CheckpointedTraining, ItsKeysStayAsTheyAre) {
       keys_of(training),
       UnorderedElementsAre("text", "text_bytes", "text_hash", "valid_share", "valid_text",
                            "valid_bytes", "valid_hash", "corpus", "data", "options", "progress",
-                           "best", "settings", "build", "compute", "precision", "graph"));
+                           "best", "settings", "build", "chosen", "compute", "precision", "graph"));
   EXPECT_THAT(keys_of(training.at("corpus")),
               UnorderedElementsAre("tokens", "normalize", "invalid_utf8", "max_tokens", "min_freq",
                                    "vocab_size"));

@@ -4,12 +4,10 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "fused/engine.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/thrown.h"
@@ -130,46 +128,6 @@ TEST(TorchLayers, DropoutActsBetweenTheLayers) {
   net->train(false);
   EXPECT_TRUE(all_close(logits(0), net->forward(X, net->begin_state(2)).first, 1e-5));
   EXPECT_FALSE(torch::equal(logits(0.5), logits(0)));
-}
-
-// Microseconds a step by cuDNN and by our kernels in float32, as docs/gpu.md has them.
-struct Measured {
-  CellKind cell;
-  int64_t hidden;
-  int64_t batch_size;
-  double cudnn;
-  double kernels;
-};
-constexpr auto kRnn = CellKind::kRnn;
-constexpr auto kLstm = CellKind::kLstm;
-constexpr auto kGru = CellKind::kGruAfter;
-constexpr Measured kMeasured[] = {
-    {kRnn, 128, 1, 177, 143},         {kRnn, 128, 32, 196, 175},
-    {kRnn, 128, 128, 212, 265},       {kRnn, 128, 512, 403, 672},
-    {kRnn, 256, 32, 338, 230},        {kRnn, 256, 512, 1195, 1118},
-    {kRnn, 512, 1, 469, 192},         {kRnn, 512, 32, 896, 334},
-    {kRnn, 512, 128, 1463, 678},      {kRnn, 512, 512, 2003, 2047},
-    {kRnn, 1024, 1, 531, 394},        {kRnn, 1024, 32, 1269, 675},
-    {kRnn, 1024, 128, 2743, 2038},    {kRnn, 1024, 512, 4493, 7477},
-    {kRnn, 2048, 32, 2428, 2212},     {kRnn, 2048, 128, 4775, 8107},
-    {kRnn, 2048, 512, 12400, 31529},  {kLstm, 128, 32, 358, 310},
-    {kLstm, 128, 512, 1203, 1374},    {kLstm, 256, 32, 985, 428},
-    {kLstm, 256, 512, 2322, 2731},    {kLstm, 512, 1, 621, 474},
-    {kLstm, 512, 32, 1637, 705},      {kLstm, 512, 128, 2070, 2101},
-    {kLstm, 512, 512, 4932, 7531},    {kLstm, 1024, 1, 741, 655},
-    {kLstm, 1024, 32, 2575, 3510},    {kLstm, 1024, 128, 4701, 13182},
-    {kLstm, 1024, 512, 12369, 51539}, {kGru, 128, 32, 253, 339},
-    {kGru, 128, 512, 1286, 1456},     {kGru, 256, 32, 917, 463},
-    {kGru, 256, 512, 2596, 4397},     {kGru, 512, 32, 1272, 797},
-    {kGru, 512, 128, 1836, 2414},     {kGru, 512, 512, 4233, 8745},
-    {kGru, 1024, 32, 2556, 3636},     {kGru, 1024, 512, 10825, 53391}};
-
-TEST(CudnnIsFaster, WhereItWasMeasuredToBe) {
-  for (const auto& [cell, hidden, batch_size, cudnn, kernels] : kMeasured) {
-    const double chosen = cudnn_is_faster(cell, batch_size, hidden) ? cudnn : kernels;
-    EXPECT_LE(chosen, 1.05 * std::min(cudnn, kernels))
-        << static_cast<int>(cell) << ", " << hidden << " units, batch " << batch_size;
-  }
 }
 
 }  // namespace

@@ -175,16 +175,25 @@ TEST_F(CudaChoice, LayersWithDropoutAreCaptured) {
 }
 
 TEST_F(CudaChoice, IsByTheShapeAndCanBeForced) {
-  const auto backend = [&](Backend asked, int64_t hidden, int64_t B) {
-    return make_model(model(Cell::kLstm, hidden, asked), 28, try_gpu())
-        ->effective_compute(B)
-        .backend;
+  const auto made = [&](Backend asked, int64_t hidden) {
+    return make_model(model(Cell::kLstm, hidden, asked), 28, try_gpu());
   };
-  EXPECT_EQ(backend(Backend::kAuto, 128, 32), Backend::kFused);
-  EXPECT_EQ(backend(Backend::kAuto, 128, 1000), Backend::kCudnn);
-  EXPECT_EQ(backend(Backend::kAuto, 1024, 32), Backend::kCudnn);
-  EXPECT_EQ(backend(Backend::kFused, 128, 1000), Backend::kFused);
-  EXPECT_EQ(backend(Backend::kCudnn, 128, 32), Backend::kCudnn);
+  EXPECT_EQ(made(Backend::kAuto, 128)->effective_compute(32).backend, Backend::kFused);
+  EXPECT_EQ(made(Backend::kAuto, 1024)->effective_compute(512).backend, Backend::kCudnn);
+  EXPECT_EQ(made(Backend::kFused, 128)->effective_compute(1000).backend, Backend::kFused);
+  EXPECT_EQ(made(Backend::kCudnn, 128)->effective_compute(32).backend, Backend::kCudnn);
+}
+
+// Where figures leave a doubt it is measured, once.
+TEST_F(CudaChoice, ThatIsMeasuredStays) {
+  for (const int64_t batch_size : {200, 1000}) {
+    const auto net = make_model(model(Cell::kLstm, 128, Backend::kAuto), 28, try_gpu());
+    const auto chosen = net->effective_compute(batch_size).backend;
+    EXPECT_NE(chosen, Backend::kPlain);
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_EQ(net->effective_compute(batch_size).backend, chosen);
+    }
+  }
 }
 
 TEST_F(CudaChoice, ATrainingIsResumedToTheSameBits) {

@@ -85,7 +85,7 @@ class SmallTraining {
     const TempFolder folder;
     stop_on(first, folder / "model");
     const auto saved = load_checkpoint(folder / "model");
-    const auto net = make_model(saved, then, model_.compute);
+    const auto net = make_model(saved, then, resumed_compute(*saved.training, then));
     const SeqDataLoader train_iter(corpus_.indices, data_, then);
     Training training(*net, train_iter, corpus_.vocab, saved.training->options);
     training.load_state(saved.training->state);
@@ -133,13 +133,7 @@ class SmallTraining {
     record.data = data_;
     record.options = options_;
     record.compute = model_.compute;
-    record.state = training.state();
-    save_checkpoint(path, {.config = model_,
-                           .vocab = corpus_.vocab,
-                           .text = corpus_.text,
-                           .weights = net->weights(),
-                           .epochs = record.state.progress.epoch,
-                           .training = record});
+    save_checkpoint(path, make_checkpoint(*net, corpus_.vocab, corpus_.text, record, training));
   }
 
   TestModel model_;

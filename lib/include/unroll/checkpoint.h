@@ -27,11 +27,14 @@ struct TrainRecord {
   TextFingerprint fingerprint = {};     ///< of that text
   double valid_share = 0;       ///< share of the corpus, at its end, held out to validate on
   std::string valid_text = {};  ///< or the path of a text to validate on
-  TextFingerprint valid_fingerprint = {};            ///< of that text
-  CorpusOptions corpus = {};                         ///< how the text is read
-  DataOptions data = {};                             ///< how it is cut into batches
-  TrainOptions options = {};                         ///< how it is trained on
-  Compute compute = {};                              ///< how it is computed
+  TextFingerprint valid_fingerprint = {};  ///< of that text
+  CorpusOptions corpus = {};               ///< how the text is read
+  DataOptions data = {};                   ///< how it is cut into batches
+  TrainOptions options = {};               ///< how it is trained on
+  Compute compute = {};                    ///< how it is to be computed
+  /// Who computes it where `compute` leaves that open and a GPU has more than one way, which differ
+  /// in the last bits; else kAuto. make_checkpoint fills it in.
+  Backend chosen = Backend::kAuto;
   TrainState state = {};                             ///< how far it came
   std::map<std::string, std::string> settings = {};  ///< further options of the program that trains
   std::string build = {};  ///< that computed it, as build_of_this() names it
@@ -60,6 +63,10 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
 /// A checkpoint of a training where it stands: the same, and `record` with the training's state.
 Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const TextOptions& text,
                            TrainRecord record, const Training& training);
+
+/// How a training that was kept goes on on a device: as it was asked for, and by whom it was
+/// computed; what another device lacks, cuDNN and captured steps, is left to it.
+Compute resumed_compute(const TrainRecord& record, torch::Device device);
 
 /// Writes a checkpoint as a safetensors file: tensors `model.*`, and of a training `updater.*`,
 /// `sums.*`, `carry.*`, `rng.*` and `history`; `__metadata__` with `format` "unroll", `version` and

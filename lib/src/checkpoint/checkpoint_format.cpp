@@ -222,10 +222,29 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
                            TrainRecord record, const Training& training) {
   auto checkpoint = make_checkpoint(net, vocab, text);
   record.state = training.state();
+  if (record.compute.backend == Backend::kAuto && net.device().is_cuda()) {
+    const auto used = net.effective_compute(record.data.batch_size).backend;
+    record.chosen = used == Backend::kPlain ? Backend::kAuto : used;
+  }
   checkpoint.epochs = record.state.progress.epoch;
   checkpoint.perplexity = training.history().empty() ? 0 : training.history().back().perplexity;
   checkpoint.training = std::move(record);
   return checkpoint;
+}
+
+Compute resumed_compute(const TrainRecord& record, torch::Device device) {
+  auto compute = record.compute;
+  if (device.is_cuda()) {
+    if (compute.backend == Backend::kAuto) {
+      compute.backend = record.chosen;
+    }
+    return compute;
+  }
+  compute.graph = GraphMode::kAuto;
+  if (compute.backend == Backend::kCudnn) {
+    compute.backend = Backend::kAuto;
+  }
+  return compute;
 }
 
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {

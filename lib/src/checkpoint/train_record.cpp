@@ -158,7 +158,8 @@ Json to_json(const TrainRecord& record) {
             {"progress", {}},
             {"best", {}},
             {"settings", record.settings},
-            {"build", record.build}};
+            {"build", record.build},
+            {"chosen", to_string(record.chosen)}};
   for_each_count(record.state, [&](const char* object, const char* key, int64_t number) {
     json[object][key] = number;
   });
@@ -227,6 +228,9 @@ TrainRecord train_record_from(const nlohmann::json& json, const NamedTensors& te
     record.settings.erase(graph);
   }
   record.build = json.value("build", record.build);
+  if (json.contains("chosen")) {
+    record.chosen = parse_enum<Backend>(json.at("chosen").get<std::string>());
+  }
 
   for_each_count(record.state, [&](const char* object, const char* key, int64_t& number) {
     number = count(json.at(object), key);

@@ -1,15 +1,22 @@
 #include "fused/computed_model.h"
 
-#include <algorithm>
+#include <torch/cuda.h>
+
+#include <span>
 
 #include "cuda_part/cuda_part.h"
+#include "fused/engine_choice.h"
 #include "models/arguments.h"
+#include "models/cell_kind.h"
 #include "unroll/error.h"
 
 namespace unroll {
 
 ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute& compute)
-    : model_(std::move(model)), graph_(GraphMode::kOff), generator_(compute.generator) {
+    : model_(std::move(model)),
+      asked_precision_(compute.precision),
+      graph_(GraphMode::kOff),
+      generator_(compute.generator) {
   const auto device = model_->device();
   if (device.is_cuda()) {
     const bool can = cuda_part().part != nullptr;
@@ -21,6 +28,10 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
   if (compute.backend != Backend::kPlain) {
     const auto config = model_->config();
     has_dropout_ = config.dropout > 0;
+    hidden_ = config.hidden;
+    if (config.cell != Cell::kMlp) {
+      cell_ = cell_kind(config);
+    }
     if (device.is_cpu()) {
       engines_.push_back(make_cpu_engine(*model_, config, compute));
     } else if (device.is_cuda()) {
@@ -39,6 +50,7 @@ ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute
 
 Compute ComputedModel::effective_compute(int64_t batch_size) const {
   const auto tensors = values(model_->weights());
+  choose(batch_size, tensors);
   const auto& used = engine(batch_size, tensors);
   return {.backend = used.backend(),
           .precision = used.precision(batch_size, tensors).value(),
@@ -82,10 +94,49 @@ void ComputedModel::require_own_generator(const Engine& used) const {
   }
 }
 
+std::vector<Engine*> ComputedModel::able_engines(int64_t batch_size, at::TensorList tensors) const {
+  std::vector<Engine*> able;
+  std::vector<Engine*> as_asked;
+  for (const auto& engine : engines_) {
+    if (const auto precision = engine->precision(batch_size, tensors)) {
+      able.push_back(engine.get());
+      if (precision == asked_precision_) {
+        as_asked.push_back(engine.get());
+      }
+    }
+  }
+  return as_asked.empty() ? able : as_asked;
+}
+
 Engine& ComputedModel::engine(int64_t batch_size, at::TensorList tensors) const {
-  return **std::find_if(engines_.begin(), engines_.end(), [&](const auto& engine) {
-    return engine->precision(batch_size, tensors).has_value();
-  });
+  if (const auto chosen = chosen_.find(batch_size); chosen != chosen_.end()) {
+    return *chosen->second;
+  }
+  const auto able = able_engines(batch_size, tensors);
+  const bool is_cudnn_next = able.size() > 1 && able[1]->backend() == Backend::kCudnn;
+  return is_cudnn_next && cudnn_is_faster(cell_, batch_size, hidden_) ? *able[1] : *able[0];
+}
+
+void ComputedModel::choose(int64_t batch_size, at::TensorList tensors) const {
+  const auto able = able_engines(batch_size, tensors);
+  if (able.size() < 2 || able[1]->backend() != Backend::kCudnn || chosen_.contains(batch_size)) {
+    return;
+  }
+  constexpr int kMeasuredCapability = 90;
+  const auto device = model_->device();
+  const auto& cuda = cuda_part();
+  if (asked_precision_ == Precision::kFp32 && kernels_are_faster(cell_, batch_size, hidden_) &&
+      cuda.kernels->limits(device).capability == kMeasuredCapability) {
+    chosen_.emplace(batch_size, able[0]);
+    return;
+  }
+  StepTiming timing{.make_graph = {},
+                    .wait = [device] { torch::cuda::synchronize(device.index()); }};
+  if (graph_ == GraphMode::kOn) {
+    timing.make_graph = [&] { return cuda.part->make_graph(device); };
+  }
+  const auto seconds = step_seconds(std::span(able).first(2), *model_, batch_size, timing);
+  chosen_.emplace(batch_size, seconds[1] < seconds[0] ? able[1] : able[0]);
 }
 
 }  // namespace unroll

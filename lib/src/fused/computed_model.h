@@ -3,12 +3,14 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "fused/engine.h"
+#include "kernels/cell_table.h"
 #include "unroll/compute.h"
 
 namespace unroll {
@@ -36,12 +38,20 @@ class ComputedModel : public SequenceModel {
   // Throws Error where dropout would not draw from the generator that was given.
   void require_own_generator(const Engine& used) const;
   Engine& engine(int64_t batch_size, at::TensorList tensors) const;
+  // Those that compute such batches in the precision that was asked for, or else in float32.
+  std::vector<Engine*> able_engines(int64_t batch_size, at::TensorList tensors) const;
+  // Takes the time of kernels and cuDNN where both can and figures do not decide, once.
+  void choose(int64_t batch_size, at::TensorList tensors) const;
 
   std::shared_ptr<SequenceModel> model_;
+  Precision asked_precision_;
   GraphMode graph_;
   std::optional<at::Generator> generator_;
   bool has_dropout_ = false;
   std::vector<std::unique_ptr<Engine>> engines_;  // the last one, the plain one, can always
+  CellKind cell_ = CellKind::kRnn;  // this and hidden_: of engines that are no plain one
+  int64_t hidden_ = 0;
+  mutable std::map<int64_t, Engine*> chosen_;  // by batch size: the fastest, as was measured
 };
 
 }  // namespace unroll

@@ -19,8 +19,7 @@ class CudaEngine : public Engine {
         hidden_(config.hidden),
         dropout_(config.dropout),
         generator_(compute.generator),
-        precision_(compute.precision),
-        may_leave_to_cudnn_(compute.backend == Backend::kAuto && has_cudnn(config, compute)) {}
+        precision_(compute.precision) {}
 
   Backend backend() const override { return Backend::kFused; }
 
@@ -49,27 +48,17 @@ class CudaEngine : public Engine {
   }
 
  private:
-  // What the kernels multiply; nothing where there are none, as for tensors that are not float32,
-  // and where cuDNN is to be preferred: it is faster, or has a precision that they have no room
-  // for.
+  // What the kernels multiply; nothing where there are none, as for tensors that are not float32.
   std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
     if (!all_float(tensors)) {
       return std::nullopt;
     }
     const auto [found, is_new] = operands_.try_emplace(batch_size);
-    if (!is_new) {
-      return found->second;
+    if (is_new) {
+      found->second = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
+                                  tensors.front().device());
     }
-    auto& operands = found->second;
-    if (!may_leave_to_cudnn_ || !cudnn_is_faster(layout_.cell, batch_size, hidden_)) {
-      operands = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
-                             tensors.front().device());
-    }
-    const bool is_rounded = operands == cuda::Operands::kBf16;
-    if (may_leave_to_cudnn_ && precision_ == Precision::kBf16 && !is_rounded) {
-      operands.reset();
-    }
-    return operands;
+    return found->second;
   }
 
   const CudaKernels& kernels_;
@@ -79,7 +68,6 @@ class CudaEngine : public Engine {
   double dropout_;
   std::optional<at::Generator> generator_;
   Precision precision_;
-  bool may_leave_to_cudnn_;
   mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
 };
 

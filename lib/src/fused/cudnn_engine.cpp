@@ -2,9 +2,6 @@
 #include <torch/cuda.h>
 #include <torch/version.h>
 
-#include <algorithm>
-#include <iterator>
-
 #include "fused/engine.h"
 #include "fused/layout.h"
 #include "fused/torch_layers.h"
@@ -72,23 +69,6 @@ bool cudnn_has_bf16() {
 #else
   return false;
 #endif
-}
-
-bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden) {
-  // Up to so many hidden units, up to so many sequences our kernels are as fast.
-  struct Limit {
-    int64_t hidden;
-    int64_t batch_size;
-  };
-  constexpr Limit kOfRnn[] = {{128, 64}, {512, 512}, {1024, 200}, {2048, 40}};
-  constexpr Limit kOfLstm[] = {{128, 200}, {256, 200}, {512, 128}, {1024, 2}};
-  constexpr Limit kOfGru[] = {{128, 16}, {256, 128}, {512, 64}, {1024, 2}};
-  const auto within = [&](const auto& limits) {
-    const auto* limit = std::find_if(std::begin(limits), std::end(limits),
-                                     [&](const Limit& l) { return hidden <= l.hidden; });
-    return limit != std::end(limits) && batch_size <= limit->batch_size;
-  };
-  return !(is_simple(cell) ? within(kOfRnn) : has_c(cell) ? within(kOfLstm) : within(kOfGru));
 }
 
 }  // namespace unroll

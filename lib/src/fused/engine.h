@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cell_table.h"
 #include "unroll/compute.h"
 
 namespace unroll {
@@ -23,8 +22,7 @@ class Engine {
   /// Which one it is.
   virtual Backend backend() const = 0;
 
-  /// The precision in which it computes batches of so many sequences; nothing where it cannot, or
-  /// where the next one is faster.
+  /// The precision in which it computes batches of so many sequences; nothing where it cannot.
   virtual std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const = 0;
 
   /// Logits (T*B,V), or the mean cross-entropy where the batch has labels, and the states.
@@ -49,8 +47,7 @@ std::unique_ptr<Engine> make_plain_engine(SequenceModel& model);
 std::unique_ptr<Engine> make_cpu_engine(SequenceModel& model, const ModelConfig& config,
                                         const Compute& compute);
 
-/// Those of the CUDA part, or null where there is none. With Backend::kAuto they leave to cuDNN
-/// what it does better.
+/// Those of the CUDA part, or null where there is none.
 std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig& config,
                                          const Compute& compute);
 
@@ -64,9 +61,5 @@ bool has_cudnn(const ModelConfig& config, const Compute& compute);
 
 /// Whether LibTorch's cuDNN has recurrent layers in bf16.
 bool cudnn_has_bf16();
-
-/// Whether cuDNN computes training steps of such a layer in float32 faster than our kernels for
-/// CUDA, as it was measured (docs/gpu.md).
-bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden);
 
 }  // namespace unroll

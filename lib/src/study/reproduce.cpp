@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -29,11 +30,19 @@ class KeptTraining {
         record_(record),
         files_(std::move(path)),
         train_iter_(corpus.indices, record.data, device) {
-    at::manual_seed(record.data.seed);
-    net_ = make_model(config, corpus.vocab.size(), device, record.compute);
-    training_ = std::make_unique<Training>(*net_, train_iter_, corpus.vocab, record.options);
+    std::optional<Checkpoint> kept;
+    auto compute = record.compute;
     if (std::filesystem::exists(files_.path())) {
-      continue_from(load_checkpoint(files_.path()), config);
+      kept = load_checkpoint(files_.path());
+      if (kept->training && kept->training->compute == compute) {
+        compute = resumed_compute(*kept->training, device);
+      }
+    }
+    at::manual_seed(record.data.seed);
+    net_ = make_model(config, corpus.vocab.size(), device, compute);
+    training_ = std::make_unique<Training>(*net_, train_iter_, corpus.vocab, record.options);
+    if (kept) {
+      continue_from(*kept, config);
     }
   }
 
