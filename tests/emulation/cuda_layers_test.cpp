@@ -92,9 +92,9 @@ TEST_P(DeviceLayersOfEachModel, LossAndItsGradientsAreTheModels) {
   const auto weights = values(net->weights());
   const auto expected = net->loss({X, Y}, state).first;
   const EmulatedKernels kernels(/*has_clusters=*/true);
-  const auto actual = run_on_cuda(kernels, layout, weights, {X, Y}, state, /*dropout=*/0,
-                                  cuda::Operands::kFloat32)
-                          .first;
+  const auto actual =
+      run_on_cuda(kernels, layout, weights, {X, Y}, state, /*dropout=*/0, cuda::Operands::kFloat32)
+          .first;
   EXPECT_TRUE(all_close(actual, expected, 1e-5));
   const auto gradients_here = torch::autograd::grad({actual}, weights);
   const auto expected_gradients = torch::autograd::grad({expected}, weights);
@@ -125,8 +125,8 @@ TEST_P(DeviceLayersOfEachModel, InBf16TheyAreNearlyTheModels) {
 TEST_P(DeviceLayersOfEachModel, NeedNoGradients) {
   const torch::NoGradGuard no_grad;
   const EmulatedKernels kernels(/*has_clusters=*/true);
-  const auto actual =
-      run_on_cuda(kernels, layout, values(net->weights()), {X, {}}, state, 0, cuda::Operands::kFloat32);
+  const auto actual = run_on_cuda(kernels, layout, values(net->weights()), {X, {}}, state, 0,
+                                  cuda::Operands::kFloat32);
   EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5));
   EXPECT_FALSE(actual.first.requires_grad());
 }
@@ -167,9 +167,9 @@ TEST(DeviceLayers, ABatchMayTakeSeveralWavesAndARest) {
       for (const bool in_clusters : {true, false}) {
         SCOPED_TRACE(formatted("{}, B {}, clusters {}", to_string(cell), B, in_clusters));
         const EmulatedKernels kernels(in_clusters);
-        const auto actual =
-            run_on_cuda(kernels, layout_of(model), weights, {X, {}}, state, 0, cuda::Operands::kFloat32)
-                .first;
+        const auto actual = run_on_cuda(kernels, layout_of(model), weights, {X, {}}, state, 0,
+                                        cuda::Operands::kFloat32)
+                                .first;
         EXPECT_TRUE(all_close(actual, expected, 1e-5));
         const auto actual_gradients = gradients(actual);
         for (std::size_t i = 0; i < weights.size(); ++i) {
@@ -193,9 +193,10 @@ TEST_P(DeviceLayersOfAVocabulary, TokensAreSummedUp) {
   const auto state = net->begin_state(4);
   const EmulatedKernels kernels(/*has_clusters=*/true);
   const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
-  const auto actual = torch::autograd::grad(
-      {sum(run_on_cuda(kernels, layout_of(model), weights, {X, {}}, state, 0, cuda::Operands::kFloat32))},
-      weights);
+  const auto actual =
+      torch::autograd::grad({sum(run_on_cuda(kernels, layout_of(model), weights, {X, {}}, state, 0,
+                                             cuda::Operands::kFloat32))},
+                            weights);
   const auto expected = torch::autograd::grad({sum(net->forward(X, state))}, weights);
   for (std::size_t i = 0; i < weights.size(); ++i) {
     EXPECT_TRUE(all_close(actual[i], expected[i], 1e-4)) << i;
@@ -214,8 +215,8 @@ TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   for (const int64_t T : {1, 2}) {
     const auto X = tokens.narrow(1, 0, T);
     const auto state = net->begin_state(4);
-    const auto actual = run_on_cuda(kernels, layout_of(model), values(net->weights()), {X, {}}, state, 0,
-                                    cuda::Operands::kFloat32);
+    const auto actual = run_on_cuda(kernels, layout_of(model), values(net->weights()), {X, {}},
+                                    state, 0, cuda::Operands::kFloat32);
     EXPECT_TRUE(all_close(actual.first, net->forward(X, state).first, 1e-5)) << T;
   }
 }

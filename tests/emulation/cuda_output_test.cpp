@@ -44,7 +44,8 @@ class CudaOutput : public ::testing::Test {
   void expect_same(double factor = 1) const {
     const auto mine = actual();
     const auto theirs = expected();
-    EXPECT_NEAR(mine.item<double>(), theirs.item<double>(), 1e-5 * std::max(1.0, theirs.item<double>()));
+    EXPECT_NEAR(mine.item<double>(), theirs.item<double>(),
+                1e-5 * std::max(1.0, theirs.item<double>()));
     const auto gradients = torch::autograd::grad({mine * factor}, {h_, W_, b_});
     const auto wanted = torch::autograd::grad({theirs * factor}, {h_, W_, b_});
     for (std::size_t i = 0; i < gradients.size(); ++i) {

@@ -49,8 +49,9 @@ class Table {
   template <CellKind kCell, int S, Operands kOperands>
   void add_sizes() {
     for_each(Constants<128, 256, 512>(), [&](auto most_hidden) {
-      constexpr bool kIsMade = (most_hidden() == 128 && kOperands == Operands::kFloat32) ||
-                               most_hidden() == 256 || (most_hidden() == 512 && is_simple(kCell));
+      constexpr bool kIsRounded = kOperands == Operands::kBf16;
+      constexpr bool kIsMade = (most_hidden() == 128 && !kIsRounded) || most_hidden() == 256 ||
+                               (most_hidden() == 512 && (kIsRounded || is_simple(kCell)));
       if constexpr (kIsMade) {
         add_cluster<kCell, S, kOperands, most_hidden()>();
       }
@@ -98,8 +99,7 @@ class Table {
 
   template <typename Arguments>
   void add(const char* name, void (*kernel)(Arguments)) {
-    kernels_.emplace(name,
-                     [kernel](auto parameters) { kernel(get<Arguments>(parameters, 0)); });
+    kernels_.emplace(name, [kernel](auto parameters) { kernel(get<Arguments>(parameters, 0)); });
   }
 
   void add(const Plan& plan, CellKind cell, Work work, EmulatedKernel kernel) {

@@ -12,11 +12,15 @@ namespace unroll::cuda {
 
 /// Those that need no plan.
 inline std::set<std::string> kernels_without_plan() {
-  return {kNoWork,      kCutBatch,
-          kCopyMatrices, kSumByToken,
-          kOutputLayer,  kNormOfGradients,
+  return {kNoWork,
+          kCutBatch,
+          kCopyMatrices,
+          kSumByToken,
+          kOutputLayer,
+          kNormOfGradients,
           update_kernel(UpdateRule::kSgd),
-          update_kernel(UpdateRule::kAdam), update_kernel(UpdateRule::kAdamW)};
+          update_kernel(UpdateRule::kAdam),
+          update_kernel(UpdateRule::kAdamW)};
 }
 
 /// The kernels that such a GPU's plans ask for, by their names.

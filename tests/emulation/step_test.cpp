@@ -81,14 +81,31 @@ class CountingDriver : public EmulatedDriver {
 // Operations of LibTorch that give a device nothing to do: they make views and room. A CPU does an
 // operation on a list as one on each.
 bool is_free(const std::string& name) {
-  static const std::vector<std::string> free{
-      "aten::t",      "aten::transpose", "aten::narrow",     "aten::slice",   "aten::view",
-      "aten::empty",  "aten::detach",    "detach",           "aten::select",  "aten::unsqueeze",
-      "aten::as_strided", "aten::reshape", "aten::empty_like", "aten::expand", "aten::squeeze",
-      "aten::alias",  "aten::to",        "aten::contiguous", "aten::resolve_conj",
-      "aten::empty_strided", "aten::_reshape_alias", "aten::unbind", "aten::requires_grad_", "aten::mul_"};
-  return name.rfind("aten::", 0) != 0 ||
-         std::find(free.begin(), free.end(), name) != free.end();
+  static const std::vector<std::string> free{"aten::t",
+                                             "aten::transpose",
+                                             "aten::narrow",
+                                             "aten::slice",
+                                             "aten::view",
+                                             "aten::empty",
+                                             "aten::detach",
+                                             "detach",
+                                             "aten::select",
+                                             "aten::unsqueeze",
+                                             "aten::as_strided",
+                                             "aten::reshape",
+                                             "aten::empty_like",
+                                             "aten::expand",
+                                             "aten::squeeze",
+                                             "aten::alias",
+                                             "aten::to",
+                                             "aten::contiguous",
+                                             "aten::resolve_conj",
+                                             "aten::empty_strided",
+                                             "aten::_reshape_alias",
+                                             "aten::unbind",
+                                             "aten::requires_grad_",
+                                             "aten::mul_"};
+  return name.rfind("aten::", 0) != 0 || std::find(free.begin(), free.end(), name) != free.end();
 }
 
 class RecordedOperations {
@@ -156,7 +173,8 @@ TEST_P(StepOnKernels, TrainsAsTheModelItself) {
   }
 }
 
-// At most 16 kernels, where a product may take two: one that splits its depth, and one that adds up.
+// At most 16 kernels, where a product may take two: one that splits its depth, and one that adds
+// up.
 TEST_P(StepOnKernels, IsFewKernels) {
   ModelOnKernels net(make_model(GetParam(), corpus_.vocab.size(), torch::kCPU), kernels_);
   DeviceUpdater updater(net.weights(), {.optimizer = Optimizer::kAdam, .lr = 0.01}, &kernels_);
@@ -174,8 +192,8 @@ TEST_P(StepOnKernels, IsFewKernels) {
     step.run_batch(epoch, kSteps);
     operations = RecordedOperations::counts();
   }
-  EXPECT_THAT(operations, UnorderedElementsAre(Pair("aten::mm", AnyOf(2, 3)),
-                                               Pair("aten::_foreach_mul_", 1)));
+  EXPECT_THAT(operations,
+              UnorderedElementsAre(Pair("aten::mm", AnyOf(2, 3)), Pair("aten::_foreach_mul_", 1)));
   EXPECT_LE(driver_.launches + 2 * operations["aten::mm"] + operations["aten::_foreach_mul_"], 16);
 }
 

@@ -103,8 +103,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(UpdaterOptions{.lr = 0.5},
                       UpdaterOptions{.lr = 0.5, .momentum = 0.9, .weight_decay = 0.01},
                       UpdaterOptions{.optimizer = Optimizer::kAdam, .lr = 0.01},
-                      UpdaterOptions{.optimizer = Optimizer::kAdam, .lr = 0.01,
-                                     .weight_decay = 0.1},
+                      UpdaterOptions{
+                          .optimizer = Optimizer::kAdam, .lr = 0.01, .weight_decay = 0.1},
                       UpdaterOptions{.optimizer = Optimizer::kAdamW, .lr = 0.01}));
 
 class UpdateKernelsTest : public ::testing::Test {

@@ -101,7 +101,7 @@ void CudaKernels::count_clusters(LoadedKernel kernel, torch::Device device,
           kernel, {.blocks = blocks, .cluster = blocks, .shared_bytes = limits.shared_bytes},
           device);
     } catch (const Error&) {
-      return;  // of so many blocks, or more, there are none
+      continue;  // of so many blocks there are none
     }
   }
 }
@@ -185,8 +185,8 @@ unsigned* CudaKernels::arrivals(torch::Device device) const {
   return reinterpret_cast<unsigned*>(count.mutable_data_ptr<int32_t>());
 }
 
-void CudaKernels::launch(const std::string& name, const KernelLaunch& launch,
-                         const void* arguments, torch::Device device) const {
+void CudaKernels::launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
+                         torch::Device device) const {
   LoadedKernel kernel = nullptr;
   {
     const std::lock_guard lock(mutex_);

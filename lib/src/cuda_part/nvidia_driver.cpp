@@ -148,6 +148,9 @@ LoadedKernel NvidiaDriver::load(const CompiledKernel& kernel, torch::Device devi
   require(driver().func_set_attribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                       most_shared_bytes()),
           "loaded");
+  // Clusters of more than eight blocks: a GPU that has none says so where they are counted.
+  static_cast<void>(driver().func_set_attribute(
+      function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1));
   return function;
 }
 

@@ -87,6 +87,25 @@ TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
       make_plan(CellKind::kRnn, Way::kForward, 32, 2048, kH200, Operands::kFloat32)->in_clusters);
 }
 
+// Seven of them run at once on an H200, for 56 sequences.
+TEST(CudaPlan, InBf16LargerModelsTakeClustersOfSixteenBlocks) {
+  auto without = kH200;
+  without.clusters.at(16) = 0;
+  constexpr int64_t H = 512;
+  for (const auto cell : {CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+    for (const auto way : {Way::kForward, Way::kBackward}) {
+      const auto plan = make_plan(cell, way, 32, H, kH200, Operands::kBf16);
+      ASSERT_TRUE(plan);
+      EXPECT_TRUE(plan->in_clusters);
+      EXPECT_EQ(plan->blocks, 16);
+      EXPECT_EQ(plan->groups, 4);
+      EXPECT_EQ(make_plan(cell, way, 512, H, kH200, Operands::kBf16)->groups, 7);
+      EXPECT_FALSE(make_plan(cell, way, 32, H, without, Operands::kBf16)->in_clusters);
+      EXPECT_FALSE(make_plan(cell, way, 32, H, kH200, Operands::kFloat32)->in_clusters);
+    }
+  }
+}
+
 TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));
@@ -123,7 +142,8 @@ TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
             EXPECT_LE(plan->shared_bytes, limits.shared_bytes);
             EXPECT_LE(plan->units * plan->S, kThreads);
             if (plan->in_clusters) {
-              EXPECT_TRUE(plan->most_hidden == 256 || plan->most_hidden == 512);
+              EXPECT_GE(plan->most_hidden, 256);
+              EXPECT_LE(plan->groups, limits.clusters.at(static_cast<std::size_t>(plan->blocks)));
               EXPECT_LE(H, plan->most_hidden);
             } else {
               EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);

@@ -261,7 +261,7 @@ void check_cluster(Case c, int groups) {
   SCOPED_TRACE(formatted("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
                          c.batch_size, c.steps));
   Check check(c, S);
-  const int units = cluster_units(kHidden);
+  const int units = cluster_units(kCell, kHidden);
   const int blocks = static_cast<int>((c.hidden + units - 1) / units);
   const auto grid = [&](bool back) {
     return Grid{.blocks = blocks * groups,
@@ -355,10 +355,10 @@ TYPED_TEST(CudaCell, OfAGridInBf16IsLibTorchs) {
                                  1);
 }
 
-TEST(CudaRnn, Of512UnitsInBf16IsLibTorchs) {
-  const Case c{.steps = 2, .batch_size = 9, .hidden = 300};
-  check_cluster<CellKind::kRnn, 512, 8, Operands::kBf16>(c, 2);
-  check_cluster<CellKind::kRnnRelu, 512, 8, Operands::kBf16>(c, 2);
+// In bf16 a cluster of up to sixteen blocks holds larger weights.
+TYPED_TEST(CudaCell, OfALargeClusterInBf16IsLibTorchs) {
+  constexpr auto kCell = TypeParam::value;
+  check_cluster<kCell, 512, 8, Operands::kBf16>({.steps = 2, .batch_size = 9, .hidden = 300}, 1);
 }
 
 TEST(CudaRnn, Of512UnitsIsLibTorchs) {

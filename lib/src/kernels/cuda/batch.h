@@ -11,8 +11,9 @@ UNROLL_DEVICE int64_t token_at(const BatchArguments& a, int64_t i) {
                               : static_cast<const int64_t*>(a.corpus)[i];
 }
 
+template <typename Arguments>
 UNROLL_KERNEL(kThreads)
-cut_batch(const BatchArguments a) {
+cut_batch(const Arguments a) {
   const int64_t* starts = a.starts + *a.position * a.rows;
   const int64_t all = a.tokens * a.rows;
   const int64_t stride = static_cast<int64_t>(block_count()) * kThreads;

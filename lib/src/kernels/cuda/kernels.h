@@ -10,18 +10,20 @@
 
 namespace unroll::cuda {
 
-// A layer's kernel is compiled for a cell, a direction, S sequences of a group and a kind of operands, when
-// it is needed (kernel_name.h). Its other sizes are arguments.
+// A layer's kernel is compiled for a cell, a direction, S sequences of a group and a kind of
+// operands, when it is needed (kernel_name.h). Its other sizes are arguments. The others are
+// templates, too, as all that is none is compiled with each.
 
 /// What the driver is asked with for how many clusters of blocks like the kernels' run at once.
 UNROLL_KERNEL(kThreads)
 no_work() {}
 
 /// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
-/// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64.
-template <int kHidden>
+/// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64; in bf16 of
+/// 512 x 128 it takes 64.
+template <CellKind kCell, int kHidden>
 struct ClusterShape {
-  static constexpr int kUnits = cluster_units(kHidden);
+  static constexpr int kUnits = cluster_units(kCell, kHidden);
   static constexpr int kDepth = kHidden / kWarps;
   static constexpr int kColumns = kUnits / kLanes;
 };
@@ -55,7 +57,7 @@ inline constexpr bool kIsBackward<BackwardArguments> = true;
 template <typename Arguments, CellKind kCell, int kHidden, int S, Operands kOperands>
 UNROLL_KERNEL(kThreads)
 cluster_layer(const Arguments a, const int blocks) {
-  using Shape = ClusterShape<kHidden>;
+  using Shape = ClusterShape<kCell, kHidden>;
   using Kind = Slabs<kOperands>;
   constexpr int kGates = product_gates(kCell);
   constexpr bool kBack = kIsBackward<Arguments>;
@@ -80,7 +82,7 @@ struct NoSlab {};
 template <CellKind kCell, int kHidden, int S>
 UNROLL_KERNEL(kThreads)
 cluster_generate(const GenerateArguments a, const int blocks) {
-  using Shape = ClusterShape<kHidden>;
+  using Shape = ClusterShape<kCell, kHidden>;
   const BlockLayout at = cluster_layout(kCell, false, kHidden, S);
   const Group group = group_of(blocks, Shape::kUnits);
   ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);

@@ -32,8 +32,9 @@ UNROLL_DEVICE void copy_square(const MatrixCopy& m, int64_t row, int64_t column,
   sync_block();
 }
 
+template <typename Arguments>
 UNROLL_KERNEL(kThreads)
-copy_matrices(const CopyArguments a) {
+copy_matrices(const Arguments a) {
   int64_t square = block_index();
   for (int n = 0; n < a.count; ++n) {
     const MatrixCopy& m = a.copies[n];

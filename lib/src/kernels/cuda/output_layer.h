@@ -208,8 +208,9 @@ class OutputBlock {
   float db_q_ = 0;
 };
 
+template <typename Arguments>
 UNROLL_KERNEL(kThreads)
-output_layer(const OutputArguments a) {
+output_layer(const Arguments a) {
   const bool backward = a.dh != nullptr;
   OutputBlock block(a);
   block.count_labels();

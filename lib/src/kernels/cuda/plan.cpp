@@ -56,16 +56,17 @@ int sequences_of(int64_t batch_size, int groups, Operands operands, const StepTi
   return best;
 }
 
-// The most units for which a cluster's threads hold the weights in registers: in 64 of their 128,
-// in bf16 in half as many, where a warp holds a whole tile of the depth.
+// The most units for which a cluster's threads hold the weights in registers, in at most 64 of
+// their 128; in bf16 a warp holds a whole tile of the depth.
 int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
-  if (hidden <= 128 && operands == Operands::kFloat32) {
+  const bool is_rounded = operands == Operands::kBf16;
+  if (hidden <= 128 && !is_rounded) {
     return 128;
   }
   if (hidden <= 256) {
     return 256;
   }
-  return hidden <= 512 && is_simple(cell) ? 512 : 0;
+  return hidden <= 512 && (is_rounded || is_simple(cell)) ? 512 : 0;
 }
 
 std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
@@ -77,7 +78,7 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
   }
   Plan plan{.operands = operands,
             .in_clusters = true,
-            .units = cluster_units(most_hidden),
+            .units = cluster_units(cell, most_hidden),
             .most_hidden = most_hidden};
   plan.blocks = divide_up(hidden, plan.units);
   if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks) {

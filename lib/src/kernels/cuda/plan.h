@@ -8,10 +8,10 @@
 
 namespace unroll::cuda {
 
-/// Every GPU with clusters runs clusters of eight blocks. In a cluster of one block, stores into
-/// the cluster's memory are undefined (PTX, st.async).
+/// Every GPU with clusters runs clusters of eight blocks, some run those of sixteen. In a cluster
+/// of one block, stores into the cluster's memory are undefined (PTX, st.async).
 constexpr int kFewestBlocks = 2;
-constexpr int kMostBlocks = 8;
+constexpr int kMostBlocks = 16;
 
 /// Compute capabilities from which on there are kernels, and clusters: 80 for 8.0.
 constexpr int kFirstWithKernels = 80;

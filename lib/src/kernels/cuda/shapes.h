@@ -31,9 +31,10 @@ constexpr int kTileSequences = 8;
 
 UNROLL_HOST_DEVICE constexpr int in_tiles(int n) { return (n + kTile - 1) / kTile; }
 
-/// Units of a cluster's block, by the most units that its kernel has room for.
-UNROLL_HOST_DEVICE constexpr int cluster_units(int most_hidden) {
-  return most_hidden > 256 ? 64 : 32;
+/// Units of a cluster's block, by the most units that its kernel has room for: of several gates
+/// more blocks have to hold the weights.
+UNROLL_HOST_DEVICE constexpr int cluster_units(CellKind cell, int most_hidden) {
+  return most_hidden > 256 && is_simple(cell) ? 64 : 32;
 }
 
 /// Lanes that share a row of so many columns; the other lanes of the warp share the depth.
@@ -71,7 +72,7 @@ UNROLL_HOST_DEVICE constexpr BlockLayout cluster_layout(CellKind cell, bool is_b
                                                         int most_hidden, int S) {
   const int gates = product_gates(cell);
   const int depth = (is_backward ? gates : 1) * most_hidden;
-  const int columns = (is_backward ? 1 : gates) * cluster_units(most_hidden);
+  const int columns = (is_backward ? 1 : gates) * cluster_units(cell, most_hidden);
   const int partials = kArrivalFloats + 2 * depth * S;
   return {depth, 0, 0, partials, partials + kWarps * S * columns};
 }

@@ -38,8 +38,9 @@ UNROLL_DEVICE void sum_other(const TokenSumsArguments& a, float* sums) {
 
 /// A block sums up a warp's width of columns: each lane one. Warps take rows in turns, and each has
 /// a table of its own, (V, kLanes), so that the sums are always made in the same order.
+template <typename Arguments>
 UNROLL_KERNEL(kThreads)
-sum_by_token(const TokenSumsArguments a) {
+sum_by_token(const Arguments a) {
   constexpr int kRowsAtOnce = 8;
   const int vocab_size = static_cast<int>(a.vocab_size);
   const int warp = thread_index() / kLanes;

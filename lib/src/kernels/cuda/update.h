@@ -45,8 +45,9 @@ UNROLL_DEVICE void end_norm(const NormArguments& a, float norm) {
   *a.nonfinite += finite ? 0 : 1;
 }
 
+template <typename Arguments>
 UNROLL_KERNEL(kThreads)
-norm_of_gradients(const NormArguments a) {
+norm_of_gradients(const Arguments a) {
   auto* room = reinterpret_cast<double*>(shared_memory());
   float sum = 0;
   for_each_value(a.tensors, a.sizes, NoBeginning(), [&](int n, int64_t i) {
@@ -146,9 +147,8 @@ update_weights(const UpdateArguments a) {
       }
       sync_block();
     };
-    for_each_value(a.tensors, a.sizes, begin, [&](int n, int64_t i) {
-      step_by_adam<kRule>(a, n, i, lr, scale, *of_step);
-    });
+    for_each_value(a.tensors, a.sizes, begin,
+                   [&](int n, int64_t i) { step_by_adam<kRule>(a, n, i, lr, scale, *of_step); });
     if (is_last_block(a.arrivals, reinterpret_cast<int*>(shared_memory()))) {
       for (int n = thread_index(); n < a.tensors; n += kThreads) {
         *a.steps[n] += 1.0F;
