@@ -370,6 +370,13 @@ void wait_for(const unsigned* count, unsigned target) {
   }
 }
 
+void leave(unsigned* count, unsigned last) {
+  ++*count;
+  if (*count == last) {
+    *count = 0;
+  }
+}
+
 bool is_last_arrival(unsigned* count, unsigned blocks) {
   Scheduler::active->make_progress();
   *count = (*count + 1) % blocks;

@@ -39,6 +39,7 @@ uint32_t round_to_bf16(float low, float high);
 void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]);
 void arrive(unsigned* count);
 void wait_for(const unsigned* count, unsigned target);
+void leave(unsigned* count, unsigned last);
 bool is_last_arrival(unsigned* count, unsigned blocks);
 template <typename Value>
 Value load_of_blocks(const Value* from) {

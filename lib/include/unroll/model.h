@@ -82,7 +82,8 @@ class SequenceModel {
   virtual torch::Device device() const = 0;
 
   /// How batches of `batch_size` sequences are computed: the backend (never kAuto), its precision,
-  /// and whether training steps are captured.
+  /// and whether training steps are captured. On a CUDA device the first call for a size may time
+  /// some steps, which train nothing, to find out who is faster; a training makes that call.
   virtual Compute effective_compute(int64_t batch_size) const;
 
   /// Switches dropout on or off. A model without dropout ignores the call.

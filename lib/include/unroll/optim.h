@@ -104,7 +104,7 @@ void check(const UpdaterOptions& options);
 
 /// The updater for the options. Plain sgd is the notebook's, which gives the same bits as
 /// torch::optim::SGD. With momentum or weight decay, and for Adam and AdamW, it is torch::optim's.
-/// On a CUDA device it is LibTorch's fused kernels of the same formulas, which take the learning
+/// On a CUDA device kernels of the same formulas, ours or LibTorch's fused ones, take the learning
 /// rate, the count of steps and whether to step at all from the device. The model must outlive the
 /// updater.
 ///

@@ -1,5 +1,6 @@
 #include "cuda_part/cuda_kernels.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
@@ -175,14 +176,33 @@ void CudaKernels::load(const std::set<std::string>& names, int capability,
   }
 }
 
-unsigned* CudaKernels::arrivals(torch::Device device) const {
+CudaKernels::Meeting& CudaKernels::meeting_on(torch::Device device) const {
   const auto stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device).id();
-  const std::lock_guard lock(mutex_);
-  auto& count = arrivals_[{device.index(), stream}];
-  if (!count.defined()) {
-    count = at::zeros({1}, at::dtype(at::kInt).device(device));
+  auto& meeting = meetings_[{device.index(), stream}];
+  if (!meeting.arrivals.defined()) {
+    meeting.arrivals =
+        at::zeros({1 + limits_of(device).multiprocessors}, at::dtype(at::kInt).device(device));
   }
-  return reinterpret_cast<unsigned*>(count.mutable_data_ptr<int32_t>());
+  return meeting;
+}
+
+unsigned* CudaKernels::arrivals(torch::Device device) const {
+  const std::lock_guard lock(mutex_);
+  return reinterpret_cast<unsigned*>(meeting_on(device).arrivals.mutable_data_ptr<int32_t>());
+}
+
+cuda::ExchangeMemory CudaKernels::exchange_for(const cuda::Plan& plan, torch::Device device) const {
+  if (plan.in_clusters) {
+    return {};
+  }
+  const std::lock_guard lock(mutex_);
+  auto& meeting = meeting_on(device);
+  if (meeting.values.empty() || meeting.values.back().numel() < plan.exchange_floats) {
+    meeting.values.push_back(
+        at::empty({plan.exchange_floats}, at::dtype(at::kFloat).device(device)));
+  }
+  auto* counts = reinterpret_cast<unsigned*>(meeting.arrivals.mutable_data_ptr<int32_t>());
+  return {.values = meeting.values.back().mutable_data_ptr<float>(), .arrivals = counts + 1};
 }
 
 void CudaKernels::launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
@@ -217,15 +237,7 @@ void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operan
                            Arguments arguments, torch::Device device) const {
   const auto [plan, kernel] = ready_for(
       {work, cell, operands, arguments.batch_size, arguments.hidden, device.index()}, device);
-  // Freed when the launch is on the stream; what gets it next comes after it there.
-  at::Tensor exchange;
-  if (!plan.in_clusters) {
-    exchange =
-        at::zeros({plan.exchange_floats + plan.groups}, at::dtype(at::kFloat).device(device));
-    arguments.exchange.values = exchange.mutable_data_ptr<float>();
-    arguments.exchange.arrivals =
-        reinterpret_cast<unsigned*>(arguments.exchange.values + plan.exchange_floats);
-  }
+  arguments.exchange = exchange_for(plan, device);
   // A kernel in clusters takes the arguments and how many blocks a group has, one in a grid also
   // the units of a block.
   const std::array<const void*, 3> parameters{&arguments, &plan.blocks, &plan.units};

@@ -101,8 +101,15 @@ class CudaKernels {
   template <typename Work>
   void attempt(torch::Device device, const Work& work) const;
   Ready ready_for(const Task& task, torch::Device device) const;
-  // A count of the current stream, on which one kernel follows the other: 0 between them.
+  // Memory in which blocks meet: of one stream, on which one kernel follows the other.
+  struct Meeting {
+    torch::Tensor arrivals;  // counts, 0 between the kernels: of a whole grid, then of its groups
+    // What groups exchange: the last is the largest. Captured kernels may still use the others.
+    std::vector<torch::Tensor> values;
+  };
+  Meeting& meeting_on(torch::Device device) const;  // of the current stream
   unsigned* arrivals(torch::Device device) const;
+  cuda::ExchangeMemory exchange_for(const cuda::Plan& plan, torch::Device device) const;
   void launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
               torch::Device device) const;
   template <typename Arguments>
@@ -120,7 +127,7 @@ class CudaKernels {
   mutable std::map<std::pair<int, std::string>, LoadedKernel> loaded_;
   mutable std::map<Task, std::optional<Ready>> kernels_;  // empty: there is no kernel
   mutable std::map<int, std::string> problems_;
-  mutable std::map<std::pair<int, c10::StreamId>, torch::Tensor> arrivals_;  // by device and stream
+  mutable std::map<std::pair<int, c10::StreamId>, Meeting> meetings_;  // by device and stream
   mutable bool is_told_ = false;
 };
 

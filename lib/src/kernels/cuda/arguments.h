@@ -5,7 +5,8 @@
 namespace unroll::cuda {
 
 /// Memory through which blocks that are no cluster exchange values of the same sequences: (groups,
-/// 2, depth, S) floats and a count of arrivals for each group, zeros at first.
+/// 2, depth, S) floats, whatever they are, and a count of arrivals for each group, 0 before and
+/// after.
 struct ExchangeMemory {
   float* values = nullptr;
   unsigned* arrivals = nullptr;

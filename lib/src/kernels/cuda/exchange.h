@@ -76,7 +76,8 @@ class ClusterExchange {
 class GridExchange {
  public:
   /// `memory`: shared, depth * S floats; `depth` is a multiple of four. In the GPU's memory, the
-  /// group's 2 * depth * S `values` and its count of `arrivals`, zeros at first.
+  /// group's 2 * depth * S `values`, whatever they are, and its count of `arrivals`, 0 before and
+  /// after.
   UNROLL_DEVICE GridExchange(float* memory, float* values, unsigned* arrivals, int depth, int S,
                              int blocks)
       : memory_(memory),
@@ -91,7 +92,12 @@ class GridExchange {
     }
     sync_block();
   }
-  UNROLL_DEVICE void end() {}
+  // Nobody waits any more.
+  UNROLL_DEVICE void end() {
+    if (thread_index() == 0) {
+      leave(arrivals_, (count_ + 1) * blocks_);
+    }
+  }
 
   template <int S>
   UNROLL_DEVICE void publish(int k, int s, float value) {

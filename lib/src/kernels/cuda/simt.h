@@ -131,6 +131,13 @@ UNROLL_DEVICE void wait_for(const unsigned* count, unsigned target) {
   } while (static_cast<int>(seen - target) < 0);
 }
 
+/// Increments a count that nobody waits for any more. It is 0 again when it reaches `last`.
+UNROLL_DEVICE void leave(unsigned* count, unsigned last) {
+  if (atomicAdd(count, 1U) + 1U == last) {
+    atomicExch(count, 0U);
+  }
+}
+
 /// Whether a thread is the last of one in each of `blocks` blocks to say so. What a block wrote
 /// before its last sync_block() is then seen by the last one. The count is 0 again after it.
 UNROLL_DEVICE bool is_last_arrival(unsigned* count, unsigned blocks) {
