@@ -43,6 +43,9 @@ Compute compute_on(torch::Device device, const Options& options, const TrainReco
   if (options.given("compute")) {
     compute.backend = record.compute.backend;
   }
+  if (options.given("compute") || options.given("precision")) {
+    compute.preferred = Backend::kAuto;
+  }
   if (options.given("graph")) {
     compute.graph = record.compute.graph;
   }

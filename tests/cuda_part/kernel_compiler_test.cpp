@@ -107,8 +107,8 @@ TEST_F(KernelsByNvrtc, AreForTheGpuAtHandOrTheLastOneKnown) {
   EXPECT_THAT(ptx.code, AllOf(HasSubstr(".version"), HasSubstr(ptx.name)));
 }
 
-// A dozen of the layers', and the others; with UNROLL_ALL_KERNELS all of the first GPUs that have kernels, and clusters. Later
-// ones differ in their assembler alone.
+// A dozen of the layers', and the others; with UNROLL_ALL_KERNELS all of the first GPUs that have
+// kernels, and clusters. Later ones differ in their assembler alone.
 TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
   // Where a cluster of sixteen blocks loads its weights; its time steps spill nothing.
   constexpr int kMostSpilled = 88;

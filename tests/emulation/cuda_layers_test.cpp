@@ -206,6 +206,33 @@ TEST_P(DeviceLayersOfAVocabulary, TokensAreSummedUp) {
 INSTANTIATE_TEST_SUITE_P(Sizes, DeviceLayersOfAVocabulary,
                          ::testing::Values(1, 30, 64, 65, 128, 129, 2000));
 
+// Of a cluster of sixteen blocks some have no unit where the GPU has none of ten.
+TEST(DeviceLayers, ALargeClusterMayHaveBlocksWithoutUnits) {
+  at::manual_seed(0);
+  const auto model = plain(ModelKind::kConcise, Cell::kLstm, 300);
+  const auto net = make_model(model, 9, torch::kCPU);
+  const auto X = torch::randint(9, {3, 2}, torch::kInt64);
+  const auto state = net->begin_state(3);
+  for (const bool has_ten : {true, false}) {
+    auto gpu = small_gpu(32, /*has_clusters=*/true);
+    gpu.clusters.at(10) = has_ten ? 3 : 0;
+    const EmulatedKernels kernels(gpu);
+    const auto weights = values(net->weights());
+    const auto sum = [](const auto& result) { return (result.first * result.first).sum(); };
+    const auto actual = sum(
+        run_on_cuda(kernels, layout_of(model), weights, {X, {}}, state, 0, cuda::Operands::kBf16));
+    const auto expected = sum(net->forward(X, state));
+    EXPECT_TRUE(all_close(actual / expected, torch::ones({}), 1e-2));
+    const auto gradients = torch::autograd::grad({actual}, weights);
+    const auto wanted = torch::autograd::grad({expected}, weights);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const double difference =
+          ((gradients[i] - wanted[i]).norm() / wanted[i].norm()).item<double>();
+      EXPECT_LT(difference, 3e-2) << i;
+    }
+  }
+}
+
 TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   at::manual_seed(0);
   const auto model = plain(ModelKind::kScratch, Cell::kRnn, 40);

@@ -83,6 +83,24 @@ TEST_F(CudaOutput, LabelsMayBeLeftOut) {
   EXPECT_TRUE(std::isnan(actual().item<float>()));
 }
 
+// As a GPU's labels are not looked at before
+TEST_F(CudaOutput, ALabelOfNoTokenShows) {
+  draw(20, 4, 28, false);
+  for (const int64_t bad : {28, -1}) {
+    labels_[7] = bad;
+    EXPECT_TRUE(std::isnan(actual().item<float>()));
+  }
+}
+
+TEST_F(CudaOutput, WeightsMayBeFrozen) {
+  draw(20, 4, 28, true);
+  W_.requires_grad_(false);
+  const auto gradients = torch::autograd::grad({actual()}, {h_, b_});
+  const auto wanted = torch::autograd::grad({expected()}, {h_, b_});
+  EXPECT_TRUE(all_close(gradients[0], wanted[0], 1e-5));
+  EXPECT_TRUE(all_close(gradients[1], wanted[1], 1e-5));
+}
+
 TEST_F(CudaOutput, LargeLogitsDoNotOverflow) {
   draw(8, 4, 28, false);
   b_.data() += 1000 * torch::randn({28});

@@ -3,10 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,7 +40,7 @@ class ModelOnKernels : public SequenceModel {
   }
   std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override {
     return run_on_cuda(kernels_, layout_, values(weights()), batch, state, /*dropout=*/0,
-                       cuda::Operands::kFloat32);
+                       cuda::Operands::kFloat32, /*generator=*/{}, workspace_);
   }
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
   int64_t vocab_size() const override { return model_->vocab_size(); }
@@ -53,6 +54,7 @@ class ModelOnKernels : public SequenceModel {
   std::unique_ptr<SequenceModel> model_;
   const CudaKernels& kernels_;
   Layout layout_;
+  std::shared_ptr<Workspace> workspace_ = std::make_shared<Workspace>();
 };
 
 // What a step gives the device to do, as it is "captured".
@@ -81,31 +83,14 @@ class CountingDriver : public EmulatedDriver {
 // Operations of LibTorch that give a device nothing to do: they make views and room. A CPU does an
 // operation on a list as one on each.
 bool is_free(const std::string& name) {
-  static const std::vector<std::string> free{"aten::t",
-                                             "aten::transpose",
-                                             "aten::narrow",
-                                             "aten::slice",
-                                             "aten::view",
-                                             "aten::empty",
-                                             "aten::detach",
-                                             "detach",
-                                             "aten::select",
-                                             "aten::unsqueeze",
-                                             "aten::as_strided",
-                                             "aten::reshape",
-                                             "aten::empty_like",
-                                             "aten::expand",
-                                             "aten::squeeze",
-                                             "aten::alias",
-                                             "aten::to",
-                                             "aten::contiguous",
-                                             "aten::resolve_conj",
-                                             "aten::empty_strided",
-                                             "aten::_reshape_alias",
-                                             "aten::unbind",
-                                             "aten::requires_grad_",
-                                             "aten::mul_"};
-  return name.rfind("aten::", 0) != 0 || std::find(free.begin(), free.end(), name) != free.end();
+  static const std::set<std::string> free{
+      "aten::t",          "aten::transpose",      "aten::narrow",      "aten::slice",
+      "aten::view",       "aten::empty",          "aten::detach",      "aten::select",
+      "aten::unsqueeze",  "aten::as_strided",     "aten::reshape",     "aten::empty_like",
+      "aten::expand",     "aten::squeeze",        "aten::alias",       "aten::to",
+      "aten::contiguous", "aten::empty_strided",  "aten::unbind",      "aten::_reshape_alias",
+      "aten::mul_",       "aten::requires_grad_", "aten::resolve_conj"};
+  return name.rfind("aten::", 0) != 0 || free.contains(name);
 }
 
 class RecordedOperations {
@@ -140,23 +125,30 @@ class StepOnKernels : public ::testing::TestWithParam<TestModel> {
 
   const Corpus corpus_ = periodic_corpus(300);
   const SeqDataLoader train_iter_{corpus_.indices, {.batch_size = 3, .num_steps = 5}};
-  const CountingDriver driver_{small_gpu(6, /*has_clusters=*/true)};
-  const CudaKernels kernels_{driver_, [](const std::string& name, int) {
-                               return CompiledKernel{.name = name, .code = {}};
-                             }};
+};
+
+// A GPU, how much it was given to do, and its kernels.
+struct CountingGpu {
+  explicit CountingGpu(bool has_clusters) : driver(small_gpu(6, has_clusters)) {}
+
+  CountingDriver driver;
+  CudaKernels kernels{driver, [](const std::string& name, int) {
+                        return CompiledKernel{.name = name, .code = {}};
+                      }};
 };
 
 TEST_P(StepOnKernels, TrainsAsTheModelItself) {
   at::manual_seed(0);
-  ModelOnKernels net(make_model(GetParam(), corpus_.vocab.size(), torch::kCPU), kernels_);
+  const CountingGpu gpu(/*has_clusters=*/true);
+  ModelOnKernels net(make_model(GetParam(), corpus_.vocab.size(), torch::kCPU), gpu.kernels);
   const auto plain = make_model(GetParam(), corpus_.vocab.size(), torch::kCPU);
   load_weights(*plain, net.weights());
   const UpdaterOptions options{.lr = 0.5};
-  DeviceUpdater updater(net.weights(), options, &kernels_);
+  DeviceUpdater updater(net.weights(), options, &gpu.kernels);
   const auto plain_updater = make_updater(*plain, options);
   TrainProgress progress;
   TrainProgress plain_progress;
-  GraphStep step(net, updater, progress, {}, std::make_unique<RecordedGraph>(), {}, &kernels_);
+  GraphStep step(net, updater, progress, {}, std::make_unique<RecordedGraph>(), {}, &gpu.kernels);
   const auto plain_step = make_train_step(*plain, *plain_updater, plain_progress);
   const auto epoch = train_iter_.epoch(0);
   for (int64_t k = 0; k < kSteps; ++k) {
@@ -176,25 +168,28 @@ TEST_P(StepOnKernels, TrainsAsTheModelItself) {
 // At most 16 kernels, where a product may take two: one that splits its depth, and one that adds
 // up.
 TEST_P(StepOnKernels, IsFewKernels) {
-  ModelOnKernels net(make_model(GetParam(), corpus_.vocab.size(), torch::kCPU), kernels_);
-  DeviceUpdater updater(net.weights(), {.optimizer = Optimizer::kAdam, .lr = 0.01}, &kernels_);
-  TrainProgress progress;
-  GraphStep step(net, updater, progress, {}, std::make_unique<RecordedGraph>(), {}, &kernels_);
-  const auto epoch = train_iter_.epoch(0);
-  for (int64_t k = 0; k < kSteps; ++k) {
-    step.run_batch(epoch, k);
+  for (const bool has_clusters : {true, false}) {
+    const CountingGpu gpu(has_clusters);
+    ModelOnKernels net(make_model(GetParam(), corpus_.vocab.size(), torch::kCPU), gpu.kernels);
+    DeviceUpdater updater(net.weights(), {.optimizer = Optimizer::kAdam, .lr = 0.01}, &gpu.kernels);
+    TrainProgress progress;
+    GraphStep step(net, updater, progress, {}, std::make_unique<RecordedGraph>(), {}, &gpu.kernels);
+    const auto epoch = train_iter_.epoch(0);
+    for (int64_t k = 0; k < kSteps; ++k) {
+      step.run_batch(epoch, k);
+    }
+    ASSERT_TRUE(step.is_captured());
+    gpu.driver.launches = 0;
+    std::map<std::string, int> operations;
+    {
+      const RecordedOperations recorded;
+      step.run_batch(epoch, kSteps);
+      operations = RecordedOperations::counts();
+    }
+    EXPECT_THAT(operations, UnorderedElementsAre(Pair("aten::mm", AnyOf(2, 3)),
+                                                 Pair("aten::_foreach_mul_", 1)));
+    EXPECT_LE(gpu.driver.launches + 2 * operations["aten::mm"] + 1, 16);
   }
-  ASSERT_TRUE(step.is_captured());
-  driver_.launches = 0;
-  std::map<std::string, int> operations;
-  {
-    const RecordedOperations recorded;
-    step.run_batch(epoch, kSteps);
-    operations = RecordedOperations::counts();
-  }
-  EXPECT_THAT(operations,
-              UnorderedElementsAre(Pair("aten::mm", AnyOf(2, 3)), Pair("aten::_foreach_mul_", 1)));
-  EXPECT_LE(driver_.launches + 2 * operations["aten::mm"] + operations["aten::_foreach_mul_"], 16);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, StepOnKernels, ::testing::ValuesIn(plain_recurrent_models(40)),

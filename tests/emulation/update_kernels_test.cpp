@@ -155,11 +155,49 @@ TEST_F(UpdateKernelsTest, LeaveWeightsWithoutGradientAlone) {
   EXPECT_FALSE(updater.finish(end_));  // nothing is trained
 }
 
+TEST_F(UpdateKernelsTest, MoreWeightsMayBeTrainedLater) {
+  NamedTensors weights;
+  for (int i = 0; i < 100; ++i) {
+    weights.push_back({std::to_string(i), torch::zeros({2})});
+  }
+  DeviceUpdater updater(weights, {.lr = 1}, &kernels_);
+  for (const std::size_t trained : {1, 100}) {
+    for (std::size_t i = 0; i < trained; ++i) {
+      weights[i].tensor.mutable_grad() = torch::ones({2});
+    }
+    EXPECT_TRUE(updater.finish(end_));
+  }
+  EXPECT_TRUE(torch::equal(weights.front().tensor, torch::full({2}, -2.0)));
+  EXPECT_TRUE(torch::equal(weights.back().tensor, torch::full({2}, -1.0)));
+  EXPECT_FLOAT_EQ(end_.sums.grad_norm.item<float>(), std::sqrt(2.0F) + std::sqrt(200.0F));
+}
+
+// So that a graph that was made before is not differentiated by other weights
+TEST_F(UpdateKernelsTest, LibTorchKnowsThatAWeightHasChanged) {
+  auto weight = torch::ones({2}).requires_grad_();
+  const auto loss = (weight * weight).sum();
+  weight.mutable_grad() = torch::ones({2});
+  DeviceUpdater updater({{"w", weight}}, {.lr = 1}, &kernels_);
+  EXPECT_TRUE(updater.finish(end_));
+  EXPECT_THROW(loss.backward(), c10::Error);
+}
+
+TEST_F(UpdateKernelsTest, RefuseAStateOfAnotherShape) {
+  auto weight = torch::zeros({2});
+  weight.mutable_grad() = torch::ones({2});
+  end_.after = {torch::zeros({1})};
+  end_.carry = {torch::zeros({2})};
+  DeviceUpdater updater({{"w", weight}}, {.lr = 1}, &kernels_);
+  EXPECT_FALSE(updater.finish(end_));
+  end_.after = {torch::zeros({2}), torch::zeros({2})};
+  EXPECT_FALSE(updater.finish(end_));
+}
+
 // With kStop the run ends with the epoch, whose sums say so.
 TEST_F(UpdateKernelsTest, ANormThatIsNotFiniteShowsInTheSums) {
   auto weight = torch::zeros({2});
   weight.mutable_grad() = torch::full({2}, INFINITY);
-  end_.of_nonfinite = NAN;
+  end_.stops = true;
   end_.after = {torch::full({2}, 5.0)};
   end_.carry = {torch::zeros({2})};
   DeviceUpdater updater({{"w", weight}}, {.lr = 1}, &kernels_);
@@ -169,6 +207,12 @@ TEST_F(UpdateKernelsTest, ANormThatIsNotFiniteShowsInTheSums) {
   EXPECT_TRUE(std::isnan(end_.sums.grad_norm.item<double>()));
   EXPECT_EQ(end_.sums.nonfinite.item<int64_t>(), 1);
   EXPECT_TRUE(torch::equal(end_.carry[0], end_.after[0]));
+
+  // Nothing more is trained, and nothing more is said.
+  weight.mutable_grad() = torch::ones({2});
+  EXPECT_TRUE(updater.finish(end_));
+  EXPECT_TRUE(torch::equal(weight, torch::zeros({2})));
+  EXPECT_EQ(end_.sums.nonfinite.item<int64_t>(), 1);
 }
 
 }  // namespace

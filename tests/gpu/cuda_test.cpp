@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "base/formatted.h"
@@ -184,22 +185,24 @@ TEST_F(CudaChoice, IsByTheShapeAndCanBeForced) {
   EXPECT_EQ(made(Backend::kCudnn, 128)->effective_compute(32).backend, Backend::kCudnn);
 }
 
-// Where figures leave a doubt it is measured, once.
-TEST_F(CudaChoice, ThatIsMeasuredStays) {
-  for (const int64_t batch_size : {200, 1000}) {
-    const auto net = make_model(model(Cell::kLstm, 128, Backend::kAuto), 28, try_gpu());
-    const auto chosen = net->effective_compute(batch_size).backend;
-    EXPECT_NE(chosen, Backend::kPlain);
-    for (int i = 0; i < 5; ++i) {
-      EXPECT_EQ(net->effective_compute(batch_size).backend, chosen);
-    }
+// Otherwise than the figures say
+TEST_F(CudaChoice, FollowsAPreference) {
+  for (const auto& [hidden, batch_size, preferred] :
+       {std::tuple(128, 32, Backend::kCudnn), std::tuple(1024, 512, Backend::kFused)}) {
+    auto lstm = model(Cell::kLstm, hidden, Backend::kAuto);
+    lstm.compute.preferred = preferred;
+    EXPECT_EQ(make_model(lstm, 28, try_gpu())->effective_compute(batch_size).backend, preferred);
   }
 }
 
 TEST_F(CudaChoice, ATrainingIsResumedToTheSameBits) {
-  for (const int64_t batch_size : {4, 700}) {
-    const SmallTraining training(model(Cell::kRnn, 40, Backend::kAuto), batch_size);
-    EXPECT_EQ(training.run_on(try_gpu(), try_gpu()), training.run_on(try_gpu()));
+  for (const auto preferred : {Backend::kFused, Backend::kCudnn}) {
+    for (const int64_t batch_size : {4, 700}) {
+      auto rnn = model(Cell::kRnn, 40, Backend::kAuto);
+      rnn.compute.preferred = preferred;
+      const SmallTraining training(rnn, batch_size);
+      EXPECT_EQ(training.run_on(try_gpu(), try_gpu()), training.run_on(try_gpu()));
+    }
   }
 }
 

@@ -70,7 +70,10 @@ struct ModelConfig {
 
 /// Who computes.
 enum class Backend {
-  kAuto,   ///< the fastest that can compute the model: our kernels, on a GPU cuDNN, else plain
+  /// The fastest that can compute the model: our kernels, on a GPU cuDNN, else plain. Where it is
+  /// not known which of the first two is faster on a GPU, a training begins by timing them, so that
+  /// another run may choose otherwise; both give the same numbers up to rounding.
+  kAuto,
   kPlain,  ///< the model's own formulas, operation by operation
   kFused,  ///< one autograd node over our kernels, with a backward pass written by hand
   kCudnn,  ///< on a CUDA device: cuDNN's layer over the model's weights, whichever they are
@@ -126,6 +129,8 @@ struct Compute {
   /// device, which all threads share. With generators of their own, models that are trained by
   /// several threads give the numbers that each gives alone.
   std::optional<at::Generator> generator = {};
+  /// With kAuto: who is taken without timing, if it can; kAuto leaves it open.
+  Backend preferred = Backend::kAuto;
 
   bool operator==(const Compute&) const = default;
 

@@ -94,7 +94,7 @@ using LossFn = std::function<std::pair<torch::Tensor, State>(SequenceModel& net,
 
 /// How a step trains.
 struct StepOptions {
-  double clip = 1;                                ///< bound on the gradient norm; 0 is off
+  double clip = 1;  ///< bound on the gradient norm; 0 is off. What a step leaves in .grad is open
   OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
   LossFn loss = {};  ///< a loss of your own, in nats a token; empty: SequenceModel::loss
 
@@ -116,7 +116,8 @@ using FallbackCallback = std::function<void(const std::string& reason)>;
 ///
 /// A step whose loss or gradient is not finite is counted, and leaves the weights and the updater.
 /// With kStop on a CPU it throws Diverged, which names the batch, the loss and the norm; elsewhere
-/// the end of the epoch shows it. Throws Error for GraphMode::kOn on another device than CUDA.
+/// no further step of the epoch trains, and its end shows it. Throws Error for GraphMode::kOn on
+/// another device than CUDA.
 std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
                                            TrainProgress& progress, const StepOptions& options = {},
                                            GraphMode graph = GraphMode::kOff,
@@ -248,6 +249,9 @@ class Training {
 
   /// May be called from a callback too, except on_prediction.
   TrainState state() const;
+
+  /// How its batches are computed.
+  Compute effective_compute() const;
 
   /// All epochs so far, and the best of them.
   const std::vector<EpochStats>& history() const { return history_; }

@@ -223,7 +223,7 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
   auto checkpoint = make_checkpoint(net, vocab, text);
   record.state = training.state();
   if (record.compute.backend == Backend::kAuto && net.device().is_cuda()) {
-    const auto used = net.effective_compute(record.data.batch_size).backend;
+    const auto used = training.effective_compute().backend;
     record.chosen = used == Backend::kPlain ? Backend::kAuto : used;
   }
   checkpoint.epochs = record.state.progress.epoch;
@@ -235,9 +235,7 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
 Compute resumed_compute(const TrainRecord& record, torch::Device device) {
   auto compute = record.compute;
   if (device.is_cuda()) {
-    if (compute.backend == Backend::kAuto) {
-      compute.backend = record.chosen;
-    }
+    compute.preferred = record.chosen;
     return compute;
   }
   compute.graph = GraphMode::kAuto;

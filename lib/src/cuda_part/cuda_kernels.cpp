@@ -1,8 +1,5 @@
 #include "cuda_part/cuda_kernels.h"
 
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -77,7 +74,7 @@ const cuda::GpuLimits& CudaKernels::limits_of(torch::Device device) const {
     return known->second;
   }
   cuda::GpuLimits limits;
-  attempt(device, [&] {
+  attempt(device, /*is_needed=*/true, [&] {
     auto found = driver_.limits(device);
     if (!found.has_kernels()) {
       throw Error(formatted("they need compute capability {}.{} or later, {} has {}.{}",
@@ -108,13 +105,18 @@ void CudaKernels::count_clusters(LoadedKernel kernel, torch::Device device,
 }
 
 template <typename Work>
-void CudaKernels::attempt(torch::Device device, const Work& work) const {
+void CudaKernels::attempt(torch::Device device, bool is_needed, const Work& work) const {
+  std::string problem;
   try {
     work();
+    return;
   } catch (const c10::Error& error) {  // whose what() also has the stack
-    problems_.emplace(device.index(), error.what_without_backtrace());
+    problem = error.what_without_backtrace();
   } catch (const std::exception& error) {
-    problems_.emplace(device.index(), error.what());
+    problem = error.what();
+  }
+  if (is_needed) {
+    problems_.emplace(device.index(), problem);
   }
 }
 
@@ -150,7 +152,7 @@ void CudaKernels::prepare(const std::vector<Task>& tasks, const std::vector<std:
       missing.insert(name);
     }
   }
-  attempt(device, [&] { load(missing, limits.capability, device); });
+  load(missing, !tasks.empty(), device);
   for (const auto& [task, plan, name] : all) {
     const auto found = loaded_.find({task.device, name});
     const bool is_there = plan && found != loaded_.end() && found->second != nullptr;
@@ -158,8 +160,9 @@ void CudaKernels::prepare(const std::vector<Task>& tasks, const std::vector<std:
   }
 }
 
-void CudaKernels::load(const std::set<std::string>& names, int capability,
+void CudaKernels::load(const std::set<std::string>& names, bool are_needed,
                        torch::Device device) const {
+  const int capability = limits_of(device).capability;
   std::map<std::string, std::future<CompiledKernel>> compiling;
   for (const auto& name : names) {
     compiling.emplace(name, std::async(std::launch::async, compile_, name, capability));
@@ -172,37 +175,13 @@ void CudaKernels::load(const std::set<std::string>& names, int capability,
       notice_(formatted("compiling kernels for {}", device.str()));
     }
     auto& loaded = loaded_[{device.index(), name}];  // what failed once is not tried again
-    attempt(device, [&] { loaded = driver_.load(kernel.get(), device); });
+    attempt(device, are_needed, [&] { loaded = driver_.load(kernel.get(), device); });
   }
 }
 
-CudaKernels::Meeting& CudaKernels::meeting_on(torch::Device device) const {
-  const auto stream = c10::impl::VirtualGuardImpl(device.type()).getStream(device).id();
-  auto& meeting = meetings_[{device.index(), stream}];
-  if (!meeting.arrivals.defined()) {
-    meeting.arrivals =
-        at::zeros({1 + limits_of(device).multiprocessors}, at::dtype(at::kInt).device(device));
-  }
-  return meeting;
-}
-
-unsigned* CudaKernels::arrivals(torch::Device device) const {
-  const std::lock_guard lock(mutex_);
-  return reinterpret_cast<unsigned*>(meeting_on(device).arrivals.mutable_data_ptr<int32_t>());
-}
-
-cuda::ExchangeMemory CudaKernels::exchange_for(const cuda::Plan& plan, torch::Device device) const {
-  if (plan.in_clusters) {
-    return {};
-  }
-  const std::lock_guard lock(mutex_);
-  auto& meeting = meeting_on(device);
-  if (meeting.values.empty() || meeting.values.back().numel() < plan.exchange_floats) {
-    meeting.values.push_back(
-        at::empty({plan.exchange_floats}, at::dtype(at::kFloat).device(device)));
-  }
-  auto* counts = reinterpret_cast<unsigned*>(meeting.arrivals.mutable_data_ptr<int32_t>());
-  return {.values = meeting.values.back().mutable_data_ptr<float>(), .arrivals = counts + 1};
+int CudaKernels::blocks_for(int64_t pieces, torch::Device device, int each) const {
+  return static_cast<int>(
+      std::clamp<int64_t>(pieces, 1, int64_t{each} * limits(device).multiprocessors));
 }
 
 void CudaKernels::launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
@@ -234,10 +213,13 @@ CudaKernels::Ready CudaKernels::ready_for(const Task& task, torch::Device device
 
 template <typename Arguments>
 void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operands,
-                           Arguments arguments, torch::Device device) const {
+                           Arguments arguments, torch::Device device, Workspace& workspace) const {
   const auto [plan, kernel] = ready_for(
       {work, cell, operands, arguments.batch_size, arguments.hidden, device.index()}, device);
-  arguments.exchange = exchange_for(plan, device);
+  if (!plan.in_clusters) {
+    arguments.exchange = {.values = workspace.values(plan.exchange_floats, device),
+                          .arrivals = workspace.arrivals(plan.groups, device) + 1};
+  }
   // A kernel in clusters takes the arguments and how many blocks a group has, one in a grid also
   // the units of a block.
   const std::array<const void*, 3> parameters{&arguments, &plan.blocks, &plan.units};
@@ -249,18 +231,20 @@ void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operan
 }
 
 void CudaKernels::run(CellKind cell, cuda::Operands operands,
-                      const cuda::ForwardArguments& arguments, torch::Device device) const {
-  run_work(cuda::Work::kForward, cell, operands, arguments, device);
+                      const cuda::ForwardArguments& arguments, torch::Device device,
+                      Workspace& workspace) const {
+  run_work(cuda::Work::kForward, cell, operands, arguments, device, workspace);
 }
 
 void CudaKernels::run(CellKind cell, cuda::Operands operands,
-                      const cuda::BackwardArguments& arguments, torch::Device device) const {
-  run_work(cuda::Work::kBackward, cell, operands, arguments, device);
+                      const cuda::BackwardArguments& arguments, torch::Device device,
+                      Workspace& workspace) const {
+  run_work(cuda::Work::kBackward, cell, operands, arguments, device, workspace);
 }
 
-void CudaKernels::run(CellKind cell, const cuda::GenerateArguments& arguments,
-                      torch::Device device) const {
-  run_work(cuda::Work::kGenerate, cell, cuda::Operands::kFloat32, arguments, device);
+void CudaKernels::run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device,
+                      Workspace& workspace) const {
+  run_work(cuda::Work::kGenerate, cell, cuda::Operands::kFloat32, arguments, device, workspace);
 }
 
 }  // namespace unroll

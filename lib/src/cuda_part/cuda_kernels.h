@@ -15,6 +15,7 @@
 
 #include "cuda_part/compiled_kernel.h"
 #include "cuda_part/cuda_driver.h"
+#include "cuda_part/workspace.h"
 #include "kernels/cell_table.h"
 #include "kernels/cuda/arguments.h"
 #include "kernels/cuda/kernel_name.h"
@@ -44,34 +45,43 @@ class CudaKernels {
   bool can_generate(CellKind cell, int64_t batch_size, int64_t hidden, int64_t vocab_size,
                     torch::Device device) const;
 
-  /// Likewise kernels that need no plan, by their names (kernel_name.h).
+  /// Likewise kernels that need no plan, by their names (kernel_name.h). Where there is none it is
+  /// no problem: what they do has another way.
   bool have(const std::vector<std::string>& names, torch::Device device) const;
 
   /// A device's limits; those of none where it has no kernels.
   cuda::GpuLimits limits(torch::Device device) const;
 
-  /// What first kept kernels for a device from being compiled or loaded, as far as it was tried;
-  /// empty if nothing did.
+  /// What first kept a layer's kernels for a device from being compiled or loaded, as far as it was
+  /// tried; empty if nothing did.
   std::string problem(torch::Device device) const;
 
-  /// Throws Error when they cannot be run. The arguments' exchange is the kernels' own.
+  /// Throws Error when they cannot be run. The arguments' exchange is the workspace's.
   void run(CellKind cell, cuda::Operands operands, const cuda::ForwardArguments& arguments,
-           torch::Device device) const;
+           torch::Device device, Workspace& workspace) const;
   void run(CellKind cell, cuda::Operands operands, const cuda::BackwardArguments& arguments,
-           torch::Device device) const;
-  void run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device) const;
+           torch::Device device, Workspace& workspace) const;
+  void run(CellKind cell, const cuda::GenerateArguments& arguments, torch::Device device,
+           Workspace& workspace) const;
 
-  /// One that needs no plan, by `blocks` blocks with so much shared memory. Where
-  /// the arguments have a count of arrivals, it is the kernels' own.
+  /// One that needs no plan, by `blocks` blocks with so much shared memory.
   template <typename Arguments>
-  void run(const std::string& name, Arguments arguments, int blocks, int shared_bytes,
+  void run(const std::string& name, const Arguments& arguments, int blocks, int shared_bytes,
            torch::Device device) const {
-    if constexpr (requires { arguments.arrivals; }) {
-      arguments.arrivals = arrivals(device);
-    }
     launch(name, {.blocks = blocks, .cluster = 1, .shared_bytes = shared_bytes}, &arguments,
            device);
   }
+
+  /// The same for one whose arguments have a count of arrivals: it is the workspace's.
+  template <typename Arguments>
+  void run(const std::string& name, Arguments arguments, int blocks, int shared_bytes,
+           torch::Device device, Workspace& workspace) const {
+    arguments.arrivals = workspace.arrivals(0, device);
+    run(name, arguments, blocks, shared_bytes, device);
+  }
+
+  /// How many blocks share so many pieces of work there: `each` for a multiprocessor, or fewer.
+  int blocks_for(int64_t pieces, torch::Device device, int each = 1) const;
 
  private:
   // What a kernel is made ready for.
@@ -91,30 +101,22 @@ class CudaKernels {
   };
 
   const cuda::GpuLimits& limits_of(torch::Device device) const;
-  // Plans, compiles and loads for all of these, side by side, unless that was done before.
+  // Plans, compiles and loads for all of these, side by side, unless that was done before; the
+  // named ones only where one of the tasks has a plan, or there are none.
   void prepare(const std::vector<Task>& tasks, const std::vector<std::string>& names,
                torch::Device device) const;
   bool has_loaded(const std::vector<std::string>& names, torch::Device device) const;
-  void load(const std::set<std::string>& names, int capability, torch::Device device) const;
+  void load(const std::set<std::string>& names, bool are_needed, torch::Device device) const;
   void count_clusters(LoadedKernel kernel, torch::Device device, cuda::GpuLimits& limits) const;
-  // What is wrong with it becomes the device's problem.
+  // What is wrong with it becomes the device's problem, if it is needed.
   template <typename Work>
-  void attempt(torch::Device device, const Work& work) const;
+  void attempt(torch::Device device, bool is_needed, const Work& work) const;
   Ready ready_for(const Task& task, torch::Device device) const;
-  // Memory in which blocks meet: of one stream, on which one kernel follows the other.
-  struct Meeting {
-    torch::Tensor arrivals;  // counts, 0 between the kernels: of a whole grid, then of its groups
-    // What groups exchange: the last is the largest. Captured kernels may still use the others.
-    std::vector<torch::Tensor> values;
-  };
-  Meeting& meeting_on(torch::Device device) const;  // of the current stream
-  unsigned* arrivals(torch::Device device) const;
-  cuda::ExchangeMemory exchange_for(const cuda::Plan& plan, torch::Device device) const;
   void launch(const std::string& name, const KernelLaunch& launch, const void* arguments,
               torch::Device device) const;
   template <typename Arguments>
   void run_work(cuda::Work work, CellKind cell, cuda::Operands operands, Arguments arguments,
-                torch::Device device) const;
+                torch::Device device, Workspace& workspace) const;
 
   const CudaDriver& driver_;
   CompileKernel compile_;
@@ -127,7 +129,6 @@ class CudaKernels {
   mutable std::map<std::pair<int, std::string>, LoadedKernel> loaded_;
   mutable std::map<Task, std::optional<Ready>> kernels_;  // empty: there is no kernel
   mutable std::map<int, std::string> problems_;
-  mutable std::map<std::pair<int, c10::StreamId>, Meeting> meetings_;  // by device and stream
   mutable bool is_told_ = false;
 };
 

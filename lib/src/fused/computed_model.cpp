@@ -15,6 +15,7 @@ namespace unroll {
 ComputedModel::ComputedModel(std::shared_ptr<SequenceModel> model, const Compute& compute)
     : model_(std::move(model)),
       asked_precision_(compute.precision),
+      preferred_(compute.preferred),
       graph_(GraphMode::kOff),
       generator_(compute.generator) {
   const auto device = model_->device();
@@ -109,17 +110,26 @@ std::vector<Engine*> ComputedModel::able_engines(int64_t batch_size, at::TensorL
 }
 
 Engine& ComputedModel::engine(int64_t batch_size, at::TensorList tensors) const {
-  if (const auto chosen = chosen_.find(batch_size); chosen != chosen_.end()) {
-    return *chosen->second;
-  }
   const auto able = able_engines(batch_size, tensors);
-  const bool is_cudnn_next = able.size() > 1 && able[1]->backend() == Backend::kCudnn;
-  return is_cudnn_next && cudnn_is_faster(cell_, batch_size, hidden_) ? *able[1] : *able[0];
+  const auto chosen = chosen_.find(batch_size);
+  for (auto* one : able) {
+    if (chosen == chosen_.end() ? one->backend() == preferred_ : one == chosen->second) {
+      return *one;
+    }
+  }
+  return *able[is_left_to_cudnn(able, batch_size) ? 1 : 0];
+}
+
+bool ComputedModel::is_left_to_cudnn(const std::vector<Engine*>& able, int64_t batch_size) const {
+  return able.size() > 1 && able[1]->backend() == Backend::kCudnn &&
+         cudnn_is_faster(cell_, batch_size, hidden_);
 }
 
 void ComputedModel::choose(int64_t batch_size, at::TensorList tensors) const {
   const auto able = able_engines(batch_size, tensors);
-  if (able.size() < 2 || able[1]->backend() != Backend::kCudnn || chosen_.contains(batch_size)) {
+  const bool is_open = able.size() > 1 && able[1]->backend() == Backend::kCudnn &&
+                       preferred_ == Backend::kAuto && !has_dropout_;
+  if (!is_open || chosen_.contains(batch_size)) {
     return;
   }
   constexpr int kMeasuredCapability = 90;
@@ -130,13 +140,17 @@ void ComputedModel::choose(int64_t batch_size, at::TensorList tensors) const {
     chosen_.emplace(batch_size, able[0]);
     return;
   }
-  StepTiming timing{.make_graph = {},
-                    .wait = [device] { torch::cuda::synchronize(device.index()); }};
+  StepTiming timing{.wait = [device] { torch::cuda::synchronize(device.index()); }};
   if (graph_ == GraphMode::kOn) {
     timing.make_graph = [&] { return cuda.part->make_graph(device); };
   }
   const auto seconds = step_seconds(std::span(able).first(2), *model_, batch_size, timing);
-  chosen_.emplace(batch_size, seconds[1] < seconds[0] ? able[1] : able[0]);
+  // What is hardly faster now may be slower the next time.
+  constexpr double kClearly = 1.1;
+  const std::size_t estimated = is_left_to_cudnn(able, batch_size) ? 1 : 0;
+  const std::size_t other = 1 - estimated;
+  const bool is_other = kClearly * seconds[other] < seconds[estimated];
+  chosen_.emplace(batch_size, able[is_other ? other : estimated]);
 }
 
 }  // namespace unroll

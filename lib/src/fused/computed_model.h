@@ -40,11 +40,16 @@ class ComputedModel : public SequenceModel {
   Engine& engine(int64_t batch_size, at::TensorList tensors) const;
   // Those that compute such batches in the precision that was asked for, or else in float32.
   std::vector<Engine*> able_engines(int64_t batch_size, at::TensorList tensors) const;
-  // Takes the time of kernels and cuDNN where both can and figures do not decide, once.
+  // Takes the time of kernels and cuDNN where both can and figures do not decide, once. Not with
+  // dropout, for which cuDNN keeps memory that all models share.
   void choose(int64_t batch_size, at::TensorList tensors) const;
+
+  // Whether cuDNN is estimated to be the faster one of these.
+  bool is_left_to_cudnn(const std::vector<Engine*>& able, int64_t batch_size) const;
 
   std::shared_ptr<SequenceModel> model_;
   Precision asked_precision_;
+  Backend preferred_;
   GraphMode graph_;
   std::optional<at::Generator> generator_;
   bool has_dropout_ = false;

@@ -32,8 +32,7 @@ void check_fed(std::span<const int64_t> fed, std::size_t batch_size, int64_t voc
 
 bool can_decode(const CudaKernels& kernels, const Layout& layout, at::TensorList weights,
                 int64_t batch_size) {
-  return layout.layers == 1 &&
-         kernels.have({cuda::kCopyMatrices}, weights.back().device()) &&
+  return layout.layers == 1 && kernels.have({cuda::kCopyMatrices}, weights.back().device()) &&
          kernels.can_generate(layout.cell, batch_size, hidden_of(layout, weights),
                               weights.back().numel(), weights.back().device());
 }
@@ -49,12 +48,14 @@ CudaDecoder::CudaDecoder(const CudaKernels& kernels, const Layout& layout, Seque
   hidden_ = hidden_of(layout, weights);
   vocab_size_ = weights.back().numel();
   MatrixCopies copies;
-  layer_ = pack_layer(layout, weights_of_layer(layout, weights, 0), hidden_, {.tokens = true}, copies);
+  layer_ =
+      pack_layer(layout, weights_of_layer(layout, weights, 0), hidden_, {.tokens = true}, copies);
   copies.run(kernels, weights.back().device());
   const auto& W_hq = weights[weights.size() - 2];
   output_weights_ = (layout.concise ? W_hq.t() : W_hq).contiguous();
   output_bias_ = weights.back().contiguous();
-  check_shape(layer_.W_x, {vocab_size_, gate_count(cell_) * hidden_}, "what is looked up for the tokens");
+  check_shape(layer_.W_x, {vocab_size_, gate_count(cell_) * hidden_},
+              "what is looked up for the tokens");
   check_shape(output_weights_, {hidden_, vocab_size_}, "the output layer's weights");
 }
 
@@ -96,7 +97,7 @@ std::vector<int64_t> CudaDecoder::most_likely(std::span<const int64_t> fed,
                               .c_after = has_c ? after[1].mutable_data_ptr<float>() : nullptr,
                               .taken = taken.mutable_data_ptr<int64_t>(),
                               .exchange = {}},
-      device);
+      device, workspace_);
   state() = after;
   const auto result = taken.to(torch::kCPU);
   const auto* first = result.const_data_ptr<int64_t>();

@@ -28,6 +28,7 @@ class CudaDecoder : public ForwardDecoder {
 
  private:
   const CudaKernels& kernels_;
+  Workspace workspace_;
   CellKind cell_;
   int64_t batch_size_;
   int64_t hidden_;

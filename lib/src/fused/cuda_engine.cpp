@@ -1,4 +1,5 @@
 #include <map>
+#include <memory>
 
 #include "cuda_part/cuda_part.h"
 #include "fused/cuda_decoder.h"
@@ -37,7 +38,7 @@ class CudaEngine : public Engine {
     const at::TensorList weights(tensors.data(), weight_count(layout_));
     return run_on_cuda(kernels_, layout_, weights, batch, state,
                        model_.is_training() ? dropout_ : 0,
-                       operands(batch.X.size(0), tensors).value(), generator_);
+                       operands(batch.X.size(0), tensors).value(), generator_, workspace_);
   }
 
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {
@@ -68,6 +69,7 @@ class CudaEngine : public Engine {
   double dropout_;
   std::optional<at::Generator> generator_;
   Precision precision_;
+  std::shared_ptr<Workspace> workspace_ = std::make_shared<Workspace>();
   mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
 };
 

@@ -42,6 +42,7 @@ torch::Tensor room_for(const torch::Tensor& wanted, bool is_alone, at::IntArrayR
 // A layer and a batch for it.
 struct LayerCall : torch::CustomClassHolder {
   const CudaKernels* kernels = nullptr;
+  std::shared_ptr<Workspace> workspace;
   Layout layout{};
   cuda::Operands operands = cuda::Operands::kFloat32;
   int64_t steps = 0;
@@ -177,7 +178,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                .gates = write(saved.gates),
                                .p = write(saved.p),
                                .exchange = {}},
-        h_before.device());
+        h_before.device(), *call->workspace);
     context->set_materialize_grads(false);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     if (call->with_backward) {
@@ -234,7 +235,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .dh_before = write(dh_before),
                                                .dc_before = write(dc_before),
                                                .exchange = {}},
-                       saved.states.device());
+                       saved.states.device(), *call->workspace);
     PackedGradients gradients(*call, H);
     recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
                        gradients);
@@ -275,8 +276,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     const auto& kernels = *call.kernels;
     const auto shared_bytes = static_cast<int>(
         cuda::token_sums_floats(static_cast<int>(std::min(V, kMostTokens))) * sizeof(float));
-    const auto limits = kernels.limits(device);
-    if (V <= kMostTokens && shared_bytes <= limits.shared_bytes) {
+    if (V <= kMostTokens && shared_bytes <= kernels.limits(device).shared_bytes) {
       const int64_t columns = dz.size(1);
       kernels.run(cuda::kSumByToken,
                   cuda::TokenSumsArguments{.rows = dz.size(0),
@@ -289,8 +289,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                            .other_columns = dp.defined() ? dp.size(1) : 0,
                                            .other = read(dp),
                                            .other_sum = write(to.b_hh)},
-                  static_cast<int>(std::min<int64_t>((columns + cuda::kLanes - 1) / cuda::kLanes,
-                                                     limits.multiprocessors)),
+                  kernels.blocks_for((columns + cuda::kLanes - 1) / cuda::kLanes, device),
                   shared_bytes, device);
       return;
     }
@@ -387,7 +386,8 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
                                             at::TensorList weights, const Batch& batch,
                                             const State& state, double dropout,
                                             cuda::Operands operands,
-                                            const std::optional<at::Generator>& generator) {
+                                            const std::optional<at::Generator>& generator,
+                                            const std::shared_ptr<Workspace>& workspace) {
   const int64_t B = batch.X.size(0);
   const int64_t T = batch.X.size(1);
   const int64_t H = hidden_of(layout, weights);
@@ -404,6 +404,7 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
     }
     const auto call = c10::make_intrusive<LayerCall>();
     call->kernels = &kernels;
+    call->workspace = workspace;
     call->layout = layout;
     call->operands = operands;
     call->steps = T;
@@ -431,7 +432,8 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
   const auto& stored = weights[weights.size() - 2];
   const auto W_hq = layout.concise ? stored.t() : stored;
   if (batch.Y.defined() && has_output_kernel(kernels, H, b_q.numel(), b_q.device())) {
-    return {loss_on_cuda(kernels, h, W_hq, b_q, batch.Y.t().reshape({-1})), std::move(next)};
+    return {loss_on_cuda(kernels, h, W_hq, b_q, batch.Y.t().reshape({-1}), workspace),
+            std::move(next)};
   }
   return result_of(batch, torch::addmm(b_q, h, W_hq), std::move(next));
 }

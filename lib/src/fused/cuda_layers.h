@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -47,11 +48,12 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
 ///
 /// X (B,T) int64; state as the model has it; dropout between the layers, drawn from `generator` or
 /// LibTorch's default; `operands` of the products with W_h, there and back. The kernels must
-/// outlive the graph, which can be differentiated once. Throws Error for a shape that does not fit.
-std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
-                                            at::TensorList weights, const Batch& batch,
-                                            const State& state, double dropout,
-                                            cuda::Operands operands,
-                                            const std::optional<at::Generator>& generator = {});
+/// outlive the graph, which can be differentiated once. The workspace is for one call at a time,
+/// with its way back. Throws Error for a shape that does not fit.
+std::pair<torch::Tensor, State> run_on_cuda(
+    const CudaKernels& kernels, const Layout& layout, at::TensorList weights, const Batch& batch,
+    const State& state, double dropout, cuda::Operands operands,
+    const std::optional<at::Generator>& generator = {},
+    const std::shared_ptr<Workspace>& workspace = std::make_shared<Workspace>());
 
 }  // namespace unroll

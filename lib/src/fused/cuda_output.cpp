@@ -3,7 +3,6 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "fused/tensor_pointers.h"
@@ -19,6 +18,7 @@ using Tensors = std::vector<torch::Tensor>;
 // A batch's labels, and what was computed of it for the way back.
 struct OutputCall : torch::CustomClassHolder {
   const CudaKernels* kernels = nullptr;
+  std::shared_ptr<Workspace> workspace;
   torch::Tensor labels;
   bool with_backward = false;
   torch::Tensor dlogits;  // (R,V)
@@ -71,7 +71,8 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
                                              .losses = losses.mutable_data_ptr<double>(),
                                              .db_q_parts = write(parts),
                                              .arrivals = nullptr},
-                       blocks, layout.end * static_cast<int>(sizeof(float)), device);
+                       blocks, layout.end * static_cast<int>(sizeof(float)), device,
+                       *call->workspace);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     context->saved_data["is concise"] = W_hq.stride(0) == 1 && W_hq.stride(1) != 1;
     context->save_for_backward({h});
@@ -114,9 +115,11 @@ bool has_output_kernel(const CudaKernels& kernels, int64_t hidden, int64_t vocab
 
 torch::Tensor loss_on_cuda(const CudaKernels& kernels, const torch::Tensor& h,
                            const torch::Tensor& W_hq, const torch::Tensor& b_q,
-                           const torch::Tensor& labels) {
+                           const torch::Tensor& labels,
+                           const std::shared_ptr<Workspace>& workspace) {
   const auto call = c10::make_intrusive<OutputCall>();
   call->kernels = &kernels;
+  call->workspace = workspace;
   call->labels = labels.contiguous();
   call->with_backward = torch::GradMode::is_enabled() &&
                         (h.requires_grad() || W_hq.requires_grad() || b_q.requires_grad());

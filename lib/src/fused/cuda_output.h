@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <memory>
+
 #include "cuda_part/cuda_kernels.h"
 
 namespace unroll {
@@ -11,11 +13,12 @@ namespace unroll {
 bool has_output_kernel(const CudaKernels& kernels, int64_t hidden, int64_t vocab_size,
                        torch::Device device);
 
-/// The mean cross-entropy of the logits h W_hq + b_q against labels, by that kernel, and with it all
-/// that the way back needs. h (R,H); W_hq (H,V), of any strides; b_q (V); labels (R) int64, of which
-/// those outside the vocabulary are left out. The graph can be differentiated once.
-torch::Tensor loss_on_cuda(const CudaKernels& kernels, const torch::Tensor& h,
-                           const torch::Tensor& W_hq, const torch::Tensor& b_q,
-                           const torch::Tensor& labels);
+/// The mean cross-entropy of the logits h W_hq + b_q against labels, by that kernel, and with it
+/// all that the way back needs. h (R,H); W_hq (H,V), of any strides; b_q (V); labels (R) int64, of
+/// which those of -100 are left out. The graph can be differentiated once.
+torch::Tensor loss_on_cuda(
+    const CudaKernels& kernels, const torch::Tensor& h, const torch::Tensor& W_hq,
+    const torch::Tensor& b_q, const torch::Tensor& labels,
+    const std::shared_ptr<Workspace>& workspace = std::make_shared<Workspace>());
 
 }  // namespace unroll

@@ -1,17 +1,18 @@
 #include "fused/engine_choice.h"
 
 #include <ATen/Context.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <exception>
 #include <iterator>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "base/median.h"
+#include "unroll/error.h"
 
 namespace unroll {
 namespace {
@@ -35,11 +36,13 @@ class Unchanged {
   explicit Unchanged(SequenceModel& model)
       : model_(model),
         was_training_(model.is_training()),
-        generator_(at::globalContext().defaultGenerator(model.device())),
-        state_(generator_.get_state()) {
+        generator_(at::globalContext().defaultGenerator(model.device())) {
+    const std::lock_guard lock(generator_.mutex());
+    state_ = generator_.get_state();
     model.train(true);  // cuDNN keeps nothing for the way back otherwise
   }
   ~Unchanged() {
+    const std::lock_guard lock(generator_.mutex());
     generator_.set_state(state_);
     model_.train(was_training_);
   }
@@ -131,7 +134,9 @@ std::vector<double> step_seconds(std::span<Engine* const> engines, SequenceModel
   const auto attempt = [&](std::size_t i, const auto& use) {
     try {
       use();
-    } catch (const std::exception&) {  // what cannot do a step is not chosen
+    } catch (const Error&) {  // as a step that cannot be captured
+      works[i] = {};
+    } catch (const c10::OutOfMemoryError&) {
       works[i] = {};
     }
   };
@@ -145,13 +150,12 @@ std::vector<double> step_seconds(std::span<Engine* const> engines, SequenceModel
       }
       attempt(i, [&] {
         timing.wait();
-        const auto begin = std::chrono::steady_clock::now();
+        const double begin = timing.now();
         for (int n = 0; n < kStepsOfRound; ++n) {
           works[i]();
         }
         timing.wait();
-        const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-        seconds[i].push_back(taken.count() / kStepsOfRound);
+        seconds[i].push_back((timing.now() - begin) / kStepsOfRound);
       });
     }
   }

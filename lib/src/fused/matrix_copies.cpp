@@ -20,6 +20,9 @@ void MatrixCopies::add(const torch::Tensor& from, const torch::Tensor& to,
                        const torch::Tensor& added, const torch::Tensor& added_again) {
   check_shape(from, to.sizes(), "a weight");
   if (!has_rows(to)) {
+    if (!has_rows(to.t()) || added.defined() || added_again.defined()) {
+      throw Error("a matrix cannot be copied to where neither rows nor columns are in one piece");
+    }
     add(from.t(), to.t());
     return;
   }
@@ -50,7 +53,6 @@ void MatrixCopies::add_row(const torch::Tensor& from, const torch::Tensor& to,
 
 void MatrixCopies::run(const CudaKernels& kernels, torch::Device device) const {
   constexpr auto kAtOnce = static_cast<std::size_t>(cuda::kCopiesAtOnce);
-  const int64_t most_blocks = 4 * int64_t{kernels.limits(device).multiprocessors};
   for (std::size_t first = 0; first < copies_.size(); first += kAtOnce) {
     cuda::CopyArguments a{.count = static_cast<int>(std::min(kAtOnce, copies_.size() - first)),
                           .copies = {}};
@@ -59,8 +61,7 @@ void MatrixCopies::run(const CudaKernels& kernels, torch::Device device) const {
       a.copies[i] = copies_[first + static_cast<std::size_t>(i)];
       squares += cuda::squares_of(a.copies[i].rows, a.copies[i].columns);
     }
-    kernels.run(cuda::kCopyMatrices, a,
-                static_cast<int>(std::clamp<int64_t>(squares, 1, most_blocks)),
+    kernels.run(cuda::kCopyMatrices, a, kernels.blocks_for(squares, device, /*each=*/4),
                 cuda::kSquareFloats * sizeof(float), device);
   }
 }

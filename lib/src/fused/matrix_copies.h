@@ -21,8 +21,7 @@ class MatrixCopies {
            const torch::Tensor& added_again = {});
 
   /// The same for a row.
-  void add_row(const torch::Tensor& from, const torch::Tensor& to,
-               const torch::Tensor& added = {});
+  void add_row(const torch::Tensor& from, const torch::Tensor& to, const torch::Tensor& added = {});
 
   /// Puts them all on the device's stream, if there are any. The kernel is kCopyMatrices.
   void run(const CudaKernels& kernels, torch::Device device) const;

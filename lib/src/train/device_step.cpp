@@ -16,8 +16,7 @@ DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& 
       params_(values(trained_weights(net))),
       one_(torch::ones({}, torch::TensorOptions().device(net.device()))) {}
 
-void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
-                     const State& carry) {
+void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums, const State& carry) {
   auto [loss, after] = loss_of(net_, batch, state, options_);
   updater_.zero_grad();
   loss.scalar_type() == one_.scalar_type() ? loss.backward(one_) : loss.backward();
@@ -27,7 +26,7 @@ void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
   const StepEnd end{.loss = loss.detach(),
                     .tokens = static_cast<double>(batch.Y.numel()),
                     .clip = options_.clip,
-                    .of_nonfinite = stops ? std::numeric_limits<double>::quiet_NaN() : 0,
+                    .stops = stops,
                     .sums = sums,
                     .after = detach(after),
                     .begin = stops ? State() : net_.begin_state(batch.X.size(0)),
@@ -39,14 +38,21 @@ void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
 
 void DeviceWork::finish(const StepEnd& end) {
   const auto norm = clip_on_device(gradients(params_), end.clip);
-  const auto nonfinite = torch::isfinite(norm + end.loss).logical_not();
-  updater_.step_unless(nonfinite.to(torch::kFloat32));
-  end.sums.loss.add_(end.loss.masked_fill(nonfinite, end.of_nonfinite), end.tokens);
-  end.sums.grad_norm.add_(norm.masked_fill(nonfinite, end.of_nonfinite));
+  auto nonfinite = torch::isfinite(norm + end.loss).logical_not();
+  auto skip = nonfinite;
+  if (end.stops) {
+    const auto is_over = end.sums.nonfinite > 0;
+    skip = nonfinite.logical_or(is_over);
+    nonfinite = nonfinite.logical_and(is_over.logical_not());
+  }
+  updater_.step_unless(skip.to(torch::kFloat32));
+  const double of_skipped = end.stops ? std::numeric_limits<double>::quiet_NaN() : 0;
+  end.sums.loss.add_(end.loss.masked_fill(skip, of_skipped), end.tokens);
+  end.sums.grad_norm.add_(norm.masked_fill(skip, of_skipped));
   end.sums.nonfinite.add_(nonfinite);
   for (std::size_t i = 0; i < end.carry.size(); ++i) {
     end.carry[i].copy_(end.begin.empty() ? end.after[i]
-                                         : torch::where(nonfinite, end.begin[i], end.after[i]));
+                                         : torch::where(skip, end.begin[i], end.after[i]));
   }
 }
 

@@ -21,8 +21,9 @@ class DeviceWork {
   /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts. The
   /// state to carry is written to the tensors of `carry`, which may be those of `state`.
   ///
-  /// A step that is not finite changes neither weights nor updater. With kSkip the state to carry is
-  /// a new one then; with kStop the sums become NaN, so that the epoch's perplexity shows it.
+  /// A step that is not finite changes neither weights nor updater. With kSkip the state to carry
+  /// is a new one then. With kStop the sums become NaN, so that the epoch's perplexity shows it,
+  /// and no further step changes anything.
   void run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
 
   /// Whose weights are trained.

@@ -43,7 +43,7 @@ DeviceUpdater::DeviceUpdater(NamedTensors weights, const UpdaterOptions& options
       weight_decay_(options.weight_decay.value_or(default_weight_decay(options.optimizer))) {
   check(options);
   if (kernels != nullptr) {
-    kernels_.emplace(*kernels, weights_.front().tensor.device());
+    kernels_.emplace(*kernels, weights_.front().tensor.device(), weights_.size());
   }
   const auto scalar = torch::dtype(torch::kFloat32).device(weights_.front().tensor.device());
   lr_ = torch::full({}, options.lr, scalar);

@@ -11,10 +11,10 @@
 
 namespace unroll {
 
-/// SGD, Adam and AdamW by our kernels or LibTorch's fused ones. Learning rate, count of steps and whether to
-/// step at all are tensors beside the parameters, so that a step can be captured and replayed.
-/// What it remembers has the names, shapes and types of torch::optim's state in an Updater, and
-/// keeps its place in memory.
+/// SGD, Adam and AdamW by our kernels or LibTorch's fused ones. Learning rate, count of steps and
+/// whether to step at all are tensors beside the parameters, so that a step can be captured and
+/// replayed. What it remembers has the names, shapes and types of torch::optim's state in an
+/// Updater, and keeps its place in memory.
 class DeviceUpdater : public Updater {
  public:
   /// float32 weights, all on one device. The kernels, which `finish` takes, must outlive it; null:

@@ -1,6 +1,5 @@
 #include "train/graph_step.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "kernels/cuda/kernel_name.h"
@@ -138,9 +137,8 @@ torch::Tensor GraphStep::cut_batch() {
                              .tokens = rows,
                              .batch = tokens.mutable_data_ptr<int64_t>(),
                              .arrivals = nullptr},
-        static_cast<int>(std::min<int64_t>((rows * B + cuda::kThreads - 1) / cuda::kThreads,
-                                           kernels_->limits(corpus_.device()).multiprocessors)),
-        sizeof(int), corpus_.device());
+        kernels_->blocks_for((rows * B + cuda::kThreads - 1) / cuda::kThreads, corpus_.device()),
+        sizeof(int), corpus_.device(), workspace_);
     return tokens;
   }
   const auto places = steps_ + starts_.index_select(0, position_);

@@ -55,6 +55,7 @@ class GraphStep : public TrainStep {
   std::unique_ptr<CudaGraph> graph_;
   FallbackCallback on_fallback_;
   const CudaKernels* kernels_;  // or null
+  Workspace workspace_;
   bool can_capture_ = true;
   bool captured_ = false;
   int warm_ups_ = 0;

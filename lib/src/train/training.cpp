@@ -207,6 +207,10 @@ bool Training::is_out_of_patience() const {
   return options_.patience > 0 && best_.waiting >= options_.patience;
 }
 
+Compute Training::effective_compute() const {
+  return net_.effective_compute(train_iter_.options().batch_size);
+}
+
 bool Training::is_finished() const {
   return progress_.epoch >= options_.epochs || is_out_of_patience();
 }
@@ -221,7 +225,7 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
   for (const auto& prompt : options_.prompts) {
     continued(prompt, 0);  // throws now rather than after the last epoch
   }
-  const auto graph = net_.effective_compute(train_iter_.options().batch_size).graph;
+  const auto graph = effective_compute().graph;
   const auto step = make_train_step(net_, *updater_, progress_, options_.step, graph,
                                     callbacks.on_graph_fallback);
   while (!is_finished()) {
@@ -252,7 +256,7 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
 }
 
 at::Generator Training::generator_on(torch::Device device) const {
-  const auto own = net_.effective_compute(train_iter_.options().batch_size).generator;
+  const auto own = effective_compute().generator;
   return own && own->device().type() == device.type()
              ? *own
              : at::globalContext().defaultGenerator(device);

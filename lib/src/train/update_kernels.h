@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <cstddef>
 #include <vector>
 
 #include "cuda_part/cuda_kernels.h"
@@ -14,12 +15,12 @@ namespace unroll {
 struct StepEnd {
   torch::Tensor loss = {};  ///< scalar float32, the mean of `tokens` tokens
   double tokens = 0;
-  double clip = 0;          ///< bound on the gradients' norm; 0 is off
-  double of_nonfinite = 0;  ///< what a step that is not finite adds to the sums
-  Sums sums = {};           ///< its tensors grow
-  State after = {};         ///< the state after the batch
-  State begin = {};         ///< what goes on after a step that is not finite; empty: `after`
-  State carry = {};         ///< where the state that goes on is written
+  double clip = 0;     ///< bound on the gradients' norm; 0 is off
+  bool stops = false;  ///< after a step that is not finite: the sums become NaN, all is skipped
+  Sums sums = {};      ///< its tensors grow
+  State after = {};    ///< the state after the batch
+  State begin = {};    ///< what goes on after a step that is not finite; empty: `after`
+  State carry = {};    ///< where the state that goes on is written
 };
 
 /// A weight and what an optimizer remembers of it. What it does not remember is undefined.
@@ -46,11 +47,11 @@ struct UpdateNumbers {
 /// and the state that goes on.
 class UpdateKernels {
  public:
-  /// The kernels must outlive it.
-  UpdateKernels(const CudaKernels& kernels, torch::Device device);
+  /// For so many weights at most. The kernels must outlive it.
+  UpdateKernels(const CudaKernels& kernels, torch::Device device, std::size_t most_weights);
 
-  /// Whether they can do this: float32 tensors, each in one piece, of which some are trained, and
-  /// kernels that compile.
+  /// Whether they can do this: some weights, float32 tensors on this device, each in one piece and
+  /// of its counterpart's shape, and kernels that compile.
   bool serve(const StepEnd& end, const std::vector<UpdatedWeight>& weights,
              cuda::UpdateRule rule) const;
 
@@ -59,16 +60,15 @@ class UpdateKernels {
            const UpdateNumbers& numbers);
 
  private:
-  void judge(const StepEnd& end, const std::vector<UpdatedWeight>& weights);
+  void norm(const StepEnd& end, const std::vector<UpdatedWeight>& weights);
   void update(const StepEnd& end, const std::vector<UpdatedWeight>& weights,
               const UpdateNumbers& numbers);
-  int blocks_for(int64_t pieces) const;
-  float* verdict(int64_t i) { return verdict_.mutable_data_ptr<float>() + i; }
 
   const CudaKernels& kernels_;
   torch::Device device_;
-  torch::Tensor squares_;  // float64: the blocks' sums
-  torch::Tensor verdict_;  // (2) float32: scale of the gradients, whether to skip
+  Workspace workspace_;
+  torch::Tensor squares_;         // float64: the blocks' sums
+  torch::Tensor scale_and_skip_;  // (2) float32: of the gradients; 1 to leave the step out
 };
 
 }  // namespace unroll

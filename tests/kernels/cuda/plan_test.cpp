@@ -106,6 +106,20 @@ TEST(CudaPlan, InBf16LargerModelsTakeClustersOfSixteenBlocks) {
   }
 }
 
+TEST(CudaPlan, WithoutClustersOfTenBlocksThoseOfSixteenAreTaken) {
+  auto few = kH200;
+  for (std::size_t blocks = 9; blocks < 16; ++blocks) {
+    few.clusters.at(blocks) = 0;
+  }
+  const auto with = [](const GpuLimits& limits) {
+    return make_plan(CellKind::kLstm, Way::kForward, 32, 300, limits, Operands::kBf16);
+  };
+  EXPECT_EQ(with(kH200)->blocks, 10);
+  EXPECT_EQ(with(few)->blocks, 16);
+  few.clusters.at(16) = 0;
+  EXPECT_FALSE(with(few)->in_clusters);
+}
+
 TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));

@@ -128,8 +128,8 @@ struct TokenSumsArguments {
   float* other_sum;    // (other_columns)
 };
 
-/// The output layer of a model, its cross-entropy and the gradients. Labels outside 0 ... V-1 are
-/// left out.
+/// The output layer of a model, its cross-entropy and the gradients. Labels of -100 are left out;
+/// others outside 0 ... V-1 make the loss NaN.
 struct OutputArguments {
   int64_t rows;  // R
   int64_t hidden;
@@ -163,13 +163,13 @@ struct NormArguments {
   int all;          // how many there are with this launch's; 0: another launch follows
   float clip;       // bound on the norm; 0: none
   const float* loss;
-  double tokens;        // what the loss is the mean of
-  double of_nonfinite;  // added to loss_sum when the loss or the norm is not finite
-  double* loss_sum;     // grows by the loss times the tokens
-  double* norm_sum;     // grows by the norm
-  int64_t* nonfinite;   // counts the steps that are not finite
-  float* scale;         // what gradients are to be multiplied by
-  float* skip;          // 1 where the loss or the norm is not finite, else 0
+  double tokens;       // what the loss is the mean of
+  bool stops;          // after a step that is not finite: the sums become NaN, all is skipped
+  double* loss_sum;    // grows by the loss times the tokens
+  double* norm_sum;    // grows by the norm
+  int64_t* nonfinite;  // counts the steps that are not finite
+  float* scale;        // what gradients are to be multiplied by
+  float* skip;         // 1 where the step is to be left out, else 0
   unsigned* arrivals;
 };
 
@@ -178,8 +178,8 @@ struct StateCopy {
   const float* after;
   const float* begin;
   float* to;
-  int64_t size;
 };
+constexpr int kMostStates = 2;
 
 /// How weights follow from their gradients g.
 enum class UpdateRule {
@@ -206,7 +206,8 @@ struct UpdateArguments {
   double beta2;
   float epsilon;
   int states;
-  StateCopy carry[2];
+  StateCopy carry[kMostStates];
+  int64_t state_sizes[kMostStates];
   unsigned* arrivals;
 };
 

@@ -11,8 +11,8 @@
 namespace unroll::cuda {
 
 // A layer's kernel is compiled for a cell, a direction, S sequences of a group and a kind of
-// operands, when it is needed (kernel_name.h). Its other sizes are arguments. The others are
-// templates, too, as all that is none is compiled with each.
+// operands, when it is needed (kernel_name.h). Its other sizes are arguments. Those
+// that need no plan are templates as well: what is no template would be compiled with each.
 
 /// What the driver is asked with for how many clusters of blocks like the kernels' run at once.
 UNROLL_KERNEL(kThreads)

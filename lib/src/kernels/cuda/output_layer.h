@@ -90,6 +90,8 @@ class OutputBlock {
     const int64_t label = has_row ? a_.labels[first + s] : -1;
     if (counts(label) && lane == 0) {
       loss_ += static_cast<double>(logf(sum) + highest - logits_[label * S + s]);
+    } else if (has_row && !counts(label) && label != kIgnoredLabel) {
+      loss_ = static_cast<double>(NAN);  // a label of no token must show
     }
     sync_block();
     if (backward && s < S) {
@@ -118,8 +120,11 @@ class OutputBlock {
         const float weight[1] = {weights_[k * at_.weights_row + v]};
         multiply_add<1, S>(weight, logits_ + v * S, sums);
       }
-      for (int s = 0; s < rows; ++s) {
-        a_.dh[(first + s) * a_.hidden + k] = sums[0][s];
+      UNROLL_LOOP
+      for (int s = 0; s < S; ++s) {
+        if (s < rows) {
+          a_.dh[(first + s) * a_.hidden + k] = sums[0][s];
+        }
       }
     }
     sync_block();
@@ -152,6 +157,7 @@ class OutputBlock {
   }
 
  private:
+  static constexpr int64_t kIgnoredLabel = -100;  // as LibTorch's cross_entropy has it
   UNROLL_DEVICE bool counts(int64_t label) const { return label >= 0 && label < vocab_size_; }
 
   // As NaN counts as the largest, it is not lost.

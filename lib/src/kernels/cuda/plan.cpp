@@ -84,7 +84,15 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
   if (plan.blocks < kFewestBlocks || plan.blocks > kMostBlocks) {
     return std::nullopt;
   }
-  const int room = limits.clusters.at(static_cast<std::size_t>(plan.blocks));
+  // A GPU may have clusters of sixteen blocks, but none of fewer beyond eight.
+  constexpr int kMostEverywhere = 8;
+  const auto room_of = [&](int blocks) {
+    return limits.clusters.at(static_cast<std::size_t>(blocks));
+  };
+  if (plan.blocks > kMostEverywhere && room_of(plan.blocks) == 0) {
+    plan.blocks = kMostBlocks;
+  }
+  const int room = room_of(plan.blocks);
   if (room == 0) {
     return std::nullopt;
   }

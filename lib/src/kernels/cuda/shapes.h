@@ -106,8 +106,8 @@ UNROLL_HOST_DEVICE constexpr int64_t pieces_of(int64_t values) {
   return (values + kPiece - 1) / kPiece;
 }
 
-/// Side of the squares in which matrices are copied, and a row of one in shared memory: of a length
-/// at which neither its rows nor its columns meet in one bank.
+/// Side of the squares in which matrices are copied, and the length of a row of one in shared
+/// memory: neither rows nor columns have bank conflicts.
 constexpr int kSquare = kLanes;
 constexpr int kSquareRow = kSquare + 1;
 constexpr int kSquareFloats = kSquare * kSquareRow;
@@ -132,7 +132,7 @@ constexpr int kOutputRows = 8;
 
 /// The layout of its shared memory, in floats from its beginning, where the weights are.
 struct OutputLayout {
-  int weights_row;  // floats from one unit to the next: odd, so that units meet in no bank
+  int weights_row;  // floats from one unit to the next: odd, for no bank conflicts
   int values;       // [unit][row]: the states
   int partials;     // partial sums of the logits
   int logits;       // [token][row], then their gradients

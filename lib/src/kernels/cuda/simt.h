@@ -10,6 +10,7 @@
 
 // NVRTC has no <cmath>.
 #define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fc00000)
 
 #define UNROLL_DEVICE __device__ __forceinline__
 
@@ -138,8 +139,8 @@ UNROLL_DEVICE void leave(unsigned* count, unsigned last) {
   }
 }
 
-/// Whether a thread is the last of one in each of `blocks` blocks to say so. What a block wrote
-/// before its last sync_block() is then seen by the last one. The count is 0 again after it.
+/// For one thread of each of so many blocks: whether all others have called it. Its block then sees
+/// what theirs wrote before their last sync_block(). The count is 0 again after it.
 UNROLL_DEVICE bool is_last_arrival(unsigned* count, unsigned blocks) {
   __threadfence();
   const bool is_last = atomicInc(count, blocks - 1) == blocks - 1;

@@ -64,9 +64,10 @@ sum_by_token(const Arguments a) {
         UNROLL_LOOP
         for (int i = 0; i < kRowsAtOnce; ++i) {
           const int64_t r = row + i * warps;
-          const bool is_there = r < a.rows;
+          const int64_t token = r < a.rows ? a.token[r] : -1;
+          const bool is_there = token >= 0 && token < a.vocab_size;
           values[i] = is_there ? a.dz[r * a.columns + column] : 0.0F;
-          tokens[i] = is_there ? static_cast<int>(a.token[r]) : 0;
+          tokens[i] = is_there ? static_cast<int>(token) : 0;
         }
         UNROLL_LOOP
         for (int i = 0; i < kRowsAtOnce; ++i) {

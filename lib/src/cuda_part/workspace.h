@@ -1,0 +1,38 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace unroll {
+
+/// Memory in which the blocks of a kernel meet. One kernel at a time may use it: who runs kernels
+/// one after the other keeps one. Captured kernels use it at their replays, too.
+class Workspace {
+ public:
+  /// Counts, 0 between the kernels: of a whole grid, then of `groups` groups.
+  unsigned* arrivals(int groups, torch::Device device) {
+    if (!arrivals_.defined() || arrivals_.numel() < 1 + groups) {
+      arrivals_ = keep(torch::zeros({1 + groups}, torch::dtype(torch::kInt32).device(device)));
+    }
+    return reinterpret_cast<unsigned*>(arrivals_.mutable_data_ptr<int32_t>());
+  }
+
+  /// Room for so many values, whatever they are.
+  float* values(int64_t count, torch::Device device) {
+    if (!values_.defined() || values_.numel() < count) {
+      values_ = keep(torch::empty({count}, torch::dtype(torch::kFloat32).device(device)));
+    }
+    return values_.mutable_data_ptr<float>();
+  }
+
+ private:
+  const torch::Tensor& keep(const torch::Tensor& tensor) { return kept_.emplace_back(tensor); }
+
+  torch::Tensor arrivals_;
+  torch::Tensor values_;
+  std::vector<torch::Tensor> kept_;  // all that a captured kernel may have
+};
+
+}  // namespace unroll
