@@ -16,9 +16,9 @@ using LoadedKernel = const void*;
 /// How a kernel is started.
 struct KernelLaunch {
   int blocks = 1;
-  int cluster = 0;       ///< blocks of a cluster; 0: no clusters, and all blocks run at once;
-                         ///< 1: no block waits for another
-  int shared_bytes = 0;  ///< of a block
+  int cluster = 0;        ///< blocks of a cluster, 0 without clusters
+  bool together = false;  ///< all blocks run at once, so that they may wait for each other
+  int shared_bytes = 0;   ///< of a block
 };
 
 /// What the driver of CUDA devices does with kernels. Functions throw Error with its words.

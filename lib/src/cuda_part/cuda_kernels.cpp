@@ -226,6 +226,7 @@ void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operan
   driver_.launch(kernel,
                  {.blocks = plan.blocks * plan.groups,
                   .cluster = plan.in_clusters ? plan.blocks : 0,
+                  .together = !plan.in_clusters,
                   .shared_bytes = plan.shared_bytes},
                  std::span(parameters).first(plan.in_clusters ? 2 : 3), device);
 }

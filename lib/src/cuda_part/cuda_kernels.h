@@ -68,8 +68,7 @@ class CudaKernels {
   template <typename Arguments>
   void run(const std::string& name, const Arguments& arguments, int blocks, int shared_bytes,
            torch::Device device) const {
-    launch(name, {.blocks = blocks, .cluster = 1, .shared_bytes = shared_bytes}, &arguments,
-           device);
+    launch(name, {.blocks = blocks, .shared_bytes = shared_bytes}, &arguments, device);
   }
 
   /// The same for one whose arguments have a count of arrivals: it is the workspace's.

@@ -88,10 +88,10 @@ CUfunction function_of(LoadedKernel kernel) {
 class Configuration {
  public:
   Configuration(const KernelLaunch& launch, CUstream stream) {
-    if (launch.cluster > 1) {
+    if (launch.cluster > 0) {
       attribute_.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
       attribute_.value.clusterDim = {static_cast<unsigned>(launch.cluster), 1, 1};
-    } else {
+    } else if (launch.together) {
       attribute_.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
       attribute_.value.cooperative = 1;
     }
@@ -104,7 +104,7 @@ class Configuration {
     config_.sharedMemBytes = static_cast<unsigned>(launch.shared_bytes);
     config_.hStream = stream;
     config_.attrs = &attribute_;
-    config_.numAttrs = launch.cluster == 1 ? 0 : 1;
+    config_.numAttrs = launch.cluster > 0 || launch.together ? 1 : 0;
   }
   Configuration(const Configuration&) = delete;
   Configuration& operator=(const Configuration&) = delete;

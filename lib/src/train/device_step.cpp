@@ -19,7 +19,8 @@ DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& 
 void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums, const State& carry) {
   auto [loss, after] = loss_of(net_, batch, state, options_);
   updater_.zero_grad();
-  loss.scalar_type() == one_.scalar_type() ? loss.backward(one_) : loss.backward();
+  const bool is_here = loss.scalar_type() == one_.scalar_type() && loss.device() == one_.device();
+  loss.backward(is_here ? one_ : torch::Tensor());
 
   const torch::NoGradGuard no_grad;
   const bool stops = options_.on_nonfinite == OnNonfinite::kStop;
