@@ -68,6 +68,7 @@ class CudaKernels {
   template <typename Arguments>
   void run(const std::string& name, const Arguments& arguments, int blocks, int shared_bytes,
            torch::Device device) const {
+    static_assert(sizeof(Arguments) <= 4096, "a kernel's parameters take no more");
     launch(name, {.blocks = blocks, .shared_bytes = shared_bytes}, &arguments, device);
   }
 
