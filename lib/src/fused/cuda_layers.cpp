@@ -7,6 +7,7 @@
 
 #include "fused/cuda_output.h"
 #include "fused/engine.h"
+#include "fused/packed_layer.h"
 #include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
 #include "tensors/one_hot.h"
@@ -32,11 +33,6 @@ torch::Tensor dropped(const torch::Tensor& h, double p,
     return torch::dropout(h, p, /*train=*/true);
   }
   return h * torch::empty_like(h).bernoulli_(1 - p, generator).div_(1 - p);
-}
-
-// A matrix in the place of `wanted` if it lies there as one, else in a room of its own.
-torch::Tensor room_for(const torch::Tensor& wanted, bool is_alone, at::IntArrayRef sizes) {
-  return is_alone && wanted.is_contiguous() ? wanted : torch::empty(sizes, wanted.options());
 }
 
 // A layer and a batch for it.
@@ -68,62 +64,6 @@ struct Saved {
     return {all[0], all[1], all[2], all[3], all[4], all[5], all[6], all[7]};
   }
   Tensors all() const { return {states, c_before, c, gates, p, W_h_t, inputs, W_x}; }
-};
-
-// The gradients of a layer's weights as the products give them, gates side by side. Where a weight
-// is such a matrix as it is, they are in its gradient's place.
-class PackedGradients {
- public:
-  PackedGradients(const LayerCall& call, int64_t H)
-      : gradients_(of_own(call)), layer_(layer_tensors(call.layout, gradients_, H)), H_(H) {
-    const auto& first = layer_.gates.front();
-    const int64_t GH = call.table().gate_count * H;
-    const bool is_alone = call.table().gate_count == 1 && !first.b_again.defined();
-    W_x = room_for(first.W_x, is_alone, {first.W_x.size(0), GH});
-    W_h = room_for(first.W_h, is_alone, {H, GH});
-    b = room_for(first.b, is_alone, {GH});
-    b_hh = layer_.b_hh;
-  }
-
-  // Brings them to the weights' own.
-  Tensors take(const CudaKernels& kernels) {
-    MatrixCopies copies;
-    int64_t first = 0;
-    for (const auto& gate : layer_.gates) {
-      if (!W_x.is_same(gate.W_x)) {
-        copies.add(W_x.narrow(1, first, H_), gate.W_x);
-      }
-      if (!W_h.is_same(gate.W_h)) {
-        copies.add(W_h.narrow(1, first, H_), gate.W_h);
-      }
-      for (const auto& bias : {gate.b, gate.b_again}) {
-        if (bias.defined() && !b.is_same(bias)) {
-          copies.add_row(b.narrow(0, first, H_), bias);
-        }
-      }
-      first += H_;
-    }
-    copies.run(kernels, b.device());
-    return std::move(gradients_);
-  }
-
-  torch::Tensor W_x;   // (inputs,GH)
-  torch::Tensor W_h;   // (H,GH)
-  torch::Tensor b;     // (GH)
-  torch::Tensor b_hh;  // (H)
-
- private:
-  static Tensors of_own(const LayerCall& call) {
-    Tensors gradients;
-    for (const auto& weight : call.own) {
-      gradients.push_back(torch::empty(weight.sizes(), weight.options()));
-    }
-    return gradients;
-  }
-
-  Tensors gradients_;
-  LayerTensors layer_;
-  int64_t H_;
 };
 
 // The layer's own weights, the state h before the first step and an LSTM's c, and the inputs
@@ -236,7 +176,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .dc_before = write(dc_before),
                                                .exchange = {}},
                        saved.states.device(), *call->workspace);
-    PackedGradients gradients(*call, H);
+    PackedGradients gradients(call->layout, call->own, H);
     recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
                        gradients);
     torch::Tensor dx;
@@ -327,47 +267,6 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
 };
 
 }  // namespace
-
-PackedLayer pack_layer(const Layout& layout, at::TensorList own, int64_t H, PackedFor wanted,
-                       MatrixCopies& copies) {
-  const auto layer = layer_tensors(layout, own, H);
-  const auto& first_gate = layer.gates.front();
-  const auto gates = static_cast<int64_t>(layer.gates.size());
-  const bool is_alone = gates == 1;
-  const int64_t inputs = first_gate.W_x.size(0);
-  const auto room = [&](int64_t rows, int64_t columns) {
-    return torch::empty({rows, columns}, first_gate.W_x.options());
-  };
-  PackedLayer packed{.W_x = wanted.tokens ? room(inputs, gates * H)
-                                          : room_for(first_gate.W_x, is_alone, {inputs, gates * H}),
-                     .b = wanted.tokens ? torch::Tensor() : room(1, gates * H).squeeze(0),
-                     .W_h = room_for(first_gate.W_h, is_alone, {H, gates * H}),
-                     .W_h_t = wanted.backward
-                                  ? room_for(first_gate.W_h.t(), is_alone, {gates * H, H})
-                                  : torch::Tensor(),
-                     .b_hh = contiguous_or_undefined(layer.b_hh)};
-  const auto copy = [&](const torch::Tensor& from, const torch::Tensor& to) {
-    if (from.const_data_ptr<float>() != to.const_data_ptr<float>()) {
-      copies.add(from, to);
-    }
-  };
-  int64_t first = 0;
-  for (const auto& gate : layer.gates) {
-    const auto W_x = packed.W_x.narrow(1, first, H);
-    if (wanted.tokens) {
-      copies.add(gate.W_x, W_x, gate.b, gate.b_again);
-    } else {
-      copy(gate.W_x, W_x);
-      copies.add_row(gate.b, packed.b.narrow(0, first, H), gate.b_again);
-    }
-    copy(gate.W_h, packed.W_h.narrow(1, first, H));
-    if (wanted.backward) {
-      copy(gate.W_h.t(), packed.W_h_t.narrow(0, first, H));
-    }
-    first += H;
-  }
-  return packed;
-}
 
 std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision precision,
                                           CellKind cell, int64_t batch_size, int64_t hidden,

@@ -9,31 +9,9 @@
 
 #include "cuda_part/cuda_kernels.h"
 #include "fused/layout.h"
-#include "fused/matrix_copies.h"
 #include "unroll/compute.h"
 
 namespace unroll {
-
-/// A layer's weights as a device's kernels read them. G gates stand side by side, in the kernels'
-/// order.
-struct PackedLayer {
-  torch::Tensor W_x;    ///< (inputs, GH); for tokens with the biases added to each row
-  torch::Tensor b;      ///< (GH), all biases outside the reset gate; undefined for tokens
-  torch::Tensor W_h;    ///< (H, GH)
-  torch::Tensor W_h_t;  ///< (GH, H), its transpose; undefined where none is wanted
-  torch::Tensor b_hh;   ///< (H): GRU with the reset after the product; else undefined
-};
-
-/// What of a layer's input and of what follows is wanted.
-struct PackedFor {
-  bool tokens = false;    ///< the inputs are tokens
-  bool backward = false;  ///< there is a way back
-};
-
-/// Such weights of a layer of H units, out of its own, by `copies` when these are run. Throws Error
-/// for a shape that does not fit.
-PackedLayer pack_layer(const Layout& layout, at::TensorList own, int64_t H, PackedFor wanted,
-                       MatrixCopies& copies);
 
 /// What the products with W_h multiply where kernels compute a layer of H units and batches of B in
 /// this precision: bf16 for that if the weights find room so, else float32; nothing without
