@@ -94,9 +94,11 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
     const auto db_q = std::exchange(call->db_q, {});
     at::_foreach_mul_({dlogits, dh, db_q}, upstream[0]);
     // As the weight lies in memory
-    const auto dW_hq =
-        context->saved_data["is concise"].toBool() ? dlogits.t().mm(h).t() : h.t().mm(dlogits);
-    return {torch::Tensor(), dh, dW_hq, db_q};
+    const bool is_concise = context->saved_data["is concise"].toBool();
+    const auto weight_gradient = !context->needs_input_grad(1) ? torch::Tensor()
+                                 : is_concise                  ? dlogits.t().mm(h).t()
+                                                               : h.t().mm(dlogits);
+    return {torch::Tensor(), dh, weight_gradient, db_q};
   }
 };
 
