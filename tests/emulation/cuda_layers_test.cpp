@@ -270,13 +270,13 @@ TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
 }
 
 TEST(DeviceLayersInBf16, WhatFindsNoRoomIsComputedInFloat32OrNotAtAll) {
-  const EmulatedKernels kernels(cuda::kH200);
+  const EmulatedKernels kernels(cuda::kLittleShared);
   const auto operands = [&](Precision precision, int64_t hidden) {
     return operands_of(kernels, precision, CellKind::kLstm, 32, hidden, torch::kCPU);
   };
   EXPECT_EQ(operands(Precision::kFp32, 512), cuda::Operands::kFloat32);
   EXPECT_EQ(operands(Precision::kBf16, 512), cuda::Operands::kBf16);
-  EXPECT_EQ(operands(Precision::kBf16, 1024), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands(Precision::kBf16, 640), cuda::Operands::kFloat32);
   EXPECT_EQ(operands(Precision::kFp32, 2048), std::nullopt);
   EXPECT_EQ(operands(Precision::kBf16, 2048), std::nullopt);
 }

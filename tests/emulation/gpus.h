@@ -12,4 +12,11 @@ constexpr GpuLimits kH200{.capability = 90,
                           .clusters = {0, 0, 66, 40, 30, 24, 20, 16, 15, 8, 8, 8, 7, 7, 7, 7, 7}};
 constexpr GpuLimits kA100{.capability = 80, .multiprocessors = 108, .shared_bytes = 166912};
 
+/// With as little shared memory as GPUs of compute capability 12.0 have.
+constexpr GpuLimits kLittleShared = [] {
+  auto limits = kH200;
+  limits.shared_bytes = 101376;
+  return limits;
+}();
+
 }  // namespace unroll::cuda

@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <exception>
 #include <iterator>
 #include <limits>
@@ -39,8 +40,9 @@ struct Barrier {
 
 constexpr int kLanes = 32;
 
-// The operands of a product of tiles, by lanes of a warp.
-struct WarpTiles {
+// What the lanes of a warp give each other: values, and the operands of a product of tiles.
+struct Warp {
+  std::array<float, kLanes> values{};
   std::array<std::array<uint32_t, 4>, kLanes> a{};
   std::array<std::array<uint32_t, 2>, kLanes> b{};
 
@@ -74,15 +76,15 @@ void change(uint64_t* arrivals, const Change& make) {
   *arrivals = std::bit_cast<uint64_t>(now);
 }
 
-// A value on its way into another block's memory.
+// A word on its way into another block's memory.
 struct Store {
   float* to;
   uint64_t* arrivals;
-  float value;
+  uint32_t bits;
 
   void deliver() const {
-    *to = value;
-    change(arrivals, [](Arrivals& now) { now.bytes += sizeof(float); });
+    std::memcpy(to, &bits, sizeof(bits));
+    change(arrivals, [](Arrivals& now) { now.bytes += sizeof(bits); });
   }
 };
 
@@ -128,7 +130,7 @@ class Scheduler {
         fibers_(static_cast<std::size_t>(grid.blocks) * grid.threads),
         blocks_(grid.blocks),
         warps_(fibers_.size() / kLanes),
-        warp_tiles_(warps_.size()),
+        of_warps_(warps_.size()),
         clusters_((grid.blocks + grid.cluster - 1) / grid.cluster) {
     if (grid.blocks % grid.cluster != 0) {
       throw std::runtime_error("a grid must consist of whole clusters");
@@ -196,7 +198,7 @@ class Scheduler {
   const Grid& grid() const { return grid_; }
   Barrier& block_barrier() { return blocks_[current_->block]; }
   Barrier& warp_barrier() { return warps_[warp()]; }
-  WarpTiles& warp_tiles() { return warp_tiles_[warp()]; }
+  Warp& of_warp() { return of_warps_[warp()]; }
   Barrier& cluster_barrier() { return clusters_[current_->block / grid_.cluster]; }
   float* shared(int block) {
     auto* first = shared_.data();
@@ -274,7 +276,7 @@ class Scheduler {
   std::vector<Fiber> fibers_;
   std::vector<Barrier> blocks_;
   std::vector<Barrier> warps_;
-  std::vector<WarpTiles> warp_tiles_;
+  std::vector<Warp> of_warps_;
   std::vector<Barrier> clusters_;
   std::vector<float> shared_;
   std::size_t shared_floats_ = 0;
@@ -319,7 +321,7 @@ void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
   }
 }
 
-void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
+void store_bits_in_cluster(void* mine, uint64_t* arrivals, int rank, uint32_t bits) {
   auto& scheduler = *Scheduler::active;
   const int cluster = scheduler.grid().cluster;
   if (cluster < 2) {
@@ -328,7 +330,18 @@ void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
   auto* theirs = scheduler.shared(block_index() / cluster * cluster + rank);
   auto* on =
       reinterpret_cast<uint64_t*>(theirs + (reinterpret_cast<float*>(arrivals) - shared_memory()));
-  scheduler.store_later({theirs + (mine - shared_memory()), on, value});
+  scheduler.store_later({theirs + (static_cast<float*>(mine) - shared_memory()), on, bits});
+}
+
+float shuffle_xor(float value, int bits) {
+  auto& scheduler = *Scheduler::active;
+  auto& values = scheduler.of_warp().values;
+  const int lane = thread_index() % kLanes;
+  values[lane] = value;
+  scheduler.sync(scheduler.warp_barrier());
+  const float other = values[lane ^ bits];
+  scheduler.sync(scheduler.warp_barrier());
+  return other;
 }
 
 uint32_t round_to_bf16(float low, float high) {
@@ -344,7 +357,7 @@ uint32_t round_to_bf16(float low, float high) {
 
 void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]) {
   auto& scheduler = *Scheduler::active;
-  auto& tiles = scheduler.warp_tiles();
+  auto& tiles = scheduler.of_warp();
   const int lane = thread_index() % kLanes;
   std::copy(std::begin(a), std::end(a), tiles.a[lane].begin());
   std::copy(std::begin(b), std::end(b), tiles.b[lane].begin());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +35,12 @@ void sync_cluster();
 void init_arrivals(uint64_t* arrivals);
 void expect_arrivals(uint64_t* arrivals, int bytes);
 void wait_for_arrivals(uint64_t* arrivals, unsigned parity);
-void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value);
+void store_bits_in_cluster(void* mine, uint64_t* arrivals, int rank, uint32_t bits);
+template <typename Word>
+void store_in_cluster(Word* mine, uint64_t* arrivals, int rank, Word value) {
+  store_bits_in_cluster(mine, arrivals, rank, std::bit_cast<uint32_t>(value));
+}
+float shuffle_xor(float value, int bits);
 uint32_t round_to_bf16(float low, float high);
 void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]);
 void arrive(unsigned* count);
@@ -45,7 +51,10 @@ template <typename Value>
 Value load_of_blocks(const Value* from) {
   return *from;
 }
-inline void store_for_blocks(float* to, float value) { *to = value; }
+template <typename Word>
+void store_for_blocks(Word* to, Word value) {
+  *to = value;
+}
 
 /// A launch.
 struct Grid {

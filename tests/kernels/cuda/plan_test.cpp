@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string>
+#include <utility>
 
 #include "base/formatted.h"
 #include "emulation/gpus.h"
@@ -43,7 +44,7 @@ TEST(CudaPlan, FitsTheDeviceForEveryShape) {
             } else {
               const int columns = (way == Way::kBackward ? 1 : product_gates(cell)) * plan->units;
               EXPECT_LE(columns, plan->columns * kLanes);
-              EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);
+              EXPECT_GE(plan->exchange_words, plan->groups * 2 * H * plan->S);
             }
           }
         }
@@ -130,12 +131,29 @@ TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 0, 512, kH200, Operands::kFloat32));
 }
 
-TEST(CudaPlan, LargeModelsFindRoomInFloat32Alone) {
-  // In bf16 a group has eight sequences, each with the gradients by all gates.
-  for (const auto way : {Way::kForward, Way::kBackward}) {
-    EXPECT_TRUE(make_plan(CellKind::kLstm, way, 32, 1024, kH200, Operands::kFloat32));
+TEST(CudaPlan, LargerModelsFindRoomInBf16) {
+  const auto has_room = [](CellKind cell, int64_t hidden, Operands operands) {
+    return make_plan(cell, Way::kForward, 32, hidden, kH200, operands) &&
+           make_plan(cell, Way::kBackward, 32, hidden, kH200, operands);
+  };
+  EXPECT_TRUE(has_room(CellKind::kLstm, 1024, Operands::kFloat32));
+  EXPECT_TRUE(has_room(CellKind::kLstm, 1024, Operands::kBf16));
+  for (const auto& [cell, hidden] : {std::pair{CellKind::kRnn, 2600},
+                                     {CellKind::kLstm, 1100},
+                                     {CellKind::kGruAfter, 1400},
+                                     {CellKind::kGruBefore, 1600}}) {
+    EXPECT_FALSE(has_room(cell, hidden, Operands::kFloat32)) << hidden;
+    EXPECT_TRUE(has_room(cell, hidden, Operands::kBf16)) << hidden;
   }
-  EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kBackward, 32, 1024, kH200, Operands::kBf16));
+}
+
+TEST(CudaPlan, SomeFindRoomInFloat32Alone) {
+  // In bf16 a group has eight sequences, each with the gradients by all gates.
+  const auto has_plan = [](Operands operands) {
+    return make_plan(CellKind::kLstm, Way::kBackward, 32, 640, kLittleShared, operands).has_value();
+  };
+  EXPECT_TRUE(has_plan(Operands::kFloat32));
+  EXPECT_FALSE(has_plan(Operands::kBf16));
 }
 
 TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
@@ -160,7 +178,7 @@ TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
               EXPECT_LE(plan->groups, limits.clusters.at(static_cast<std::size_t>(plan->blocks)));
               EXPECT_LE(H, plan->most_hidden);
             } else {
-              EXPECT_GE(plan->exchange_floats, plan->groups * 2 * H * plan->S);
+              EXPECT_GE(plan->exchange_words, plan->groups * H * plan->S);  // two a word
             }
           }
         }

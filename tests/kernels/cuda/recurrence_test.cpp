@@ -259,11 +259,12 @@ void check_cluster(Case c, int groups) {
   const int units = cluster_units(kCell, kHidden);
   const int blocks = static_cast<int>((c.hidden + units - 1) / units);
   const auto grid = [&](bool back) {
-    return Grid{.blocks = blocks * groups,
-                .threads = kThreads,
-                .cluster = blocks,
-                .shared_bytes = cluster_layout(kCell, back, kHidden, S).end * sizeof(float),
-                .seed = static_cast<uint32_t>(c.hidden)};
+    return Grid{
+        .blocks = blocks * groups,
+        .threads = kThreads,
+        .cluster = blocks,
+        .shared_bytes = cluster_layout(kCell, back, kHidden, S, kOperands).end * sizeof(float),
+        .seed = static_cast<uint32_t>(c.hidden)};
   };
   const auto there = check.forward_arguments();
   run(grid(false),
@@ -338,6 +339,7 @@ TYPED_TEST(CudaCell, OfAClusterInBf16IsLibTorchs) {
   constexpr auto kBf16 = Operands::kBf16;
   check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 1, .hidden = 34}, 1);
   check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 19, .hidden = 70}, 2);
+  check_cluster<kCell, 256, 8, kBf16>({.steps = 3, .batch_size = 7, .hidden = 65}, 1);
 }
 
 TYPED_TEST(CudaCell, OfAGridInBf16IsLibTorchs) {
@@ -394,10 +396,11 @@ TYPED_TEST(CudaCell, GeneratesFromTheStatesOfTheLayer) {
                             .taken = taken.data_ptr<int64_t>(),
                             .exchange = {}};
   constexpr int kBlocks = 2;
-  const Grid grid{.blocks = kBlocks,
-                  .threads = kThreads,
-                  .cluster = kBlocks,
-                  .shared_bytes = cluster_layout(kCell, false, 128, 2).end * sizeof(float)};
+  const Grid grid{
+      .blocks = kBlocks,
+      .threads = kThreads,
+      .cluster = kBlocks,
+      .shared_bytes = cluster_layout(kCell, false, 128, 2, Operands::kFloat32).end * sizeof(float)};
   run(grid, [&] { cluster_generate<kCell, 128, 2>(a, kBlocks); });
   const auto last = layer.h.narrow(0, (T - 1) * B, B);
   EXPECT_TRUE(all_close(h_after, last, 2e-5));

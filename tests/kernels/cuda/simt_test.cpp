@@ -21,6 +21,18 @@ TEST(SimtOnCpu, ABarrierThatNotAllReachIsAnError) {
                std::runtime_error);
 }
 
+TEST(SimtOnCpu, LanesGetEachOthersValues) {
+  std::vector<float> got(64);
+  run({.blocks = 1, .threads = 64}, [&] {
+    const int me = thread_index();
+    const float other = shuffle_xor(static_cast<float>(me), 8);
+    got[me] = shuffle_xor(other, 1);
+  });
+  for (int i = 0; i < 64; ++i) {
+    EXPECT_EQ(got[i], i ^ 9);
+  }
+}
+
 TEST(SimtOnCpu, OrdersOfThreadsDiffer) {
   std::vector<int> order;
   run({.blocks = 1, .threads = 16}, [&] { order.push_back(thread_index()); });

@@ -27,15 +27,18 @@ void check_product(int depth, int columns) {
   const auto* w = weights.const_data_ptr<float>();
   const auto* v = values.const_data_ptr<float>();
   const int most = in_tiles(depth) * kTile + kWarps * 4 * kTile;  // more than any slab's depth
-  const int partials = most * S;
+  const int partials = most / 2 * S;
   const int slab_at = in_fours(partials + kWarps * S * columns);
   const Grid grid{.blocks = 1,
                   .threads = kThreads,
                   .shared_bytes = (slab_at + tile_floats(depth, columns) + 4) * sizeof(float)};
   run(grid, [&] {
     float* shared = shared_memory();
-    for (int i = thread_index(); i < most * S; i += kThreads) {
-      shared[i] = i < depth * S ? v[i] : 0.0F;
+    auto* pairs = reinterpret_cast<uint32_t*>(shared);
+    const auto value = [&](int k, int s) { return k < depth ? v[k * S + s] : 0.0F; };
+    for (int i = thread_index(); i < partials; i += kThreads) {
+      const int k = i / S * 2;
+      pairs[i] = round_to_bf16(value(k, i % S), value(k + 1, i % S));
     }
     auto slab = [&] {
       if constexpr (std::is_constructible_v<Slab, float*>) {
@@ -46,7 +49,7 @@ void check_product(int depth, int columns) {
     }();
     slab.load(depth, columns, [&](int k, int n) { return w[k * columns + n]; });
     sync_block();
-    slab.template multiply<S>(shared, shared + partials);
+    slab.template multiply<S>(pairs, shared + partials);
     sync_block();
     for (int i = thread_index(); i < S * columns; i += kThreads) {
       actual.data_ptr<float>()[i] =

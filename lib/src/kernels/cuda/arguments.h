@@ -5,10 +5,10 @@
 namespace unroll::cuda {
 
 /// Memory through which blocks that are no cluster exchange values of the same sequences: (groups,
-/// 2, depth, S) floats, whatever they are, and a count of arrivals for each group, 0 before and
-/// after.
+/// 2, depth, S) words of 4 bytes, whatever they are, and a count of arrivals for each group, 0
+/// before and after.
 struct ExchangeMemory {
-  float* values = nullptr;
+  float* words = nullptr;
   unsigned* arrivals = nullptr;
 };
 

@@ -5,13 +5,23 @@
 
 namespace unroll::cuda {
 
+/// A word of 4 bytes that blocks exchange: a value, or in bf16 two, of rows 2 k and 2 k + 1.
+template <Operands>
+struct Exchanged {
+  using Word = float;
+};
+template <>
+struct Exchanged<Operands::kBf16> {
+  using Word = uint32_t;
+};
+
 // The blocks of a group compute the same S sequences, each block some of the units, and each needs
-// what all have computed: `rows` values of each sequence. In turns, all threads
+// what all have computed: so many words of each sequence. In turns, all threads
 //
-//   publish<S>(k, s, value)    send values, if any, to all blocks of the group, and then
-//   receive<S>(rows)           get those of all: [k][s], in the block's shared memory
+//   publish<S>(k, s, word)     send words, if any, to all blocks of the group, and then
+//   receive<S>(words)          get those of all: [k][s], in the block's shared memory
 //
-// between begin() and end().
+// between begin() and end(). `kShares` threads that have the same word share the sending.
 //
 // Two buffers alternate. A block publishes to one only after it has received from the other, and
 // each block publishes to the other only after its last read of the first: no further barrier is
@@ -20,18 +30,22 @@ namespace unroll::cuda {
 /// Between the blocks of a cluster, straight into each other's shared memory; each value counts on
 /// a barrier of the receiving block. A barrier of all blocks would cost a fence of the whole GPU a
 /// step.
+template <Operands kExchanged>
 class ClusterExchange {
  public:
-  /// `memory`: shared; `depth`: the most rows, padded as the slab reads them.
+  static constexpr Operands kOperands = kExchanged;
+  using Word = typename Exchanged<kOperands>::Word;
+
+  /// `memory`: shared; `depth`: the most words of a sequence, padded as the slab reads them.
   UNROLL_DEVICE ClusterExchange(float* memory, int depth, int S, int blocks)
-      : values_(memory + kArrivalFloats),
+      : words_(reinterpret_cast<Word*>(memory + kArrivalFloats)),
         arrivals_(reinterpret_cast<uint64_t*>(memory)),
         size_(depth * S),
         blocks_(blocks) {}
 
   UNROLL_DEVICE void begin() {
     for (int i = thread_index(); i < 2 * size_; i += kThreads) {
-      values_[i] = 0;  // rows that nobody publishes
+      words_[i] = 0;  // that nobody publishes
     }
     if (thread_index() == 0) {
       init_arrivals(arrivals_);
@@ -43,29 +57,29 @@ class ClusterExchange {
   // A block must not leave while others store into its memory.
   UNROLL_DEVICE void end() { sync_cluster(); }
 
-  template <int S>
-  UNROLL_DEVICE void publish(int k, int s, float value) {
-    float* mine = values_ + buffer() * size_ + k * S + s;
-    for (int rank = 0; rank < blocks_; ++rank) {
-      store_in_cluster(mine, arrivals_ + buffer(), rank, value);
+  template <int S, int kShares = 1>
+  UNROLL_DEVICE void publish(int k, int s, Word word, int share = 0) {
+    Word* mine = words_ + buffer() * size_ + k * S + s;
+    for (int rank = share; rank < blocks_; rank += kShares) {
+      store_in_cluster(mine, arrivals_ + buffer(), rank, word);
     }
   }
 
   template <int S>
-  UNROLL_DEVICE const float* receive(int rows) {
+  UNROLL_DEVICE const Word* receive(int words) {
     if (thread_index() == 0) {
-      expect_arrivals(arrivals_ + buffer(), rows * S * static_cast<int>(sizeof(float)));
+      expect_arrivals(arrivals_ + buffer(), words * S * static_cast<int>(sizeof(Word)));
     }
     wait_for_arrivals(arrivals_ + buffer(), count_ / 2 % 2);
-    const float* values = values_ + buffer() * size_;
+    const Word* received = words_ + buffer() * size_;
     ++count_;
-    return values;
+    return received;
   }
 
  private:
   UNROLL_DEVICE int buffer() const { return static_cast<int>(count_ % 2); }
 
-  float* values_;
+  Word* words_;
   uint64_t* arrivals_;  // two
   int size_;
   int blocks_;
@@ -73,22 +87,26 @@ class ClusterExchange {
 };
 
 /// Between any blocks that run at the same time, through the GPU's memory.
+template <Operands kExchanged>
 class GridExchange {
  public:
-  /// `memory`: shared, depth * S floats; `depth` is a multiple of four. In the GPU's memory, the
-  /// group's 2 * depth * S `values`, whatever they are, and its count of `arrivals`, 0 before and
+  static constexpr Operands kOperands = kExchanged;
+  using Word = typename Exchanged<kOperands>::Word;
+
+  /// `memory`: shared, depth * S words; `depth` is a multiple of four. In the GPU's memory, the
+  /// group's 2 * depth * S `words`, whatever they are, and its count of `arrivals`, 0 before and
   /// after.
-  UNROLL_DEVICE GridExchange(float* memory, float* values, unsigned* arrivals, int depth, int S,
+  UNROLL_DEVICE GridExchange(float* memory, float* words, unsigned* arrivals, int depth, int S,
                              int blocks)
-      : memory_(memory),
-        values_(values),
+      : memory_(reinterpret_cast<Word*>(memory)),
+        words_(reinterpret_cast<Word*>(words)),
         arrivals_(arrivals),
         size_(depth * S),
         blocks_(static_cast<unsigned>(blocks)) {}
 
   UNROLL_DEVICE void begin() {
     for (int i = thread_index(); i < size_; i += kThreads) {
-      memory_[i] = 0;  // rows that nobody publishes
+      memory_[i] = 0;  // that nobody publishes
     }
     sync_block();
   }
@@ -99,13 +117,15 @@ class GridExchange {
     }
   }
 
-  template <int S>
-  UNROLL_DEVICE void publish(int k, int s, float value) {
-    store_for_blocks(buffer() + k * S + s, value);
+  template <int S, int kShares = 1>
+  UNROLL_DEVICE void publish(int k, int s, Word word, int share = 0) {
+    if (share == 0) {
+      store_for_blocks(buffer() + k * S + s, word);
+    }
   }
 
   template <int S>
-  UNROLL_DEVICE const float* receive(int rows) {
+  UNROLL_DEVICE const Word* receive(int words) {
     const auto* from = reinterpret_cast<const float4*>(buffer());
     auto* to = reinterpret_cast<float4*>(memory_);
     ++count_;
@@ -115,7 +135,7 @@ class GridExchange {
       wait_for(arrivals_, count_ * blocks_);
     }
     sync_block();
-    for (int i = thread_index(); i < in_fours(rows * S) / 4; i += kThreads) {
+    for (int i = thread_index(); i < in_fours(words * S) / 4; i += kThreads) {
       to[i] = load_of_blocks(from + i);
     }
     sync_block();
@@ -123,10 +143,10 @@ class GridExchange {
   }
 
  private:
-  UNROLL_DEVICE float* buffer() const { return values_ + count_ % 2 * size_; }
+  UNROLL_DEVICE Word* buffer() const { return words_ + count_ % 2 * size_; }
 
-  float* memory_;
-  float* values_;
+  Word* memory_;
+  Word* words_;
   unsigned* arrivals_;
   int size_;
   unsigned blocks_;

@@ -88,9 +88,7 @@ class GeneratingLayer<CellKind::kGruBefore, S, GatesSlab, StateSlab> {
   UNROLL_DEVICE void step(const float (&x)[3], int hidden, const TilePlace<S>& mine,
                           Exchange& exchange, float* partials) {
     const float r = mine.has_work() ? sigmoid(x[1] + sums_[1]) : 0.0F;
-    if (mine.has_unit()) {
-      exchange.template publish<S>(mine.unit(), mine.s(), r * h_);
-    }
+    publish(exchange, mine, 0, r * h_);
     state_slab_.template multiply<S>(exchange.template receive<S>(hidden), partials);
     sync_block();
     if (mine.has_work()) {
@@ -193,9 +191,7 @@ UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int 
         a.batch_size - tile * S < S ? a.batch_size - tile * S : static_cast<int64_t>(S);
     layer.begin(a, mine);
     for (int64_t t = 0; t <= a.steps; ++t) {
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), layer.h());
-      }
+      publish(exchange, mine, 0, layer.h());
       const float* values = exchange.template receive<S>(hidden);
       layer.multiply(values, partials);
       sync_block();

@@ -61,9 +61,9 @@ cluster_layer(const Arguments a, const int blocks) {
   using Kind = Slabs<kOperands>;
   constexpr int kGates = product_gates(kCell);
   constexpr bool kBack = kIsBackward<Arguments>;
-  const BlockLayout at = cluster_layout(kCell, kBack, kHidden, S);
+  const BlockLayout at = cluster_layout(kCell, kBack, kHidden, S, kOperands);
   const Group group = group_of(blocks, Shape::kUnits);
-  ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
+  ClusterExchange<kOperands> exchange(shared_memory() + at.values, at.depth, S, blocks);
   float* partials = shared_memory() + at.partials;
   typename Kind::template InRegisters<(kBack ? kGates : 1) * Shape::kDepth,
                                       (kBack ? 1 : kGates) * Shape::kColumns>
@@ -83,9 +83,9 @@ template <CellKind kCell, int kHidden, int S>
 UNROLL_KERNEL(kThreads)
 cluster_generate(const GenerateArguments a, const int blocks) {
   using Shape = ClusterShape<kCell, kHidden>;
-  const BlockLayout at = cluster_layout(kCell, false, kHidden, S);
+  const BlockLayout at = cluster_layout(kCell, false, kHidden, S, Operands::kFloat32);
   const Group group = group_of(blocks, Shape::kUnits);
-  ClusterExchange exchange(shared_memory() + at.values, at.depth, S, blocks);
+  ClusterExchange<Operands::kFloat32> exchange(shared_memory() + at.values, at.depth, S, blocks);
   float* partials = shared_memory() + at.partials;
   RegisterSlab<Shape::kDepth, product_gates(kCell) * Shape::kColumns> slab;
   if constexpr (kCell == CellKind::kGruBefore) {
@@ -97,10 +97,12 @@ cluster_generate(const GenerateArguments a, const int blocks) {
   }
 }
 
-UNROLL_DEVICE GridExchange grid_exchange(const ExchangeMemory& memory, const BlockLayout& at,
-                                         const Group& group, int S, int blocks) {
+template <Operands kOperands>
+UNROLL_DEVICE GridExchange<kOperands> grid_exchange(const ExchangeMemory& memory,
+                                                    const BlockLayout& at, const Group& group,
+                                                    int S, int blocks) {
   return {shared_memory() + at.values,
-          memory.values + static_cast<int64_t>(group.index) * 2 * at.depth * S,
+          memory.words + static_cast<int64_t>(group.index) * 2 * at.depth * S,
           memory.arrivals + group.index,
           at.depth,
           S,
@@ -115,7 +117,7 @@ grid_layer(const Arguments a, const int blocks, const int units) {
   const Group group = group_of(blocks, units);
   const BlockLayout at =
       grid_layout(kCell, kIsBackward<Arguments>, static_cast<int>(a.hidden), units, S, kOperands);
-  GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
+  auto exchange = grid_exchange<kOperands>(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
   Slab slab(shared_memory());
   if constexpr (kCell == CellKind::kGruBefore) {
@@ -132,7 +134,7 @@ grid_generate(const GenerateArguments a, const int blocks, const int units) {
   const Group group = group_of(blocks, units);
   const BlockLayout at =
       grid_layout(kCell, false, static_cast<int>(a.hidden), units, S, Operands::kFloat32);
-  GridExchange exchange = grid_exchange(a.exchange, at, group, S, blocks);
+  auto exchange = grid_exchange<Operands::kFloat32>(a.exchange, at, group, S, blocks);
   float* partials = shared_memory() + at.partials;
   SharedSlab<kColumns> slab(shared_memory());
   if constexpr (kCell == CellKind::kGruBefore) {

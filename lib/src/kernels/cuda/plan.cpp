@@ -97,7 +97,7 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
     return std::nullopt;
   }
   const auto bytes = [&](int S) {
-    return bytes_of(cluster_layout(cell, is_backward, most_hidden, S));
+    return bytes_of(cluster_layout(cell, is_backward, most_hidden, S, operands));
   };
   const auto time = step_time(kClusterExchange, most_hidden, product_gates(cell) * plan.units);
   plan.S = sequences_of(batch_size, room, operands, time,
@@ -140,7 +140,7 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
                 .groups = groups,
                 .columns = columns > kLanes ? 2 : 1,
                 .shared_bytes = bytes_of(layout(S)),
-                .exchange_floats = int64_t{2} * layout(S).depth * S * groups};
+                .exchange_words = int64_t{2} * layout(S).depth * S * groups};
   }
   return std::nullopt;
 }

@@ -41,10 +41,10 @@ struct Plan {
   int units = 0;   ///< of a block
   int blocks = 0;  ///< of a group
   int groups = 0;
-  int most_hidden = 0;          ///< in clusters: the most hidden units of the kernel
-  int columns = 0;              ///< in a grid: of a lane, 1 or 2
-  int shared_bytes = 0;         ///< of a block
-  int64_t exchange_floats = 0;  ///< in a grid: of ExchangeMemory, all groups together
+  int most_hidden = 0;         ///< in clusters: the most hidden units of the kernel
+  int columns = 0;             ///< in a grid: of a lane, 1 or 2
+  int shared_bytes = 0;        ///< of a block
+  int64_t exchange_words = 0;  ///< in a grid: of ExchangeMemory, all groups together
 };
 
 /// A GPU's plan for a layer of H units and batches of B, or none if its multiprocessors have no

@@ -27,6 +27,7 @@ class TilePlace {
     place_.batch_size = batch_size;
     place_.unit = static_cast<int64_t>(group.rank) * group.units + u_;
     has_unit_ = u_ < group.units && place_.unit < hidden;
+    has_pair_ = u_ < group.units && place_.unit - u_ % 2 < hidden;
   }
 
   UNROLL_DEVICE void set_tile(int64_t tile) { place_.b = tile * S + s_; }
@@ -36,8 +37,9 @@ class TilePlace {
   UNROLL_DEVICE int u() const { return u_; }
   /// Among all.
   UNROLL_DEVICE int unit() const { return static_cast<int>(place_.unit); }
-  /// Whether there is a unit, and also a sequence.
+  /// Whether there is a unit, at least one of two neighbours, and also a sequence.
   UNROLL_DEVICE bool has_unit() const { return has_unit_; }
+  UNROLL_DEVICE bool has_pair() const { return has_pair_; }
   UNROLL_DEVICE bool has_work() const { return has_unit_ && place_.b < place_.batch_size; }
   UNROLL_DEVICE const Place& place() const { return place_; }
 
@@ -46,7 +48,31 @@ class TilePlace {
   int s_;
   int u_;
   bool has_unit_ = false;
+  bool has_pair_ = false;
 };
+
+/// Gives a value of each unit to all blocks of the group, in the rows from `first` on; 0 from
+/// threads without work. All threads call it.
+template <int S, typename Exchange>
+UNROLL_DEVICE void publish(Exchange& exchange, const TilePlace<S>& mine, int first, float value) {
+  if constexpr (Exchange::kOperands == Operands::kBf16) {
+    // A block has an even number of units: the next one, of the same sequence, is S lanes further.
+    const float others = shuffle_xor(value, S);
+    const int which = mine.u() % 2;
+    const uint32_t both = which == 0 ? round_to_bf16(value, others) : round_to_bf16(others, value);
+    if (mine.has_pair()) {
+      exchange.template publish<S, 2>((first + mine.unit()) / 2, mine.s(), both, which);
+    }
+  } else if (mine.has_unit()) {
+    exchange.template publish<S>(first + mine.unit(), mine.s(), value);
+  }
+}
+
+/// What all have published of so many rows.
+template <int S, typename Exchange>
+UNROLL_DEVICE const typename Exchange::Word* receive(Exchange& exchange, int rows) {
+  return exchange.template receive<S>(rows / values_of_word(Exchange::kOperands));
+}
 
 /// A product's column n for sequence s: the sum of the partial sums.
 template <int S>
@@ -104,14 +130,22 @@ struct ForwardWeight {
 };
 
 /// Weight k of column n of the backward product: unit n of the block.
+template <int kGates>
 struct BackwardWeight {
-  const float* W_h_t;  // (depth, H)
+  const float* W_h_t;  // (kGates * H, H)
   int64_t hidden;
+  int rows;  // of a gate: gate_rows
   int64_t first_unit;
 
   UNROLL_DEVICE float operator()(int k, int n) const {
     const int64_t unit = first_unit + n;
-    return unit < hidden ? W_h_t[k * hidden + unit] : 0.0F;
+    int gate = 0;
+    UNROLL_LOOP
+    for (int next = 1; next < kGates; ++next) {
+      gate += k >= next * rows ? 1 : 0;
+    }
+    const int row = k - gate * (rows - static_cast<int>(hidden));  // of W_h_t
+    return unit < hidden && row < (gate + 1) * hidden ? W_h_t[row * hidden + unit] : 0.0F;
   }
 };
 
@@ -124,6 +158,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
                              Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
   const int hidden = static_cast<int>(a.hidden);
+  const int rows = gate_rows(hidden, Exchange::kOperands);
   slab.load(
       hidden, kGates * group.units,
       ForwardWeight<kGates>{a.W_h, kGates * a.hidden, a.hidden, group.units, first_unit_of(group)});
@@ -138,9 +173,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
       cell.begin(a, at);
     }
     for (int64_t t = 0; t < a.steps; ++t) {
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), cell.h);
-      }
+      publish(exchange, mine, 0, cell.h);
       if (t > 0 && mine.has_work()) {
         cell.keep(a, at, t - 1);  // now that nobody waits for it
       }
@@ -148,7 +181,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
       if (mine.has_work()) {
         load_x(a, at, t, x);  // the loads overlap the product
       }
-      slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       if (mine.has_work()) {
         float sums[kGates];
@@ -167,12 +200,12 @@ template <CellKind kCell, int S, typename Slab, typename Exchange>
 UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Slab& slab,
                              Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
-  slab.load(static_cast<int>(kGates * a.hidden), group.units,
-            BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
+  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
+  slab.load(kGates * rows, group.units,
+            BackwardWeight<kGates>{a.W_h_t, a.hidden, rows, first_unit_of(group)});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
-  const int hidden = static_cast<int>(a.hidden);
   for (int64_t tile = group.index; tile < tiles; tile += group.count) {
     mine.set_tile(tile);
     const Place& at = mine.place();
@@ -192,16 +225,14 @@ UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Sla
       if (t == 0 && a.dh_before == nullptr) {
         break;
       }
-      if (mine.has_unit()) {
-        UNROLL_LOOP
-        for (int gate = 0; gate < kGates; ++gate) {
-          exchange.template publish<S>(gate * hidden + mine.unit(), mine.s(), published[gate]);
-        }
+      UNROLL_LOOP
+      for (int gate = 0; gate < kGates; ++gate) {
+        publish(exchange, mine, gate * rows, published[gate]);
       }
       if (t > 0 && mine.has_work()) {
         saved = CellBack<kCell>::load(a, at, t - 1);
       }
-      slab.template multiply<S>(exchange.template receive<S>(kGates * hidden), partials);
+      slab.template multiply<S>(receive<S>(exchange, kGates * rows), partials);
       sync_block();
       dh = mine.has_work()
                ? cell.carry() + sum_of<S>(partials, slab.slices(), group.units, mine.s(), mine.u())
@@ -234,7 +265,7 @@ template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
                                   GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
                                   float* partials) {
-  const int hidden = static_cast<int>(a.hidden);
+  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
   load_gru_before(a.W_h, a.hidden, group, gates_slab, state_slab);
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
@@ -244,14 +275,12 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
     const Place& at = mine.place();
     float h = mine.has_work() ? a.h_before[at.once()] : 0.0F;
     for (int64_t t = 0; t < a.steps; ++t) {
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), h);
-      }
+      publish(exchange, mine, 0, h);
       float x[3] = {};
       if (mine.has_work()) {
         load_x(a, at, t, x);
       }
-      gates_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      gates_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       float z = 0;
       float reset = 0;
@@ -265,10 +294,8 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
         a.gates[at.gate(t, 3, 1)] = r;
         a.p[at.state(t)] = reset;
       }
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), reset);
-      }
-      state_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      publish(exchange, mine, 0, reset);
+      state_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       if (mine.has_work()) {
         const float n =
@@ -287,11 +314,12 @@ template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group,
                                   GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
                                   float* partials) {
-  const int hidden = static_cast<int>(a.hidden);
-  gates_slab.load(2 * hidden, group.units, BackwardWeight{a.W_h_t, a.hidden, first_unit_of(group)});
+  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
+  gates_slab.load(2 * rows, group.units,
+                  BackwardWeight<2>{a.W_h_t, a.hidden, rows, first_unit_of(group)});
   state_slab.load(
-      hidden, group.units,
-      BackwardWeight{a.W_h_t + 2 * a.hidden * a.hidden, a.hidden, first_unit_of(group)});
+      rows, group.units,
+      BackwardWeight<1>{a.W_h_t + 2 * a.hidden * a.hidden, a.hidden, rows, first_unit_of(group)});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
@@ -318,10 +346,8 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
         a.dz[at.gate(t, 3, 0)] = dz;
         a.dz[at.gate(t, 3, 2)] = dn;
       }
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), dn);
-      }
-      state_slab.template multiply<S>(exchange.template receive<S>(hidden), partials);
+      publish(exchange, mine, 0, dn);
+      state_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       float dr = 0;
       if (mine.has_work()) {
@@ -334,11 +360,9 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
       if (t == 0 && a.dh_before == nullptr) {
         break;
       }
-      if (mine.has_unit()) {
-        exchange.template publish<S>(mine.unit(), mine.s(), dz);
-        exchange.template publish<S>(hidden + mine.unit(), mine.s(), dr);
-      }
-      gates_slab.template multiply<S>(exchange.template receive<S>(2 * hidden), partials);
+      publish(exchange, mine, 0, dz);
+      publish(exchange, mine, rows, dr);
+      gates_slab.template multiply<S>(receive<S>(exchange, 2 * rows), partials);
       sync_block();
       if (mine.has_work()) {
         dh = past + sum_of<S>(partials, gates_slab.slices(), group.units, mine.s(), mine.u());

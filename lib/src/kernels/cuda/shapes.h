@@ -31,6 +31,18 @@ constexpr int kTileSequences = 8;
 
 UNROLL_HOST_DEVICE constexpr int in_tiles(int n) { return (n + kTile - 1) / kTile; }
 
+/// Values that blocks exchange in a word of 4 bytes: those of two rows in bf16, as a tensor core
+/// takes them.
+UNROLL_HOST_DEVICE constexpr int values_of_word(Operands operands) {
+  return operands == Operands::kBf16 ? 2 : 1;
+}
+
+/// Rows that a gate of H units has there: whole words.
+UNROLL_HOST_DEVICE constexpr int gate_rows(int hidden, Operands operands) {
+  const int each = values_of_word(operands);
+  return (hidden + each - 1) / each * each;
+}
+
 /// Units of a cluster's block, by the most units that its kernel has room for: of several gates
 /// more blocks have to hold the weights.
 UNROLL_HOST_DEVICE constexpr int cluster_units(CellKind cell, int most_hidden) {
@@ -61,7 +73,7 @@ UNROLL_HOST_DEVICE constexpr int in_fours(int floats) { return (floats + 3) / 4 
 
 /// The layout of a block's shared memory, in floats from its beginning.
 struct BlockLayout {
-  int depth;     // of what is exchanged, padded
+  int depth;     // of what is exchanged, in words, padded
   int second;    // in a grid: the second product's weights, after the first's
   int values;    // what is exchanged
   int partials;  // partial sums
@@ -69,9 +81,9 @@ struct BlockLayout {
 };
 
 UNROLL_HOST_DEVICE constexpr BlockLayout cluster_layout(CellKind cell, bool is_backward,
-                                                        int most_hidden, int S) {
+                                                        int most_hidden, int S, Operands operands) {
   const int gates = product_gates(cell);
-  const int depth = (is_backward ? gates : 1) * most_hidden;
+  const int depth = (is_backward ? gates : 1) * most_hidden / values_of_word(operands);
   const int columns = (is_backward ? 1 : gates) * cluster_units(cell, most_hidden);
   const int partials = kArrivalFloats + 2 * depth * S;
   return {depth, 0, 0, partials, partials + kWarps * S * columns};
@@ -87,11 +99,11 @@ UNROLL_HOST_DEVICE constexpr BlockLayout grid_layout(CellKind cell, bool is_back
   const bool is_tiled = operands == Operands::kBf16;
   const bool has_second = cell == CellKind::kGruBefore;
   const int gates = product_gates(cell);
-  const int rows = (is_backward ? gates : 1) * hidden;
+  const int rows = is_backward ? gates * gate_rows(hidden, operands) : hidden;
   const int columns = (is_backward ? 1 : gates) * units;
   const auto weights = [&](int k, int n) { return is_tiled ? tile_floats(k, n) : in_fours(k * n); };
   const auto sums = [&](int n) { return (is_tiled ? kWarps : shared_slices(n)) * n; };
-  const int depth = is_tiled ? in_tiles(rows) * kTile : in_fours(rows);
+  const int depth = is_tiled ? in_tiles(rows) * kTile / values_of_word(operands) : in_fours(rows);
   const int second = weights(rows, columns);
   const int values = second + (has_second ? weights(hidden, units) : 0);
   const int partials = values + depth * S;

@@ -78,9 +78,13 @@ UNROLL_DEVICE void wait_for_arrivals(uint64_t* arrivals, unsigned parity) {
 #endif
 }
 
-/// Stores a value at the place of `mine` in the shared memory of another block of the cluster, and
-/// counts its bytes on that block's barrier. Does not wait.
-UNROLL_DEVICE void store_in_cluster(float* mine, uint64_t* arrivals, int rank, float value) {
+UNROLL_DEVICE uint32_t bits_of(float value) { return __float_as_uint(value); }
+UNROLL_DEVICE uint32_t bits_of(uint32_t value) { return value; }
+
+/// Stores a word of 4 bytes at the place of `mine` in the shared memory of another block of the
+/// cluster, and counts its bytes on that block's barrier. Does not wait.
+template <typename Word>
+UNROLL_DEVICE void store_in_cluster(Word* mine, uint64_t* arrivals, int rank, Word value) {
 #if __CUDA_ARCH__ >= 900
   const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(mine));
   const auto on = static_cast<uint32_t>(__cvta_generic_to_shared(arrivals));
@@ -91,9 +95,15 @@ UNROLL_DEVICE void store_in_cluster(float* mine, uint64_t* arrivals, int rank, f
       "mapa.shared::cluster.u32 on, %1, %2;\n"
       "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %3, [on];\n"
       "}\n" ::"r"(to),
-      "r"(on), "r"(rank), "r"(__float_as_uint(value))
+      "r"(on), "r"(rank), "r"(bits_of(value))
       : "memory");
 #endif
+}
+
+/// The value that another lane of the warp gives: the one whose index differs by these bits. All
+/// lanes call it.
+UNROLL_DEVICE float shuffle_xor(float value, int bits) {
+  return __shfl_xor_sync(0xFFFFFFFFU, value, bits);
 }
 
 /// Two numbers rounded to bf16, side by side.
@@ -153,6 +163,7 @@ UNROLL_DEVICE float4 load_of_blocks(const float4* from) { return __ldcg(from); }
 UNROLL_DEVICE float load_of_blocks(const float* from) { return __ldcg(from); }
 UNROLL_DEVICE double load_of_blocks(const double* from) { return __ldcg(from); }
 UNROLL_DEVICE void store_for_blocks(float* to, float value) { __stcg(to, value); }
+UNROLL_DEVICE void store_for_blocks(uint32_t* to, uint32_t value) { __stcg(to, value); }
 
 }  // namespace unroll::cuda
 

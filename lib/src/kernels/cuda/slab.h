@@ -42,8 +42,8 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
 // share the depth in slices, each of which gives a partial sum. All kinds have:
 //
 //   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
-//   multiply<S>(values, partials)    values [k][s], finite up to the padded depth of the layout
-//                                    -> partials [slice][column][s]
+//   multiply<S>(values, partials)    values [k][s], as they are exchanged, finite up to the padded
+//                                    depth of the layout -> partials [slice][column][s]
 
 /// In the registers of its threads: warp w has the kDepth rows from w * kDepth on, lane l of it
 /// columns l, l + 32, ... A multiply-add reads its weight without a load; the values, the same for
@@ -186,12 +186,13 @@ struct alignas(16) TilePart {
   }
 };
 
-/// A lane's part of tile i of the values [k][s].
-UNROLL_DEVICE void load_values(const float* values, int i, uint32_t (&part)[2]) {
+/// A lane's part of tile i of the values, in pairs [k / 2][s]; neighbouring lanes have no bank of
+/// shared memory in common.
+UNROLL_DEVICE void load_values(const uint32_t* values, int i, uint32_t (&part)[2]) {
   constexpr int S = kTileSequences;
-  const float* mine = values + (i * kTile + lane_index() % 4 * 2) * S + lane_index() / 4;
-  part[0] = round_to_bf16(mine[0], mine[S]);
-  part[1] = round_to_bf16(mine[8 * S], mine[9 * S]);
+  const uint32_t* mine = values + (i * kTile / 2 + lane_index() % 4) * S + lane_index() / 4;
+  part[0] = mine[0];
+  part[1] = mine[4 * S];
 }
 
 /// A lane's part of tile j of a warp's sums.
@@ -225,7 +226,7 @@ class RegisterTileSlab {
   }
 
   template <int S>
-  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+  UNROLL_DEVICE void multiply(const uint32_t* values, float* partials) const {
     static_assert(S == kTileSequences);
     float sums[kColumns][4] = {};
     UNROLL_LOOP
@@ -271,7 +272,7 @@ class SharedTileSlab {
   }
 
   template <int S>
-  UNROLL_DEVICE void multiply(const float* values, float* partials) const {
+  UNROLL_DEVICE void multiply(const uint32_t* values, float* partials) const {
     static_assert(S == kTileSequences);
     const int across = in_tiles(columns_);
     float sums[kMost][4] = {};
