@@ -1,6 +1,7 @@
 #include "emulation/emulated_driver.h"
 
 #include <cstddef>
+#include <functional>
 #include <utility>
 
 #include "base/formatted.h"
@@ -8,6 +9,22 @@
 #include "emulation/simt_on_cpu.h"
 
 namespace unroll {
+namespace {
+
+// One after the other, each first in its turn.
+class EmulatedSideStream : public SideStream {
+ public:
+  void run(const std::function<void()>& aside, const std::function<void()>& here) override {
+    is_first_ = !is_first_;
+    (is_first_ ? aside : here)();
+    (is_first_ ? here : aside)();
+  }
+
+ private:
+  bool is_first_ = false;
+};
+
+}  // namespace
 
 cuda::GpuLimits small_gpu(int multiprocessors, bool has_clusters) {
   cuda::GpuLimits limits{.capability = has_clusters ? 90 : 80,
@@ -47,6 +64,10 @@ void EmulatedDriver::launch(LoadedKernel kernel, const KernelLaunch& launch,
              .cluster = launch.cluster > 0 ? launch.cluster : 1,
              .shared_bytes = static_cast<std::size_t>(launch.shared_bytes)},
             [&] { run(parameters); });
+}
+
+std::unique_ptr<SideStream> EmulatedDriver::make_side_stream(torch::Device /*device*/) const {
+  return std::make_unique<EmulatedSideStream>();
 }
 
 EmulatedKernels::EmulatedKernels(const cuda::GpuLimits& limits)

@@ -22,6 +22,7 @@ class EmulatedDriver : public CudaDriver {
                     torch::Device device) const override;
   void launch(LoadedKernel kernel, const KernelLaunch& launch,
               std::span<const void* const> parameters, torch::Device device) const override;
+  std::unique_ptr<SideStream> make_side_stream(torch::Device device) const override;
 
  private:
   cuda::GpuLimits limits_;

@@ -68,7 +68,7 @@ class RecordedGraph : public CudaGraph {
   std::function<void()> work_;
 };
 
-// Counts launches of our kernels.
+// Counts launches of our kernels, and second streams.
 class CountingDriver : public EmulatedDriver {
  public:
   using EmulatedDriver::EmulatedDriver;
@@ -77,7 +77,12 @@ class CountingDriver : public EmulatedDriver {
     ++launches;
     EmulatedDriver::launch(kernel, launch, parameters, device);
   }
+  std::unique_ptr<SideStream> make_side_stream(torch::Device device) const override {
+    ++side_streams;
+    return EmulatedDriver::make_side_stream(device);
+  }
   mutable int launches = 0;
+  mutable int side_streams = 0;
 };
 
 // Operations of LibTorch that give a device nothing to do: they make views and room. A CPU does an
@@ -179,6 +184,7 @@ TEST_P(StepOnKernels, IsFewKernels) {
       step.run_batch(epoch, k);
     }
     ASSERT_TRUE(step.is_captured());
+    EXPECT_EQ(gpu.driver.side_streams, 1);  // for the gradient of W_h
     gpu.driver.launches = 0;
     std::map<std::string, int> operations;
     {

@@ -10,32 +10,11 @@
 #include <string>
 
 #include "base/formatted.h"
+#include "cuda_part/streams.h"
 #include "unroll/error.h"
 
 namespace unroll::cuda {
 namespace {
-
-// An event of the current device. LibTorch's own wants headers of more packages.
-class Event {
- public:
-  Event() { C10_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
-  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-
-  cudaEvent_t get() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
-// Lets `later` go on once what `earlier` has been given so far is done.
-void order(const c10::cuda::CUDAStream& earlier, const c10::cuda::CUDAStream& later) {
-  const c10::cuda::CUDAGuard guard(earlier.device_index());
-  const Event event;
-  C10_CUDA_CHECK(cudaEventRecord(event.get(), earlier));
-  C10_CUDA_CHECK(cudaStreamWaitEvent(later, event.get(), 0));
-}
 
 // Without the stack that LibTorch adds, in one line.
 std::string message_of(const std::exception& error) {

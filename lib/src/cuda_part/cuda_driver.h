@@ -2,9 +2,11 @@
 
 #include <torch/types.h>
 
+#include <memory>
 #include <span>
 
 #include "cuda_part/compiled_kernel.h"
+#include "cuda_part/side_stream.h"
 #include "kernels/cuda/plan.h"
 #include "unroll/error.h"  // what its functions throw
 
@@ -40,6 +42,8 @@ class CudaDriver {
   /// parameters, as its C++ declares them.
   virtual void launch(LoadedKernel kernel, const KernelLaunch& launch,
                       std::span<const void* const> parameters, torch::Device device) const = 0;
+
+  virtual std::unique_ptr<SideStream> make_side_stream(torch::Device device) const = 0;
 };
 
 }  // namespace unroll

@@ -80,6 +80,12 @@ class CudaKernels {
     run(name, arguments, blocks, shared_bytes, device);
   }
 
+  /// Has the work of both done at once, where the device can (SideStream::run).
+  void run_beside(const std::function<void()>& aside, const std::function<void()>& here,
+                  torch::Device device, Workspace& workspace) const {
+    workspace.side_stream(driver_, device).run(aside, here);
+  }
+
   /// How many blocks share so many pieces of work there: `each` for a multiprocessor, or fewer.
   int blocks_for(int64_t pieces, torch::Device device, int each = 1) const;
 

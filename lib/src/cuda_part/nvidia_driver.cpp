@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "base/formatted.h"
+#include "cuda_part/streams.h"
 
 namespace unroll::cuda {
 namespace {
@@ -172,6 +173,10 @@ void NvidiaDriver::launch(LoadedKernel kernel, const KernelLaunch& launch,
   auto** pointers = const_cast<void**>(parameters.data());
   require(driver().launch_kernel_ex(configuration.get(), function_of(kernel), pointers, nullptr),
           "run");
+}
+
+std::unique_ptr<SideStream> NvidiaDriver::make_side_stream(torch::Device device) const {
+  return std::make_unique<NvidiaSideStream>(device.index());
 }
 
 }  // namespace unroll::cuda

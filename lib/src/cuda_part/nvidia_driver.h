@@ -13,6 +13,7 @@ class NvidiaDriver : public CudaDriver {
                     torch::Device device) const override;
   void launch(LoadedKernel kernel, const KernelLaunch& launch,
               std::span<const void* const> parameters, torch::Device device) const override;
+  std::unique_ptr<SideStream> make_side_stream(torch::Device device) const override;
 };
 
 }  // namespace unroll::cuda

@@ -3,12 +3,16 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "cuda_part/cuda_driver.h"
 
 namespace unroll {
 
-/// Memory in which the blocks of a kernel meet. One kernel at a time may use it: who runs kernels
-/// one after the other keeps one. Captured kernels use it at their replays, too.
+/// What kernels of one device work with: memory in which the blocks of a kernel meet, and a second
+/// stream. One kernel at a time may use it: who runs kernels one after the other keeps one.
+/// Captured kernels use it at their replays, too.
 class Workspace {
  public:
   /// Counts, 0 between the kernels: of a whole grid, then of `groups` groups.
@@ -27,12 +31,20 @@ class Workspace {
     return values_.mutable_data_ptr<float>();
   }
 
+  SideStream& side_stream(const CudaDriver& driver, torch::Device device) {
+    if (!side_stream_) {
+      side_stream_ = driver.make_side_stream(device);
+    }
+    return *side_stream_;
+  }
+
  private:
   const torch::Tensor& keep(const torch::Tensor& tensor) { return kept_.emplace_back(tensor); }
 
   torch::Tensor arrivals_;
   torch::Tensor values_;
   std::vector<torch::Tensor> kept_;  // all that a captured kernel may have
+  std::unique_ptr<SideStream> side_stream_;
 };
 
 }  // namespace unroll

@@ -177,18 +177,24 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .exchange = {}},
                        saved.states.device(), *call->workspace);
     PackedGradients gradients(call->layout, call->own, H);
-    recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
-                       gradients);
     torch::Tensor dx;
-    if (call->tokens.defined()) {
-      token_gradients(*call, dz, dp, gradients);
-    } else {
-      sum_rows(dp, gradients.b_hh);
-      at::mm_out(gradients.W_x, saved.inputs.t(), dz);
-      sum_rows(dz, gradients.b);
-      dx = context->needs_input_grad(count + (has_c ? 2 : 1)) ? dz.mm(saved.W_x.t())
-                                                              : torch::Tensor();
-    }
+    call->kernels->run_beside(
+        [&] {
+          recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
+                             gradients);
+        },
+        [&] {
+          if (call->tokens.defined()) {
+            token_gradients(*call, dz, dp, gradients);
+          } else {
+            sum_rows(dp, gradients.b_hh);
+            at::mm_out(gradients.W_x, saved.inputs.t(), dz);
+            sum_rows(dz, gradients.b);
+            dx = context->needs_input_grad(count + (has_c ? 2 : 1)) ? dz.mm(saved.W_x.t())
+                                                                    : torch::Tensor();
+          }
+        },
+        saved.states.device(), *call->workspace);
     auto results = gradients.take(*call->kernels);
     results.insert(results.begin(), torch::Tensor());  // the call itself
     results.push_back(dh_before);
