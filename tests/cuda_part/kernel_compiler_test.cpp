@@ -111,7 +111,7 @@ TEST_F(KernelsByNvrtc, AreForTheGpuAtHandOrTheLastOneKnown) {
 // kernels, and clusters. Later ones differ in their assembler alone.
 TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
   // Where blocks load their weights; time steps spill nothing.
-  constexpr int kMostSpilled = 92;
+  constexpr int kMostSpilled = 148;
   constexpr int kMostRegisters = 65536 / cuda::kThreads;  // a block has a multiprocessor's
   const bool all = std::getenv("UNROLL_ALL_KERNELS") != nullptr;
   std::vector<Assembled> kernels;

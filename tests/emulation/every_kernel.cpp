@@ -1,5 +1,6 @@
 #include "emulation/every_kernel.h"
 
+#include <iterator>
 #include <type_traits>
 #include <utility>
 
@@ -48,12 +49,10 @@ class Table {
  private:
   template <CellKind kCell, int S, Operands kOperands>
   void add_sizes() {
-    for_each(Constants<128, 256, 512>(), [&](auto most_hidden) {
-      constexpr bool kIsRounded = kOperands == Operands::kBf16;
-      constexpr bool kIsMade = (most_hidden() == 128 && !kIsRounded) || most_hidden() == 256 ||
-                               (most_hidden() == 512 && (kIsRounded || is_simple(kCell)));
-      if constexpr (kIsMade) {
-        add_cluster<kCell, S, kOperands, most_hidden()>();
+    for_each(std::make_index_sequence<std::size(kClusterSizes)>(), [&](auto size) {
+      constexpr int kMostHidden = kClusterSizes[size()];
+      if constexpr (has_cluster_kernel(kCell, kMostHidden, kOperands)) {
+        add_cluster<kCell, S, kOperands, kMostHidden>();
       }
     });
     for_each(Constants<1, 2>(), [&](auto columns) { add_grid<kCell, S, kOperands, columns()>(); });

@@ -92,8 +92,8 @@ TEST(CudaPlan, LargeModelsAndOlderGpusTakeTheGrid) {
 TEST(CudaPlan, InBf16LargerModelsTakeClustersOfSixteenBlocks) {
   auto without = kH200;
   without.clusters.at(16) = 0;
-  constexpr int64_t H = 512;
-  for (const auto cell : {CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+  for (const auto cell : kAllCells) {
+    const int64_t H = is_simple(cell) ? 1024 : 512;
     for (const auto way : {Way::kForward, Way::kBackward}) {
       const auto plan = make_plan(cell, way, 32, H, kH200, Operands::kBf16);
       ASSERT_TRUE(plan);

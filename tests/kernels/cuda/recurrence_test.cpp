@@ -363,6 +363,13 @@ TEST(CudaRnn, Of512UnitsIsLibTorchs) {
   check_cluster<CellKind::kRnnRelu, 512, 2>(c, 2);
 }
 
+TEST(CudaRnn, Of1024UnitsInBf16IsLibTorchs) {
+  constexpr auto kBf16 = Operands::kBf16;
+  const Case c{.steps = 2, .batch_size = 9, .hidden = 1000};
+  check_cluster<CellKind::kRnn, 1024, 8, kBf16>(c, 1);
+  check_cluster<CellKind::kRnnRelu, 1024, 8, kBf16>(c, 1);
+}
+
 TEST(CudaRnn, ReluPassesAGradientWhereItPassedTheSum) {
   EXPECT_EQ(Relu::back(3, 0.5F), 3);
   EXPECT_EQ(Relu::back(3, 0), 0);

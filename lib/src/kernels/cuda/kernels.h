@@ -20,7 +20,7 @@ no_work() {}
 
 /// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
 /// In float32 W_h of 128 x 32 takes 8 of a thread's registers, of 512 x 64 it takes 64; in bf16 of
-/// 512 x 128 it takes 64.
+/// 512 x 128 or 1024 x 64 it takes 64.
 template <CellKind kCell, int kHidden>
 struct ClusterShape {
   static constexpr int kUnits = cluster_units(kCell, kHidden);

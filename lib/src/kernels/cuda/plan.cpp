@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "kernels/cuda/shapes.h"
 
@@ -56,17 +57,12 @@ int sequences_of(int64_t batch_size, int groups, Operands operands, const StepTi
   return best;
 }
 
-// The most units for which a cluster's threads hold the weights in registers, in at most 64 of
-// their 128; in bf16 a warp holds a whole tile of the depth.
+// The smallest kernel in clusters that has room for so many units, or 0.
 int most_hidden_of(CellKind cell, int64_t hidden, Operands operands) {
-  const bool is_rounded = operands == Operands::kBf16;
-  if (hidden <= 128 && !is_rounded) {
-    return 128;
-  }
-  if (hidden <= 256) {
-    return 256;
-  }
-  return hidden <= 512 && (is_rounded || is_simple(cell)) ? 512 : 0;
+  const auto* const found = std::find_if(
+      std::begin(kClusterSizes), std::end(kClusterSizes),
+      [&](int most) { return hidden <= most && has_cluster_kernel(cell, most, operands); });
+  return found != std::end(kClusterSizes) ? *found : 0;
 }
 
 std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,

@@ -43,6 +43,19 @@ UNROLL_HOST_DEVICE constexpr int gate_rows(int hidden, Operands operands) {
   return (hidden + each - 1) / each * each;
 }
 
+/// The most hidden units of the kernels in clusters, and which of them there are: the threads of a
+/// cluster hold W_h in at most 64 of their 128 registers; in bf16 a warp holds a whole tile of the
+/// depth.
+constexpr int kClusterSizes[] = {128, 256, 512, 1024};
+
+UNROLL_HOST_DEVICE constexpr bool has_cluster_kernel(CellKind cell, int most_hidden,
+                                                     Operands operands) {
+  const bool is_tiled = operands == Operands::kBf16;
+  const int of_one_gate = is_tiled ? 1024 : 512;
+  return most_hidden >= (is_tiled ? kWarps * kTile : 0) &&
+         most_hidden <= (is_simple(cell) ? of_one_gate : of_one_gate / 2);
+}
+
 /// Units of a cluster's block, by the most units that its kernel has room for: of several gates
 /// more blocks have to hold the weights.
 UNROLL_HOST_DEVICE constexpr int cluster_units(CellKind cell, int most_hidden) {
