@@ -15,6 +15,15 @@
 namespace unroll::cuda {
 namespace {
 
+// A matrix (depth, columns).
+struct MatrixWeights {
+  const float* values;
+  int columns;
+
+  int column(int n) const { return n < columns ? n : -1; }
+  float at(int k, int column) const { return column >= 0 ? values[k * columns + column] : 0.0F; }
+};
+
 // A product of a block, by such a slab.
 template <typename Slab>
 void check_product(int depth, int columns) {
@@ -24,7 +33,6 @@ void check_product(int depth, int columns) {
   const auto weights = torch::randn({depth, columns});
   const auto values = torch::randn({depth, S});
   auto actual = torch::full({S, columns}, std::numeric_limits<float>::quiet_NaN());
-  const auto* w = weights.const_data_ptr<float>();
   const auto* v = values.const_data_ptr<float>();
   const int most = in_tiles(depth) * kTile + kWarps * 4 * kTile;  // more than any slab's depth
   const int partials = most / 2 * S;
@@ -47,7 +55,7 @@ void check_product(int depth, int columns) {
         return Slab();
       }
     }();
-    slab.load(depth, columns, [&](int k, int n) { return w[k * columns + n]; });
+    slab.load(depth, columns, MatrixWeights{weights.const_data_ptr<float>(), columns});
     sync_block();
     slab.template multiply<S>(pairs, shared + partials);
     sync_block();

@@ -22,9 +22,10 @@ class GeneratingLayer {
       : slab_(slab), group_(group) {}
 
   UNROLL_DEVICE void load(const GenerateArguments& a) {
-    slab_.load(static_cast<int>(a.hidden), kGates * group_.units,
-               ForwardWeight<kGates>{a.W_h, kGates * a.hidden, a.hidden, group_.units,
-                                     first_unit_of(group_)});
+    const int hidden = static_cast<int>(a.hidden);
+    slab_.load(hidden, kGates * group_.units,
+               ForwardWeights<kGates>{a.W_h, kGates * hidden, hidden, group_.units,
+                                      first_unit_of(group_)});
   }
   UNROLL_DEVICE void begin(const GenerateArguments& a, const TilePlace<S>& mine) {
     cell_ = Cell<kCell>();
@@ -68,7 +69,7 @@ class GeneratingLayer<CellKind::kGruBefore, S, GatesSlab, StateSlab> {
       : gates_slab_(gates_slab), state_slab_(state_slab), group_(group) {}
 
   UNROLL_DEVICE void load(const GenerateArguments& a) {
-    load_gru_before(a.W_h, a.hidden, group_, gates_slab_, state_slab_);
+    load_gru_before(a.W_h, static_cast<int>(a.hidden), group_, gates_slab_, state_slab_);
   }
   UNROLL_DEVICE void begin(const GenerateArguments& a, const TilePlace<S>& mine) {
     h_ = mine.has_work() ? a.h_before[mine.place().once()] : 0.0F;

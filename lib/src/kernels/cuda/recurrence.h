@@ -114,44 +114,55 @@ UNROLL_DEVICE void load_sums(const float* partials, int slices, const Group& gro
   }
 }
 
-/// Weight k of column n of the forward product: unit n % units of gate n / units of the block.
-template <int kGates>
-struct ForwardWeight {
-  const float* W_h;  // (H, all gates * H), from the first of these gates on
-  int64_t row;       // floats of a row
-  int64_t hidden;
-  int units;
-  int64_t first_unit;
+// The weights of the products, as slabs take them. A matrix of a layer that has a plan has fewer
+// than 2^31 weights.
 
-  UNROLL_DEVICE float operator()(int k, int n) const {
-    const int64_t unit = first_unit + n % units;
-    return unit < hidden ? W_h[k * row + n / units * hidden + unit] : 0.0F;
+/// Column n of the forward product is unit n % units of gate n / units of the block.
+template <int kGates>
+struct ForwardWeights {
+  const float* W_h;  // (H, all gates * H), from the first of these gates on
+  int row;           // floats of a row
+  int hidden;
+  int units;
+  int first_unit;
+
+  UNROLL_DEVICE int column(int n) const {
+    const int gate = n / units;
+    const int unit = first_unit + n - gate * units;
+    return gate < kGates && unit < hidden ? gate * hidden + unit : -1;
+  }
+  UNROLL_DEVICE float at(int k, int column) const {
+    return column >= 0 ? W_h[k * row + column] : 0.0F;
   }
 };
 
-/// Weight k of column n of the backward product: unit n of the block.
+/// Column n of the backward product is unit n of the block.
 template <int kGates>
-struct BackwardWeight {
+struct BackwardWeights {
   const float* W_h_t;  // (kGates * H, H)
-  int64_t hidden;
-  int rows;  // of a gate: gate_rows
-  int64_t first_unit;
+  int rows;            // of a gate: gate_rows
+  int hidden;
+  int units;
+  int first_unit;
 
-  UNROLL_DEVICE float operator()(int k, int n) const {
-    const int64_t unit = first_unit + n;
+  UNROLL_DEVICE int column(int n) const {
+    const int unit = first_unit + n;
+    return n < units && unit < hidden ? unit : -1;
+  }
+  UNROLL_DEVICE float at(int k, int column) const {
     int gate = 0;
     UNROLL_LOOP
     for (int next = 1; next < kGates; ++next) {
       gate += k >= next * rows ? 1 : 0;
     }
-    const int row = k - gate * (rows - static_cast<int>(hidden));  // of W_h_t
-    return unit < hidden && row < (gate + 1) * hidden ? W_h_t[row * hidden + unit] : 0.0F;
+    // The row that fills a gate's last word is multiplied by zeros: any weight will do.
+    const int row = k - gate * (rows - hidden);
+    const int last = kGates * hidden - 1;
+    return column >= 0 ? W_h_t[(row < last ? row : last) * hidden + column] : 0.0F;
   }
 };
 
-UNROLL_DEVICE int64_t first_unit_of(const Group& group) {
-  return static_cast<int64_t>(group.rank) * group.units;
-}
+UNROLL_DEVICE int first_unit_of(const Group& group) { return group.rank * group.units; }
 
 template <CellKind kCell, int S, typename Slab, typename Exchange>
 UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab& slab,
@@ -161,7 +172,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
   const int rows = gate_rows(hidden, Exchange::kOperands);
   slab.load(
       hidden, kGates * group.units,
-      ForwardWeight<kGates>{a.W_h, kGates * a.hidden, a.hidden, group.units, first_unit_of(group)});
+      ForwardWeights<kGates>{a.W_h, kGates * hidden, hidden, group.units, first_unit_of(group)});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
@@ -200,9 +211,10 @@ template <CellKind kCell, int S, typename Slab, typename Exchange>
 UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Slab& slab,
                              Exchange& exchange, float* partials) {
   constexpr int kGates = gate_count(kCell);
-  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
+  const int hidden = static_cast<int>(a.hidden);
+  const int rows = gate_rows(hidden, Exchange::kOperands);
   slab.load(kGates * rows, group.units,
-            BackwardWeight<kGates>{a.W_h_t, a.hidden, rows, first_unit_of(group)});
+            BackwardWeights<kGates>{a.W_h_t, rows, hidden, group.units, first_unit_of(group)});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
@@ -250,14 +262,14 @@ UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Sla
 
 /// The weights of a GRU whose reset gate acts before the product.
 template <typename GatesSlab, typename StateSlab>
-UNROLL_DEVICE void load_gru_before(const float* W_h, int64_t hidden, const Group& group,
+UNROLL_DEVICE void load_gru_before(const float* W_h, int hidden, const Group& group,
                                    GatesSlab& gates_slab, StateSlab& state_slab) {
-  const int depth = static_cast<int>(hidden);
-  const int64_t first = first_unit_of(group);
-  gates_slab.load(depth, 2 * group.units,
-                  ForwardWeight<2>{W_h, 3 * hidden, hidden, group.units, first});
-  state_slab.load(depth, group.units,
-                  ForwardWeight<1>{W_h + 2 * hidden, 3 * hidden, hidden, group.units, first});
+  const int first = first_unit_of(group);
+  gates_slab.load(hidden, 2 * group.units,
+                  ForwardWeights<2>{W_h, 3 * hidden, hidden, group.units, first});
+  state_slab.load(
+      hidden, group.units,
+      ForwardWeights<1>{W_h + int64_t{2} * hidden, 3 * hidden, hidden, group.units, first});
 }
 
 /// Such a GRU has two products a time step; the second is that of the reset state.
@@ -265,8 +277,9 @@ template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
                                   GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
                                   float* partials) {
-  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
-  load_gru_before(a.W_h, a.hidden, group, gates_slab, state_slab);
+  const int hidden = static_cast<int>(a.hidden);
+  const int rows = gate_rows(hidden, Exchange::kOperands);
+  load_gru_before(a.W_h, hidden, group, gates_slab, state_slab);
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);
@@ -314,12 +327,14 @@ template <int S, typename GatesSlab, typename StateSlab, typename Exchange>
 UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group,
                                   GatesSlab& gates_slab, StateSlab& state_slab, Exchange& exchange,
                                   float* partials) {
-  const int rows = gate_rows(static_cast<int>(a.hidden), Exchange::kOperands);
+  const int hidden = static_cast<int>(a.hidden);
+  const int rows = gate_rows(hidden, Exchange::kOperands);
+  const int first = first_unit_of(group);
   gates_slab.load(2 * rows, group.units,
-                  BackwardWeight<2>{a.W_h_t, a.hidden, rows, first_unit_of(group)});
+                  BackwardWeights<2>{a.W_h_t, rows, hidden, group.units, first});
   state_slab.load(
       rows, group.units,
-      BackwardWeight<1>{a.W_h_t + 2 * a.hidden * a.hidden, a.hidden, rows, first_unit_of(group)});
+      BackwardWeights<1>{a.W_h_t + 2 * a.hidden * a.hidden, rows, hidden, group.units, first});
   exchange.begin();
   TilePlace<S> mine(group, a.hidden, a.batch_size);
   const int64_t tiles = tiles_of(a.batch_size, S);

@@ -38,10 +38,27 @@ UNROLL_DEVICE void multiply_add(const float (&weights)[kColumns], const float* v
   }
 }
 
+/// Stores the sums of a column for its S sequences, at once as far as possible.
+template <int S>
+UNROLL_DEVICE void store_sums(const float (&sums)[S], float* to) {
+  if constexpr (S % 4 == 0) {
+    UNROLL_LOOP
+    for (int s = 0; s < S; s += 4) {
+      *reinterpret_cast<float4*>(to + s) = {sums[s], sums[s + 1], sums[s + 2], sums[s + 3]};
+    }
+  } else if constexpr (S == 2) {
+    *reinterpret_cast<float2*>(to) = {sums[0], sums[1]};
+  } else {
+    to[0] = sums[0];
+  }
+}
+
 // A slab is the part of a product's weights, (depth, columns), that a block keeps. Its threads
 // share the depth in slices, each of which gives a partial sum. All kinds have:
 //
-//   load(depth, columns, weight)     weight(k, n) gives weights of 0 <= k < depth, 0 <= n < columns
+//   load(depth, columns, weights)    weights.column(n) says where column n lies, and
+//                                    weights.at(k, there) gives weight k of it, 0 <= k < depth;
+//                                    zeros for n >= columns
 //   multiply<S>(values, partials)    values [k][s], as they are exchanged, finite up to the padded
 //                                    depth of the layout -> partials [slice][column][s]
 
@@ -53,16 +70,16 @@ class RegisterSlab {
  public:
   UNROLL_DEVICE int slices() const { return kWarps; }
 
-  template <typename Weight>
-  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+  template <typename Weights>
+  UNROLL_DEVICE void load(int depth, int columns, const Weights& weights) {
     columns_ = columns;
     UNROLL_LOOP
-    for (int i = 0; i < kDepth; ++i) {
+    for (int j = 0; j < kColumns; ++j) {
+      const int column = weights.column(lane_index() + j * kLanes);
       UNROLL_LOOP
-      for (int j = 0; j < kColumns; ++j) {
+      for (int i = 0; i < kDepth; ++i) {
         const int k = warp_index() * kDepth + i;
-        const int n = lane_index() + j * kLanes;
-        weights_[i][j] = k < depth && n < columns ? weight(k, n) : 0.0F;
+        weights_[i][j] = k < depth ? weights.at(k, column) : 0.0F;
       }
     }
   }
@@ -90,10 +107,7 @@ class RegisterSlab {
     for (int j = 0; j < kColumns; ++j) {
       const int n = lane_index() + j * kLanes;
       if (n < columns_) {
-        UNROLL_LOOP
-        for (int s = 0; s < kAtOnce; ++s) {
-          partials[(warp_index() * columns_ + n) * S + s] = sums[j][s];
-        }
+        store_sums<kAtOnce>(sums[j], partials + (warp_index() * columns_ + n) * S);
       }
     }
   }
@@ -103,19 +117,20 @@ class RegisterSlab {
 };
 
 /// The same with weights in any memory, `row` floats from one k to the next; up to kColumns a lane.
-/// Where there are fewer columns than lanes, the lanes of a warp share the depth too.
+/// Where there are fewer columns than lanes, the lanes of a warp share the depth too: neighbours
+/// have the next k, so that they read what lies together.
 template <int kColumns, int S>
 UNROLL_DEVICE void multiply_memory(const float* weights, int64_t row, int depth, int columns,
                                    const float* values, float* partials) {
   const int lanes = lanes_of(columns);
-  const int slices = shared_slices(columns);
-  const int slice = warp_index() * (kLanes / lanes) + lane_index() / lanes;
+  const int sharing = kLanes / lanes;
+  const int share = lane_index() / lanes;
   const int first = lane_index() % lanes;
-  const int each = (depth + slices - 1) / slices;
-  const int begin = slice * each;
+  const int each = (depth + kWarps - 1) / kWarps;
+  const int begin = warp_index() * each;
   const int end = begin + each < depth ? begin + each : depth;
   float sums[kColumns][S] = {};
-  for (int k = begin; k < end; ++k) {
+  for (int k = begin + share; k < end; k += sharing) {
     float of_k[kColumns];
     UNROLL_LOOP
     for (int j = 0; j < kColumns; ++j) {
@@ -128,10 +143,8 @@ UNROLL_DEVICE void multiply_memory(const float* weights, int64_t row, int depth,
   for (int j = 0; j < kColumns; ++j) {
     const int n = first + j * kLanes;
     if (n < columns) {
-      UNROLL_LOOP
-      for (int s = 0; s < S; ++s) {
-        partials[(slice * columns + n) * S + s] = sums[j][s];
-      }
+      const int slice = warp_index() * sharing + share;
+      store_sums<S>(sums[j], partials + (slice * columns + n) * S);
     }
   }
 }
@@ -145,12 +158,28 @@ class SharedSlab {
 
   UNROLL_DEVICE int slices() const { return shared_slices(columns_); }
 
-  template <typename Weight>
-  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+  template <typename Weights>
+  UNROLL_DEVICE void load(int depth, int columns, const Weights& weights) {
     depth_ = depth;
     columns_ = columns;
-    for (int i = thread_index(); i < depth * columns; i += kThreads) {
-      weights_[i] = weight(i / columns, i % columns);
+    const int lanes = lanes_of(columns);
+    const int first = thread_index() / lanes;
+    const int rows = kThreads / lanes;
+    for (int n = lane_index() % lanes; n < columns; n += lanes) {
+      const int column = weights.column(n);
+      for (int k = first; k < depth; k += kAtOnce * rows) {
+        float values[kAtOnce];  // all are under way before the first is stored
+        UNROLL_LOOP
+        for (int i = 0; i < kAtOnce; ++i) {
+          values[i] = k + i * rows < depth ? weights.at(k + i * rows, column) : 0.0F;
+        }
+        UNROLL_LOOP
+        for (int i = 0; i < kAtOnce; ++i) {
+          if (k + i * rows < depth) {
+            weights_[(k + i * rows) * columns + n] = values[i];
+          }
+        }
+      }
     }
   }
 
@@ -160,6 +189,7 @@ class SharedSlab {
   }
 
  private:
+  static constexpr int kAtOnce = 8;
   float* weights_;
   int depth_ = 0;
   int columns_ = 0;
@@ -168,20 +198,35 @@ class SharedSlab {
 // The same on tensor cores, for 8 sequences: weights and values are rounded to bf16. A tile of
 // weights is W_h transposed, (columns, depth), so that sequences are the columns of its product.
 
+/// Where the columns of tile j lie of which a lane has a part.
+struct TileColumns {
+  template <typename Weights>
+  UNROLL_DEVICE TileColumns(const Weights& weights, int j)
+      : low(weights.column(j * kTile + lane_index() / 4)),
+        high(weights.column(j * kTile + lane_index() / 4 + 8)) {}
+
+  int low;
+  int high;
+};
+
 /// A lane's part of a tile: rows l / 4 and 8 more, of each four weights in pairs.
 struct alignas(16) TilePart {
   uint32_t weights[4];
 
-  /// Tile `i` of the depth and `j` of the columns.
-  template <typename Weight>
-  UNROLL_DEVICE void load(int i, int j, int depth, int columns, const Weight& weight) {
+  /// Tile `i` of the depth.
+  template <typename Weights>
+  UNROLL_DEVICE void load(int i, int depth, const TileColumns& columns, const Weights& of) {
+    float values[4][2];  // all are under way before the first is rounded
     UNROLL_LOOP
     for (int r = 0; r < 4; ++r) {
-      const int n = j * kTile + lane_index() / 4 + r % 2 * 8;
+      const int column = r % 2 == 0 ? columns.low : columns.high;
       const int k = i * kTile + lane_index() % 4 * 2 + r / 2 * 8;
-      const float first = k < depth && n < columns ? weight(k, n) : 0.0F;
-      const float second = k + 1 < depth && n < columns ? weight(k + 1, n) : 0.0F;
-      weights[r] = round_to_bf16(first, second);
+      values[r][0] = k < depth ? of.at(k, column) : 0.0F;
+      values[r][1] = k + 1 < depth ? of.at(k + 1, column) : 0.0F;
+    }
+    UNROLL_LOOP
+    for (int r = 0; r < 4; ++r) {
+      weights[r] = round_to_bf16(values[r][0], values[r][1]);
     }
   }
 };
@@ -196,7 +241,7 @@ UNROLL_DEVICE void load_values(const uint32_t* values, int i, uint32_t (&part)[2
 }
 
 /// A lane's part of tile j of a warp's sums.
-UNROLL_DEVICE void store_sums(const float (&sums)[4], int j, int columns, float* partials) {
+UNROLL_DEVICE void store_tile(const float (&sums)[4], int j, int columns, float* partials) {
   UNROLL_LOOP
   for (int r = 0; r < 4; ++r) {
     const int n = j * kTile + lane_index() / 4 + r / 2 * 8;
@@ -213,14 +258,15 @@ class RegisterTileSlab {
  public:
   UNROLL_DEVICE int slices() const { return kWarps; }
 
-  template <typename Weight>
-  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+  template <typename Weights>
+  UNROLL_DEVICE void load(int depth, int columns, const Weights& weights) {
     columns_ = columns;
     UNROLL_LOOP
-    for (int i = 0; i < kDepth; ++i) {
+    for (int j = 0; j < kColumns; ++j) {
+      const TileColumns mine(weights, j);
       UNROLL_LOOP
-      for (int j = 0; j < kColumns; ++j) {
-        parts_[i][j].load(warp_index() * kDepth + i, j, depth, columns, weight);
+      for (int i = 0; i < kDepth; ++i) {
+        parts_[i][j].load(warp_index() * kDepth + i, depth, mine, weights);
       }
     }
   }
@@ -240,7 +286,7 @@ class RegisterTileSlab {
     }
     UNROLL_LOOP
     for (int j = 0; j < kColumns; ++j) {
-      store_sums(sums[j], j, columns_, partials);
+      store_tile(sums[j], j, columns_, partials);
     }
   }
 
@@ -260,14 +306,16 @@ class SharedTileSlab {
 
   UNROLL_DEVICE int slices() const { return kWarps; }
 
-  template <typename Weight>
-  UNROLL_DEVICE void load(int depth, int columns, const Weight& weight) {
+  template <typename Weights>
+  UNROLL_DEVICE void load(int depth, int columns, const Weights& weights) {
     depth_ = in_tiles(depth);
     columns_ = columns;
     const int across = in_tiles(columns);
-    for (int tile = warp_index(); tile < depth_ * across; tile += kWarps) {
-      parts_[tile * kLanes + lane_index()].load(tile / across, tile % across, depth, columns,
-                                                weight);
+    for (int j = 0; j < across; ++j) {
+      const TileColumns mine(weights, j);
+      for (int i = warp_index(); i < depth_; i += kWarps) {
+        parts_[(i * across + j) * kLanes + lane_index()].load(i, depth, mine, weights);
+      }
     }
   }
 
@@ -290,7 +338,7 @@ class SharedTileSlab {
     UNROLL_LOOP
     for (int j = 0; j < kMost; ++j) {
       if (j < across) {
-        store_sums(sums[j], j, columns_, partials);
+        store_tile(sums[j], j, columns_, partials);
       }
     }
   }
