@@ -42,7 +42,7 @@ constexpr int kLanes = 32;
 
 // What the lanes of a warp give each other: values, and the operands of a product of tiles.
 struct Warp {
-  std::array<float, kLanes> values{};
+  std::array<double, kLanes> values{};
   std::array<std::array<uint32_t, 4>, kLanes> a{};
   std::array<std::array<uint32_t, 2>, kLanes> b{};
 
@@ -333,13 +333,13 @@ void store_bits_in_cluster(void* mine, uint64_t* arrivals, int rank, uint32_t bi
   scheduler.store_later({theirs + (static_cast<float*>(mine) - shared_memory()), on, bits});
 }
 
-float shuffle_xor(float value, int bits) {
+double shuffle_xor_double(double value, int bits) {
   auto& scheduler = *Scheduler::active;
   auto& values = scheduler.of_warp().values;
   const int lane = thread_index() % kLanes;
   values[lane] = value;
   scheduler.sync(scheduler.warp_barrier());
-  const float other = values[lane ^ bits];
+  const double other = values[lane ^ bits];
   scheduler.sync(scheduler.warp_barrier());
   return other;
 }

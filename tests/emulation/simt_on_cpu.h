@@ -14,7 +14,7 @@
 
 #define UNROLL_DEVICE inline
 
-#define UNROLL_KERNEL(threads) inline void
+#define UNROLL_KERNEL(threads, blocks) inline void
 #define UNROLL_LOOP
 
 struct float2 {
@@ -40,7 +40,11 @@ template <typename Word>
 void store_in_cluster(Word* mine, uint64_t* arrivals, int rank, Word value) {
   store_bits_in_cluster(mine, arrivals, rank, std::bit_cast<uint32_t>(value));
 }
-float shuffle_xor(float value, int bits);
+double shuffle_xor_double(double value, int bits);
+template <typename Value>
+Value shuffle_xor(Value value, int bits) {
+  return static_cast<Value>(shuffle_xor_double(value, bits));
+}
 uint32_t round_to_bf16(float low, float high);
 void multiply_tiles(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&c)[4]);
 void arrive(unsigned* count);

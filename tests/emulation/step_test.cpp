@@ -184,7 +184,7 @@ TEST_P(StepOnKernels, IsFewKernels) {
       step.run_batch(epoch, k);
     }
     ASSERT_TRUE(step.is_captured());
-    EXPECT_EQ(gpu.driver.side_streams, 1);  // for the gradient of W_h
+    EXPECT_EQ(gpu.driver.side_streams, 1);  // of the sums by token
     gpu.driver.launches = 0;
     std::map<std::string, int> operations;
     {

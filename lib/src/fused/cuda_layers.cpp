@@ -177,21 +177,26 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                                .exchange = {}},
                        saved.states.device(), *call->workspace);
     PackedGradients gradients(call->layout, call->own, H);
+    const bool has_tokens = call->tokens.defined();
     torch::Tensor dx;
+    // Sums need little of the device, products all of it: the sums begin first.
     call->kernels->run_beside(
         [&] {
-          recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
-                             gradients);
-        },
-        [&] {
-          if (call->tokens.defined()) {
+          if (has_tokens) {
             token_gradients(*call, dz, dp, gradients);
           } else {
             sum_rows(dp, gradients.b_hh);
-            at::mm_out(gradients.W_x, saved.inputs.t(), dz);
             sum_rows(dz, gradients.b);
-            dx = context->needs_input_grad(count + (has_c ? 2 : 1)) ? dz.mm(saved.W_x.t())
-                                                                    : torch::Tensor();
+          }
+        },
+        [&] {
+          recurrent_gradient(call->layout.cell, saved.states.narrow(0, 0, T * B), saved.p, dz, dp,
+                             gradients);
+          if (!has_tokens) {
+            at::mm_out(gradients.W_x, saved.inputs.t(), dz);
+          }
+          if (!has_tokens && context->needs_input_grad(count + (has_c ? 2 : 1))) {
+            dx = dz.mm(saved.W_x.t());
           }
         },
         saved.states.device(), *call->workspace);
@@ -201,13 +206,16 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
     if (has_c) {
       results.push_back(dc_before);
     }
-    if (!call->tokens.defined()) {
+    if (!has_tokens) {
       results.push_back(dx);
     }
     return results;
   }
 
  private:
+  // Of a warp, that so many columns take.
+  static int64_t widths_of(int64_t columns) { return (columns + cuda::kLanes - 1) / cuda::kLanes; }
+
   static void sum_rows(const torch::Tensor& of, torch::Tensor& to) {
     if (of.defined()) {
       at::sum_out(to, of, 0);
@@ -235,7 +243,8 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
                                            .other_columns = dp.defined() ? dp.size(1) : 0,
                                            .other = read(dp),
                                            .other_sum = write(to.b_hh)},
-                  kernels.blocks_for((columns + cuda::kLanes - 1) / cuda::kLanes, device),
+                  kernels.blocks_for(
+                      widths_of(columns) + (dp.defined() ? widths_of(dp.size(1)) : 0), device),
                   shared_bytes, device);
       return;
     }

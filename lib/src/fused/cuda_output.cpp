@@ -40,9 +40,14 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
     check_shape(W_hq, {H, V}, "the output layer's weights");
     check_shape(call->labels, {R}, "labels");
     const auto device = h.device();
-    const auto blocks =
-        static_cast<int>(std::clamp<int64_t>((R + cuda::kOutputRows - 1) / cuda::kOutputRows, 1,
-                                             call->kernels->limits(device).multiprocessors));
+    const auto layout = cuda::output_layout(static_cast<int>(H), static_cast<int>(V));
+    const auto shared_bytes = layout.end * static_cast<int>(sizeof(float));
+    const int each =
+        cuda::kOutputBlocksEach * shared_bytes <= call->kernels->limits(device).shared_bytes
+            ? cuda::kOutputBlocksEach
+            : 1;
+    const int blocks =
+        call->kernels->blocks_for((R + cuda::kOutputRows - 1) / cuda::kOutputRows, device, each);
     const auto bias = b_q.contiguous();
     auto loss = torch::empty({}, h.options());
     auto losses = torch::empty({blocks}, h.options().dtype(torch::kFloat64));
@@ -53,7 +58,6 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
       call->db_q = torch::empty({V}, h.options());
       parts = torch::empty({blocks, V}, h.options());
     }
-    const auto layout = cuda::output_layout(static_cast<int>(H), static_cast<int>(V));
     call->kernels->run(cuda::kOutputLayer,
                        cuda::OutputArguments{.rows = R,
                                              .hidden = H,
@@ -71,8 +75,7 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
                                              .losses = losses.mutable_data_ptr<double>(),
                                              .db_q_parts = write(parts),
                                              .arrivals = nullptr},
-                       blocks, layout.end * static_cast<int>(sizeof(float)), device,
-                       *call->workspace);
+                       blocks, shared_bytes, device, *call->workspace);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     context->saved_data["is concise"] = W_hq.stride(0) == 1 && W_hq.stride(1) != 1;
     context->save_for_backward({h});

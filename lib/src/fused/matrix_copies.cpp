@@ -61,7 +61,7 @@ void MatrixCopies::run(const CudaKernels& kernels, torch::Device device) const {
       a.copies[i] = copies_[first + static_cast<std::size_t>(i)];
       squares += cuda::squares_of(a.copies[i].rows, a.copies[i].columns);
     }
-    kernels.run(cuda::kCopyMatrices, a, kernels.blocks_for(squares, device, /*each=*/4),
+    kernels.run(cuda::kCopyMatrices, a, kernels.blocks_for(squares, device, cuda::kCopiersEach),
                 cuda::kSquareFloats * sizeof(float), device);
   }
 }

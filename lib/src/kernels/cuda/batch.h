@@ -12,7 +12,7 @@ UNROLL_DEVICE int64_t token_at(const BatchArguments& a, int64_t i) {
 }
 
 template <typename Arguments>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 cut_batch(const Arguments a) {
   const int64_t* starts = a.starts + *a.position * a.rows;
   const int64_t all = a.tokens * a.rows;

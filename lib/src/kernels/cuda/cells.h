@@ -40,7 +40,7 @@ struct Place {
 // the product has its own kernels. `begin` loads the state before the first step; `step` computes
 // the new h from the product with W_h and the inputs' share; `keep` stores what the way back needs.
 // `step_back` computes, from the gradient by h, those by the sums under the gates: `published`,
-// which is multiplied by W_h transposed.
+// which is multiplied by W_h transposed; `keep` stores these.
 
 template <CellKind kCell>
 struct Cell;
@@ -141,9 +141,11 @@ struct SimpleCellBack {
     return {a.dh[at.state(t)], a.h[at.state(t)]};
   }
   UNROLL_DEVICE void begin(const BackwardArguments&, const Place&) {}
-  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
-                               const Saved& saved, float dh, float (&published)[1]) {
+  UNROLL_DEVICE void step_back(const Saved& saved, float dh, float (&published)[1]) {
     published[0] = Activation::back(dh, saved.h);
+  }
+  UNROLL_DEVICE void keep(const BackwardArguments& a, const Place& at, int64_t t,
+                          const float (&published)[1]) const {
     a.dz[at.gate(t, 1, 0)] = published[0];
   }
   // The gradient by the previous h past the product.
@@ -175,8 +177,7 @@ struct CellBack<CellKind::kLstm> {
   UNROLL_DEVICE void begin(const BackwardArguments& a, const Place& at) {
     dc = a.dc_after != nullptr ? a.dc_after[at.once()] : 0.0F;
   }
-  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
-                               const Saved& saved, float dh, float (&published)[4]) {
+  UNROLL_DEVICE void step_back(const Saved& saved, float dh, float (&published)[4]) {
     const float squashed = tanhf(saved.c);
     dc += dh * saved.o * tanh_slope(squashed);
     published[0] = dc * saved.g * sigmoid_slope(saved.i);
@@ -184,6 +185,9 @@ struct CellBack<CellKind::kLstm> {
     published[2] = dh * squashed * sigmoid_slope(saved.o);
     published[3] = dc * saved.i * tanh_slope(saved.g);
     dc *= saved.f;
+  }
+  UNROLL_DEVICE void keep(const BackwardArguments& a, const Place& at, int64_t t,
+                          const float (&published)[4]) const {
     UNROLL_LOOP
     for (int gate = 0; gate < 4; ++gate) {
       a.dz[at.gate(t, 4, gate)] = published[gate];
@@ -200,6 +204,7 @@ struct CellBack<CellKind::kLstm> {
 template <>
 struct CellBack<CellKind::kGruAfter> {
   float past = 0;
+  float dn = 0;
 
   struct Saved {
     float dh, z, r, n, p, h_before;
@@ -210,13 +215,15 @@ struct CellBack<CellKind::kGruAfter> {
             a.p[at.state(t)],          t > 0 ? a.h[at.state(t - 1)] : a.h_before[at.once()]};
   }
   UNROLL_DEVICE void begin(const BackwardArguments&, const Place&) {}
-  UNROLL_DEVICE void step_back(const BackwardArguments& a, const Place& at, int64_t t,
-                               const Saved& saved, float dh, float (&published)[3]) {
-    const float dn = dh * (1.0F - saved.z) * tanh_slope(saved.n);
+  UNROLL_DEVICE void step_back(const Saved& saved, float dh, float (&published)[3]) {
+    dn = dh * (1.0F - saved.z) * tanh_slope(saved.n);
     past = dh * saved.z;
     published[0] = dh * (saved.h_before - saved.n) * sigmoid_slope(saved.z);
     published[1] = dn * saved.p * sigmoid_slope(saved.r);
     published[2] = dn * saved.r;
+  }
+  UNROLL_DEVICE void keep(const BackwardArguments& a, const Place& at, int64_t t,
+                          const float (&published)[3]) const {
     a.dz[at.gate(t, 3, 0)] = published[0];
     a.dz[at.gate(t, 3, 1)] = published[1];
     a.dz[at.gate(t, 3, 2)] = dn;

@@ -18,10 +18,12 @@ struct Exchanged<Operands::kBf16> {
 // The blocks of a group compute the same S sequences, each block some of the units, and each needs
 // what all have computed: so many words of each sequence. In turns, all threads
 //
-//   publish<S>(k, s, word)     send words, if any, to all blocks of the group, and then
+//   publish<S>(k, s, word)     give words, if any, to all blocks of the group,
+//   send<S>(words)             say that they have given all, and
 //   receive<S>(words)          get those of all: [k][s], in the block's shared memory
 //
-// between begin() and end(). `kShares` threads that have the same word share the sending.
+// between begin() and end(). What need not be done before others go on comes between send and
+// receive. `kShares` threads that have the same word share the giving.
 //
 // Two buffers alternate. A block publishes to one only after it has received from the other, and
 // each block publishes to the other only after its last read of the first: no further barrier is
@@ -66,10 +68,14 @@ class ClusterExchange {
   }
 
   template <int S>
-  UNROLL_DEVICE const Word* receive(int words) {
+  UNROLL_DEVICE void send(int words) {
     if (thread_index() == 0) {
       expect_arrivals(arrivals_ + buffer(), words * S * static_cast<int>(sizeof(Word)));
     }
+  }
+
+  template <int S>
+  UNROLL_DEVICE const Word* receive(int /*words*/) {
     wait_for_arrivals(arrivals_ + buffer(), count_ / 2 % 2);
     const Word* received = words_ + buffer() * size_;
     ++count_;
@@ -125,13 +131,19 @@ class GridExchange {
   }
 
   template <int S>
+  UNROLL_DEVICE void send(int /*words*/) {
+    sync_block();
+    if (thread_index() == 0) {
+      arrive(arrivals_);
+    }
+  }
+
+  template <int S>
   UNROLL_DEVICE const Word* receive(int words) {
     const auto* from = reinterpret_cast<const float4*>(buffer());
     auto* to = reinterpret_cast<float4*>(memory_);
     ++count_;
-    sync_block();
     if (thread_index() == 0) {
-      arrive(arrivals_);
       wait_for(arrivals_, count_ * blocks_);
     }
     sync_block();

@@ -15,7 +15,7 @@ namespace unroll::cuda {
 // that need no plan are templates as well: what is no template would be compiled with each.
 
 /// What the driver is asked with for how many clusters of blocks like the kernels' run at once.
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 no_work() {}
 
 /// How blocks of a cluster hold up to kHidden units in registers (RegisterSlab, RegisterTileSlab).
@@ -55,7 +55,7 @@ template <>
 inline constexpr bool kIsBackward<BackwardArguments> = true;
 
 template <typename Arguments, CellKind kCell, int kHidden, int S, Operands kOperands>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 cluster_layer(const Arguments a, const int blocks) {
   using Shape = ClusterShape<kCell, kHidden>;
   using Kind = Slabs<kOperands>;
@@ -80,7 +80,7 @@ cluster_layer(const Arguments a, const int blocks) {
 struct NoSlab {};
 
 template <CellKind kCell, int kHidden, int S>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 cluster_generate(const GenerateArguments a, const int blocks) {
   using Shape = ClusterShape<kCell, kHidden>;
   const BlockLayout at = cluster_layout(kCell, false, kHidden, S, Operands::kFloat32);
@@ -111,7 +111,7 @@ UNROLL_DEVICE GridExchange<kOperands> grid_exchange(const ExchangeMemory& memory
 
 /// kColumns: of a lane, as in SharedSlab.
 template <typename Arguments, CellKind kCell, int kColumns, int S, Operands kOperands>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 grid_layer(const Arguments a, const int blocks, const int units) {
   using Slab = typename Slabs<kOperands>::template InShared<kColumns>;
   const Group group = group_of(blocks, units);
@@ -129,7 +129,7 @@ grid_layer(const Arguments a, const int blocks, const int units) {
 }
 
 template <CellKind kCell, int kColumns, int S>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 grid_generate(const GenerateArguments a, const int blocks, const int units) {
   const Group group = group_of(blocks, units);
   const BlockLayout at =

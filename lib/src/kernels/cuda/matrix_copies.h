@@ -33,7 +33,7 @@ UNROLL_DEVICE void copy_square(const MatrixCopy& m, int64_t row, int64_t column,
 }
 
 template <typename Arguments>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, kCopiersEach)
 copy_matrices(const Arguments a) {
   int64_t square = block_index();
   for (int n = 0; n < a.count; ++n) {

@@ -33,13 +33,32 @@ class OutputBlock {
     count_ = block_sum(mine, room_);
   }
 
+  /// Neighbours among the lanes read neighbours in memory.
   UNROLL_DEVICE void load_weights() {
-    const int all = hidden_ * vocab_size_;
-    for (int i = thread_index(); i < all; i += kThreads) {
-      // Neighbours among the threads read neighbours in memory.
-      const int k = a_.W_column == 1 ? i / vocab_size_ : i % hidden_;
-      const int v = a_.W_column == 1 ? i % vocab_size_ : i / hidden_;
-      weights_[k * at_.weights_row + v] = a_.W_hq[k * a_.W_row + v * a_.W_column];
+    constexpr int kAtOnce = 8;
+    const bool by_token = a_.W_column == 1;
+    const int inner = by_token ? vocab_size_ : hidden_;
+    const int outer = by_token ? hidden_ : vocab_size_;
+    const int row = by_token ? at_.weights_row : 1;
+    const int column = by_token ? 1 : at_.weights_row;
+    const int64_t from_row = by_token ? a_.W_row : a_.W_column;
+    const int64_t from_column = by_token ? a_.W_column : a_.W_row;
+    for (int n = lane_index(); n < inner; n += kLanes) {
+      for (int k = warp_index(); k < outer; k += kAtOnce * kWarps) {
+        float values[kAtOnce];  // all are under way before the first is stored
+        UNROLL_LOOP
+        for (int i = 0; i < kAtOnce; ++i) {
+          const int at = k + i * kWarps;
+          values[i] = at < outer ? a_.W_hq[at * from_row + n * from_column] : 0.0F;
+        }
+        UNROLL_LOOP
+        for (int i = 0; i < kAtOnce; ++i) {
+          const int at = k + i * kWarps;
+          if (at < outer) {
+            weights_[at * row + n * column] = values[i];
+          }
+        }
+      }
     }
   }
 
@@ -81,15 +100,15 @@ class OutputBlock {
     for (int v = lane; has_row && v < vocab_size_; v += kLanes) {
       highest = larger_of(highest, logits_[v * S + s]);
     }
-    highest = in_row(highest, [](float x, float y) { return larger_of(x, y); });
+    highest = of_warp(highest, [](float x, float y) { return larger_of(x, y); });
     float sum = 0;
     for (int v = lane; has_row && v < vocab_size_; v += kLanes) {
       sum += expf(logits_[v * S + s] - highest);
     }
-    sum = in_row(sum, [](float x, float y) { return x + y; });
+    sum = warp_sum(sum);
     const int64_t label = has_row ? a_.labels[first + s] : -1;
     if (counts(label) && lane == 0) {
-      loss_ += static_cast<double>(logf(sum) + highest - logits_[label * S + s]);
+      loss_ += static_cast<double>(logf(sum) - (logits_[label * S + s] - highest));
     } else if (has_row && !counts(label) && label != kIgnoredLabel) {
       loss_ = static_cast<double>(NAN);  // a label of no token must show
     }
@@ -163,20 +182,6 @@ class OutputBlock {
   // As NaN counts as the largest, it is not lost.
   UNROLL_DEVICE static float larger_of(float x, float y) { return x > y || x != x ? x : y; }
 
-  /// All lanes' values of each warp put together in one order; all lanes get the result.
-  template <typename Together>
-  UNROLL_DEVICE float in_row(float value, const Together& together) {
-    room_[thread_index()] = value;
-    sync_block();
-    const float* mine = room_ + thread_index() / kLanes * kLanes;
-    float result = mine[0];
-    for (int lane = 1; lane < kLanes; ++lane) {
-      result = together(result, mine[lane]);
-    }
-    sync_block();
-    return result;
-  }
-
   // Each warp sums up every kWarps-th block's.
   UNROLL_DEVICE void add_up_bias_gradients() {
     const int warp = thread_index() / kLanes;
@@ -215,7 +220,7 @@ class OutputBlock {
 };
 
 template <typename Arguments>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, kOutputBlocksEach)
 output_layer(const Arguments a) {
   const bool backward = a.dh != nullptr;
   OutputBlock block(a);

@@ -27,31 +27,37 @@ struct StepTime {
 constexpr double kClusterExchange = 570;
 constexpr double kGridExchange = 1400;
 constexpr double kExchangeOfSequence = 40;
-// Four warps take turns at each of a multiprocessor's four schedulers, at 1.755 GHz.
+// Four warps take turns at each of a multiprocessor's four schedulers, at 1.755 GHz. What tensor
+// cores take is little beside the exchange.
 constexpr double kMultiplyAdd = 4 / 1.755;
 
-StepTime step_time(double exchange, int64_t depth, int64_t columns) {
+StepTime step_time(double exchange, int64_t depth, int64_t columns, Operands operands) {
   const double of_thread = static_cast<double>(depth * columns) / kThreads;
-  return {exchange, kExchangeOfSequence + kMultiplyAdd * of_thread};
+  const double product = operands == Operands::kBf16 ? 0 : kMultiplyAdd * of_thread;
+  return {exchange, kExchangeOfSequence + product};
 }
+
+// How many sequences a group takes, and what a time step of the whole batch then takes.
+struct Sequences {
+  int S = 0;  // 0 if none fits
+  double time = 0;
+};
 
 // Of the numbers of sequences for which `fits`, the one with which so many groups are through with
 // the batch soonest: groups that all have had their sequences take the next ones, in waves. Tensor
-// cores take 8 at a time, no fewer. 0 if none fits.
+// cores take 8 at a time, no fewer.
 template <typename Fits>
-int sequences_of(int64_t batch_size, int groups, Operands operands, const StepTime& time,
-                 const Fits& fits) {
-  int best = 0;
-  double shortest = 0;
+Sequences sequences_of(int64_t batch_size, int groups, Operands operands, const StepTime& time,
+                       const Fits& fits) {
+  Sequences best;
   for (const int S : kSequences) {
     if ((operands == Operands::kBf16 && S != kTileSequences) || !fits(S)) {
       continue;
     }
     const int waves = divide_up(batch_size, static_cast<int64_t>(S) * groups);
     const double all = waves * time.of(S);
-    if (best == 0 || all < shortest) {
-      best = S;
-      shortest = all;
+    if (best.S == 0 || all < best.time) {
+      best = {S, all};
     }
   }
   return best;
@@ -95,9 +101,11 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
   const auto bytes = [&](int S) {
     return bytes_of(cluster_layout(cell, is_backward, most_hidden, S, operands));
   };
-  const auto time = step_time(kClusterExchange, most_hidden, product_gates(cell) * plan.units);
-  plan.S = sequences_of(batch_size, room, operands, time,
-                        [&](int S) { return bytes(S) <= limits.shared_bytes; });
+  const auto time =
+      step_time(kClusterExchange, most_hidden, product_gates(cell) * plan.units, operands);
+  plan.S = sequences_of(batch_size, room, operands, time, [&](int S) {
+             return bytes(S) <= limits.shared_bytes;
+           }).S;
   if (plan.S == 0) {
     return std::nullopt;
   }
@@ -109,7 +117,9 @@ std::optional<Plan> cluster_plan(CellKind cell, Way way, int64_t batch_size, int
 std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const GpuLimits& limits, Operands operands) {
   const bool is_backward = way == Way::kBackward;
-  // With more units a block, fewer blocks wait for each other.
+  std::optional<Plan> best;
+  double shortest = 0;
+  // With more units a block, fewer blocks wait for each other, and more groups find room.
   for (const int units : {64, 32, 16, 8}) {
     const int columns = (is_backward ? 1 : product_gates(cell)) * units;
     const int blocks = divide_up(hidden, units);
@@ -120,15 +130,16 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
     const auto layout = [&](int S) {
       return grid_layout(cell, is_backward, static_cast<int>(hidden), units, S, operands);
     };
-    const auto time = step_time(kGridExchange, hidden, product_gates(cell) * units);
-    const int S = sequences_of(batch_size, room, operands, time, [&](int sequences) {
+    const auto each = step_time(kGridExchange, hidden, product_gates(cell) * units, operands);
+    const auto [S, time] = sequences_of(batch_size, room, operands, each, [&](int sequences) {
       return bytes_of(layout(sequences)) <= limits.shared_bytes;
     });
-    if (S == 0) {
+    if (S == 0 || (best && time >= shortest)) {
       continue;
     }
+    shortest = time;
     const int groups = std::min(room, divide_up(batch_size, S));
-    return Plan{.operands = operands,
+    best = Plan{.operands = operands,
                 .in_clusters = false,
                 .S = S,
                 .units = units,
@@ -138,7 +149,7 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
                 .shared_bytes = bytes_of(layout(S)),
                 .exchange_words = int64_t{2} * layout(S).depth * S * groups};
   }
-  return std::nullopt;
+  return best;
 }
 
 }  // namespace

@@ -68,7 +68,11 @@ UNROLL_DEVICE void publish(Exchange& exchange, const TilePlace<S>& mine, int fir
   }
 }
 
-/// What all have published of so many rows.
+/// Of so many rows that all publish.
+template <int S, typename Exchange>
+UNROLL_DEVICE void send(Exchange& exchange, int rows) {
+  exchange.template send<S>(rows / values_of_word(Exchange::kOperands));
+}
 template <int S, typename Exchange>
 UNROLL_DEVICE const typename Exchange::Word* receive(Exchange& exchange, int rows) {
   return exchange.template receive<S>(rows / values_of_word(Exchange::kOperands));
@@ -185,6 +189,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
     }
     for (int64_t t = 0; t < a.steps; ++t) {
       publish(exchange, mine, 0, cell.h);
+      send<S>(exchange, rows);
       if (t > 0 && mine.has_work()) {
         cell.keep(a, at, t - 1);  // now that nobody waits for it
       }
@@ -232,14 +237,21 @@ UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Sla
     for (int64_t t = a.steps - 1; t >= 0; --t) {
       float published[kGates] = {};
       if (mine.has_work()) {
-        cell.step_back(a, at, t, saved, saved.dh + dh, published);
+        cell.step_back(saved, saved.dh + dh, published);
       }
-      if (t == 0 && a.dh_before == nullptr) {
+      const bool goes_on = t > 0 || a.dh_before != nullptr;
+      if (goes_on) {
+        UNROLL_LOOP
+        for (int gate = 0; gate < kGates; ++gate) {
+          publish(exchange, mine, gate * rows, published[gate]);
+        }
+        send<S>(exchange, kGates * rows);
+      }
+      if (mine.has_work()) {
+        cell.keep(a, at, t, published);  // now that nobody waits for it
+      }
+      if (!goes_on) {
         break;
-      }
-      UNROLL_LOOP
-      for (int gate = 0; gate < kGates; ++gate) {
-        publish(exchange, mine, gate * rows, published[gate]);
       }
       if (t > 0 && mine.has_work()) {
         saved = CellBack<kCell>::load(a, at, t - 1);
@@ -289,6 +301,7 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
     float h = mine.has_work() ? a.h_before[at.once()] : 0.0F;
     for (int64_t t = 0; t < a.steps; ++t) {
       publish(exchange, mine, 0, h);
+      send<S>(exchange, rows);
       float x[3] = {};
       if (mine.has_work()) {
         load_x(a, at, t, x);
@@ -296,18 +309,22 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
       gates_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       float z = 0;
+      float r = 0;
       float reset = 0;
       if (mine.has_work()) {
         float sums[2];
         load_sums<S>(partials, gates_slab.slices(), group, mine, sums);
         z = sigmoid(x[0] + sums[0]);
-        const float r = sigmoid(x[1] + sums[1]);
+        r = sigmoid(x[1] + sums[1]);
         reset = r * h;
-        a.gates[at.gate(t, 3, 0)] = z;
+      }
+      publish(exchange, mine, 0, reset);
+      send<S>(exchange, rows);
+      if (mine.has_work()) {
+        a.gates[at.gate(t, 3, 0)] = z;  // now that nobody waits for it
         a.gates[at.gate(t, 3, 1)] = r;
         a.p[at.state(t)] = reset;
       }
-      publish(exchange, mine, 0, reset);
       state_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       if (mine.has_work()) {
@@ -358,10 +375,13 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
         dz = total * (h_before - n) * sigmoid_slope(z);
         dn = total * (1.0F - z) * tanh_slope(n);
         past = total * z;
+      }
+      publish(exchange, mine, 0, dn);
+      send<S>(exchange, rows);
+      if (mine.has_work()) {
         a.dz[at.gate(t, 3, 0)] = dz;
         a.dz[at.gate(t, 3, 2)] = dn;
       }
-      publish(exchange, mine, 0, dn);
       state_slab.template multiply<S>(receive<S>(exchange, rows), partials);
       sync_block();
       float dr = 0;
@@ -370,13 +390,19 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
             sum_of<S>(partials, state_slab.slices(), group.units, mine.s(), mine.u());
         dr = dreset * h_before * sigmoid_slope(r);
         past += dreset * r;
+      }
+      const bool goes_on = t > 0 || a.dh_before != nullptr;
+      if (goes_on) {
+        publish(exchange, mine, 0, dz);
+        publish(exchange, mine, rows, dr);
+        send<S>(exchange, 2 * rows);
+      }
+      if (mine.has_work()) {
         a.dz[at.gate(t, 3, 1)] = dr;
       }
-      if (t == 0 && a.dh_before == nullptr) {
+      if (!goes_on) {
         break;
       }
-      publish(exchange, mine, 0, dz);
-      publish(exchange, mine, rows, dr);
       gates_slab.template multiply<S>(receive<S>(exchange, 2 * rows), partials);
       sync_block();
       if (mine.has_work()) {

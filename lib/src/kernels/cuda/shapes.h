@@ -131,6 +131,9 @@ UNROLL_HOST_DEVICE constexpr int64_t pieces_of(int64_t values) {
   return (values + kPiece - 1) / kPiece;
 }
 
+/// Blocks of a multiprocessor that copy matrices at once: they wait for memory most of the time.
+constexpr int kCopiersEach = 4;
+
 /// Side of the squares in which matrices are copied, and the length of a row of one in shared
 /// memory: neither rows nor columns have bank conflicts.
 constexpr int kSquare = kLanes;
@@ -152,8 +155,10 @@ UNROLL_HOST_DEVICE constexpr int token_sums_floats(int vocab_size) {
   return (token_tables(vocab_size) * vocab_size + kWarps) * kLanes;
 }
 
-/// Rows that a block of the output layer computes at a time.
+/// Rows that a block of the output layer computes at a time, and blocks of a multiprocessor, if its
+/// shared memory has room for so many.
 constexpr int kOutputRows = 8;
+constexpr int kOutputBlocksEach = 2;
 
 /// The layout of its shared memory, in floats from its beginning, where the weights are.
 struct OutputLayout {

@@ -14,7 +14,8 @@
 
 #define UNROLL_DEVICE __device__ __forceinline__
 
-#define UNROLL_KERNEL(threads) __global__ void __launch_bounds__(threads, 1)
+/// `blocks` of so many threads that a multiprocessor has registers for.
+#define UNROLL_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define UNROLL_LOOP _Pragma("unroll")
 
 namespace unroll::cuda {
@@ -102,7 +103,8 @@ UNROLL_DEVICE void store_in_cluster(Word* mine, uint64_t* arrivals, int rank, Wo
 
 /// The value that another lane of the warp gives: the one whose index differs by these bits. All
 /// lanes call it.
-UNROLL_DEVICE float shuffle_xor(float value, int bits) {
+template <typename Value>
+UNROLL_DEVICE Value shuffle_xor(Value value, int bits) {
   return __shfl_xor_sync(0xFFFFFFFFU, value, bits);
 }
 

@@ -39,7 +39,7 @@ UNROLL_DEVICE void sum_other(const TokenSumsArguments& a, float* sums) {
 /// A block sums up a warp's width of columns: each lane one. Warps take rows in turns, and each has
 /// a table of its own, (V, kLanes), so that the sums are always made in the same order.
 template <typename Arguments>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 sum_by_token(const Arguments a) {
   constexpr int kRowsAtOnce = 8;
   const int vocab_size = static_cast<int>(a.vocab_size);
@@ -59,19 +59,20 @@ sum_by_token(const Arguments a) {
     sync_block();
     if (warp < warps && column < a.columns) {
       for (int64_t row = warp; row < a.rows; row += kRowsAtOnce * warps) {
+        // All of a kind are under way before the first is used.
         float values[kRowsAtOnce];
-        int tokens[kRowsAtOnce];
+        int64_t tokens[kRowsAtOnce];
         UNROLL_LOOP
         for (int i = 0; i < kRowsAtOnce; ++i) {
           const int64_t r = row + i * warps;
-          const int64_t token = r < a.rows ? a.token[r] : -1;
-          const bool is_there = token >= 0 && token < a.vocab_size;
-          values[i] = is_there ? a.dz[r * a.columns + column] : 0.0F;
-          tokens[i] = is_there ? static_cast<int>(token) : 0;
+          values[i] = r < a.rows ? a.dz[r * a.columns + column] : 0.0F;
+          tokens[i] = r < a.rows ? a.token[r] : -1;
         }
         UNROLL_LOOP
         for (int i = 0; i < kRowsAtOnce; ++i) {
-          mine[tokens[i] * kLanes] += values[i];
+          if (tokens[i] >= 0 && tokens[i] < a.vocab_size) {
+            mine[static_cast<int>(tokens[i]) * kLanes] += values[i];
+          }
         }
       }
     }

@@ -65,7 +65,7 @@ UNROLL_DEVICE void end_norm(const NormArguments& a, float norm) {
 }
 
 template <typename Arguments>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 norm_of_gradients(const Arguments a) {
   auto* room = reinterpret_cast<double*>(shared_memory());
   float sum = 0;
@@ -179,7 +179,7 @@ UNROLL_DEVICE void carry_states(const UpdateArguments& a, bool skip) {
 }
 
 template <UpdateRule kRule>
-UNROLL_KERNEL(kThreads)
+UNROLL_KERNEL(kThreads, 1)
 update_weights(const UpdateArguments a) {
   const bool skip = *a.skip != 0.0F;
   carry_states(a, skip);
@@ -192,12 +192,16 @@ update_weights(const UpdateArguments a) {
                    [&](int n, const PiecePlace& mine) { step_by_sgd(a, n, mine, scales); });
   } else {
     auto* of_step = reinterpret_cast<AdamScales*>(shared_memory());
+    int last = -1;
     for_each_piece(a.tensors, a.sizes, [&](int n, const PiecePlace& mine) {
-      sync_block();  // others may still read it
-      if (thread_index() == 0) {
-        *of_step = adam_scales(a, n);
+      if (n != last) {
+        last = n;
+        sync_block();  // others may still read it
+        if (thread_index() == 0) {
+          *of_step = adam_scales(a, n);
+        }
+        sync_block();
       }
-      sync_block();
       step_by_adam<kRule>(a, n, mine, scales, *of_step);
     });
     if (is_last_block(a.arrivals, reinterpret_cast<int*>(shared_memory()))) {
