@@ -110,8 +110,8 @@ TEST_F(KernelsByNvrtc, AreForTheGpuAtHandOrTheLastOneKnown) {
 // A dozen of the layers', and the others; with UNROLL_ALL_KERNELS all of the first GPUs that have
 // kernels, and clusters. Later ones differ in their assembler alone.
 TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
-  // Where blocks load their weights; time steps spill nothing.
-  constexpr int kMostSpilled = 148;
+  // Mostly where blocks load their weights.
+  constexpr int kMostSpilled = 72;
   constexpr int kMostRegisters = 65536 / cuda::kThreads;  // a block has a multiprocessor's
   const bool all = std::getenv("UNROLL_ALL_KERNELS") != nullptr;
   std::vector<Assembled> kernels;

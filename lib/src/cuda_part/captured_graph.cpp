@@ -1,7 +1,6 @@
 #include "cuda_part/captured_graph.h"
 
 #include <c10/cuda/CUDACachingAllocator.h>
-#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 #include <torch/version.h>
@@ -10,7 +9,6 @@
 #include <string>
 
 #include "base/formatted.h"
-#include "cuda_part/streams.h"
 #include "unroll/error.h"
 
 namespace unroll::cuda {
@@ -52,30 +50,28 @@ void abandon(at::cuda::CUDAGraph& graph, c10::MempoolId_t pool, c10::DeviceIndex
 
 }  // namespace
 
-CapturedGraph::CapturedGraph(c10::DeviceIndex device)
-    : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)) {}
+CapturedGraph::CapturedGraph(c10::DeviceIndex device) : stream_(device) {}
 
 void CapturedGraph::warm_up(const std::function<void()>& work) {
-  const auto current = c10::cuda::getCurrentCUDAStream(stream_.device_index());
-  order(current, stream_);
+  Fork fork(stream_.get());
   {
-    const c10::cuda::CUDAStreamGuard guard(stream_);
+    const c10::cuda::CUDAStreamGuard guard(stream_.get());
     work();
   }
-  order(stream_, current);
+  fork.join();
 }
 
 void CapturedGraph::capture(const std::function<void()>& work) {
   graph_ = std::make_unique<at::cuda::CUDAGraph>();
-  const c10::cuda::CUDAStreamGuard guard(stream_);
-  c10::cuda::device_synchronize();  // nothing is under way on other streams of the device
+  const c10::cuda::CUDAStreamGuard guard(stream_.get());
   try {
+    stream_.get().synchronize();  // the memory of the warm-ups is free
     const auto pool = at::cuda::graph_pool_handle();
-    graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
     try {
+      graph_->capture_begin(pool, cudaStreamCaptureModeThreadLocal);
       work();
     } catch (const std::exception&) {
-      abandon(*graph_, pool, stream_.device_index());
+      abandon(*graph_, pool, stream_.get().device_index());
       throw;
     }
     graph_->capture_end();
@@ -86,7 +82,7 @@ void CapturedGraph::capture(const std::function<void()>& work) {
 }
 
 void CapturedGraph::replay() {
-  const c10::cuda::CUDAGuard guard(stream_.device_index());
+  const c10::cuda::CUDAGuard guard(stream_.get().device_index());
   graph_->replay();
 }
 

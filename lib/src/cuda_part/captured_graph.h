@@ -1,12 +1,13 @@
 #pragma once
 
 #include <ATen/cuda/CUDAGraph.h>
-#include <c10/cuda/CUDAStream.h>
+#include <c10/core/Device.h>
 
 #include <functional>
 #include <memory>
 
 #include "cuda_part/cuda_graph.h"
+#include "cuda_part/streams.h"
 
 namespace unroll::cuda {
 
@@ -20,7 +21,7 @@ class CapturedGraph : public CudaGraph {
   void replay() override;
 
  private:
-  c10::cuda::CUDAStream stream_;
+  OwnStream stream_;
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
 };
 

@@ -8,10 +8,42 @@
 
 namespace unroll::cuda {
 
-/// Lets `later` go on once what `earlier` has been given so far is done.
-void order(const c10::cuda::CUDAStream& earlier, const c10::cuda::CUDAStream& later);
+/// A stream that nobody else has while this lives: what others did on a stream that is being
+/// captured would be captured too. LibTorch's own pool hands out the same 32 in turns.
+class OwnStream {
+ public:
+  enum class Priority { kNormal, kHigh };
 
-/// One of LibTorch's streams.
+  explicit OwnStream(c10::DeviceIndex device, Priority priority = Priority::kNormal);
+  ~OwnStream();
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  const c10::cuda::CUDAStream& get() const { return stream_; }
+
+ private:
+  Priority priority_;
+  c10::cuda::CUDAStream stream_;
+};
+
+/// A stream that goes on from where the current one is. What follows on that waits for it, once
+/// joined, and also when something is thrown in between: it works in memory that others get then.
+class Fork {
+ public:
+  explicit Fork(const c10::cuda::CUDAStream& aside);
+  ~Fork();
+  Fork(const Fork&) = delete;
+  Fork& operator=(const Fork&) = delete;
+
+  void join();
+
+ private:
+  c10::cuda::CUDAStream current_;
+  c10::cuda::CUDAStream aside_;
+  bool is_joined_ = false;
+};
+
+/// Its work comes before that of the current stream, where there is room for one alone.
 class NvidiaSideStream : public SideStream {
  public:
   explicit NvidiaSideStream(c10::DeviceIndex device);
@@ -19,7 +51,7 @@ class NvidiaSideStream : public SideStream {
   void run(const std::function<void()>& aside, const std::function<void()>& here) override;
 
  private:
-  c10::cuda::CUDAStream stream_;
+  OwnStream stream_;
 };
 
 }  // namespace unroll::cuda

@@ -1,6 +1,6 @@
 #include "fused/computed_model.h"
 
-#include <torch/cuda.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <span>
 
@@ -140,7 +140,10 @@ void ComputedModel::choose(int64_t batch_size, at::TensorList tensors) const {
     chosen_.emplace(batch_size, able[0]);
     return;
   }
-  StepTiming timing{.wait = [device] { torch::cuda::synchronize(device.index()); }};
+  // For its own work alone: another thread may be capturing a step of its own.
+  StepTiming timing{.wait = [device] {
+    c10::impl::VirtualGuardImpl(device.type()).getStream(device).synchronize();
+  }};
   if (graph_ == GraphMode::kOn) {
     timing.make_graph = [&] { return cuda.part->make_graph(device); };
   }
