@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -172,6 +173,20 @@ TEST_F(CudaChoice, LayersWithDropoutAreCaptured) {
         try_gpu(), [&](const std::string& reason) { reasons.push_back(reason); });
     EXPECT_TRUE(reasons.empty()) << reasons.front();
     EXPECT_LT(perplexities.back(), perplexities.front());
+  }
+}
+
+// Neither is captured into the other.
+TEST_F(CudaChoice, TrainingsInTwoThreadsAreAsAlone) {
+  const SmallTraining training(model(Cell::kLstm, 40, Backend::kFused));
+  const auto run = [&] {
+    return training.run_captured_on(try_gpu(), [](const std::string& reason) { FAIL() << reason; });
+  };
+  const auto alone = run();
+  for (int i = 0; i < 10; ++i) {
+    auto other = std::async(std::launch::async, run);
+    EXPECT_EQ(run(), alone);
+    EXPECT_EQ(other.get(), alone);
   }
 }
 
