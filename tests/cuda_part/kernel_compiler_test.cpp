@@ -112,7 +112,8 @@ TEST_F(KernelsByNvrtc, AreForTheGpuAtHandOrTheLastOneKnown) {
 TEST_F(KernelsByNvrtc, NeedNoMoreRegistersThanTheirThreadsHave) {
   // Mostly where blocks load their weights.
   constexpr int kMostSpilled = 72;
-  constexpr int kMostRegisters = 65536 / cuda::kThreads;  // a block has a multiprocessor's
+  constexpr int kMostRegisters =
+      65536 / cuda::kThreads;  // of a multiprocessor's, if a block is alone
   const bool all = std::getenv("UNROLL_ALL_KERNELS") != nullptr;
   std::vector<Assembled> kernels;
   for (const int capability : {80, 90, 100, 120}) {

@@ -206,12 +206,14 @@ TEST_P(DeviceLayersOfAVocabulary, TokensAreSummedUp) {
 INSTANTIATE_TEST_SUITE_P(Sizes, DeviceLayersOfAVocabulary,
                          ::testing::Values(1, 30, 64, 65, 128, 129, 2000));
 
+class LargeCluster : public ::testing::TestWithParam<TestModel> {};
+
 // Of a cluster of sixteen blocks some have no unit where the GPU has none of ten.
-TEST(DeviceLayers, ALargeClusterMayHaveBlocksWithoutUnits) {
+TEST_P(LargeCluster, MayHaveBlocksWithoutUnits) {
   at::manual_seed(0);
-  const auto model = plain(ModelKind::kConcise, Cell::kLstm, 300);
+  const auto& model = GetParam();
   const auto net = make_model(model, 9, torch::kCPU);
-  const auto X = torch::randint(9, {3, 2}, torch::kInt64);
+  const auto X = torch::randint(9, {3, 4}, torch::kInt64);
   const auto state = net->begin_state(3);
   for (const bool has_ten : {true, false}) {
     auto gpu = small_gpu(32, /*has_clusters=*/true);
@@ -232,6 +234,11 @@ TEST(DeviceLayers, ALargeClusterMayHaveBlocksWithoutUnits) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, LargeCluster,
+                         ::testing::Values(plain(ModelKind::kConcise, Cell::kLstm, 300),
+                                           plain(ModelKind::kScratch, Cell::kRnn, 600)),
+                         [](const auto& info) { return name_of(info.param); });
 
 TEST(DeviceLayers, TokensMayBePartOfALargerTensor) {
   at::manual_seed(0);

@@ -59,7 +59,7 @@ class CudaOutput : public ::testing::Test {
 
 TEST_F(CudaOutput, LossAndGradientsAreLibTorchs) {
   at::manual_seed(0);
-  for (const int64_t R : {1, 8, 37}) {  // part of a tile, one, several of each block
+  for (const int64_t R : {1, 8, 61}) {  // part of a tile, one, several of some blocks
     for (const int64_t V : {1, 9, 28, 33, 128}) {
       for (const bool is_transposed : {false, true}) {
         SCOPED_TRACE(formatted("R {}, V {}, transposed {}", R, V, is_transposed));
@@ -68,6 +68,15 @@ TEST_F(CudaOutput, LossAndGradientsAreLibTorchs) {
       }
     }
   }
+}
+
+// Of which one finds room in a multiprocessor.
+TEST_F(CudaOutput, ABlockMayHaveManyWeights) {
+  const auto layout = cuda::output_layout(800, 28);
+  EXPECT_EQ(cuda::output_blocks_each(layout, cuda::kH200.shared_bytes), 1);
+  EXPECT_EQ(cuda::output_blocks_each(cuda::output_layout(512, 28), cuda::kH200.shared_bytes), 2);
+  draw(30, 800, 28, false);
+  expect_same();
 }
 
 TEST_F(CudaOutput, AGradientIsMultipliedByTheOneAbove) {

@@ -1,5 +1,6 @@
 #include "emulation/emulated_driver.h"
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <utility>
@@ -11,17 +12,15 @@
 namespace unroll {
 namespace {
 
-// One after the other, each first in its turn.
+// One after the other, each first in its turn, among all streams.
 class EmulatedSideStream : public SideStream {
  public:
   void run(const std::function<void()>& aside, const std::function<void()>& here) override {
-    is_first_ = !is_first_;
-    (is_first_ ? aside : here)();
-    (is_first_ ? here : aside)();
+    static std::atomic<unsigned> runs = 0;
+    const bool is_first = ++runs % 2 == 1;
+    (is_first ? aside : here)();
+    (is_first ? here : aside)();
   }
-
- private:
-  bool is_first_ = false;
 };
 
 }  // namespace

@@ -176,7 +176,7 @@ TEST_F(CudaChoice, LayersWithDropoutAreCaptured) {
   }
 }
 
-// Neither is captured into the other.
+// Neither waits for what the other captures.
 TEST_F(CudaChoice, TrainingsInTwoThreadsAreAsAlone) {
   const SmallTraining training(model(Cell::kLstm, 40, Backend::kFused));
   const auto run = [&] {

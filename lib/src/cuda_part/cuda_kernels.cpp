@@ -217,7 +217,7 @@ void CudaKernels::run_work(cuda::Work work, CellKind cell, cuda::Operands operan
   const auto [plan, kernel] = ready_for(
       {work, cell, operands, arguments.batch_size, arguments.hidden, device.index()}, device);
   if (!plan.in_clusters) {
-    arguments.exchange = {.words = workspace.values(plan.exchange_words, device),
+    arguments.exchange = {.words = workspace.words(plan.exchange_words, device),
                           .arrivals = workspace.arrivals(plan.groups, device) + 1};
   }
   // A kernel in clusters takes the arguments and how many blocks a group has, one in a grid also

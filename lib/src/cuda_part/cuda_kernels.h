@@ -25,8 +25,8 @@
 namespace unroll {
 
 /// Kernels for all time steps of a layer and for what comes around them, each compiled and loaded
-/// when it is first asked for. They work in order with what LibTorch does on their device, and
-/// nothing waits for them. Safe to call from several threads at once.
+/// when it is first asked for. They work in order with what LibTorch does on its current stream,
+/// and nothing waits for them. Safe to call from several threads at once.
 class CudaKernels {
  public:
   /// The driver must outlive it. `notice` is called once, when compiling takes longer than

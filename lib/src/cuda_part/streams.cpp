@@ -4,6 +4,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 
+#include <exception>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -82,8 +83,13 @@ Fork::Fork(const c10::cuda::CUDAStream& aside)
 }
 
 Fork::~Fork() {
-  if (!is_joined_ && order(aside_, current_) != cudaSuccess) {
-    static_cast<void>(cudaGetLastError());  // what was thrown is the error that is reported
+  if (is_joined_) {
+    return;
+  }
+  try {
+    C10_CUDA_CHECK(order(aside_, current_));
+  } catch (const std::exception&) {
+    static_cast<void>(cudaGetLastError());  // the error that is on its way is the one reported
   }
 }
 

@@ -26,8 +26,8 @@ class OwnStream {
   c10::cuda::CUDAStream stream_;
 };
 
-/// A stream that goes on from where the current one is. What follows on that waits for it, once
-/// joined, and also when something is thrown in between: it works in memory that others get then.
+/// A stream that goes on from where the current one is. Later work on the current stream waits for
+/// it: after join(), or where an exception leaves the scope, as memory that it uses is given back.
 class Fork {
  public:
   explicit Fork(const c10::cuda::CUDAStream& aside);

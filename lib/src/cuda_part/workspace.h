@@ -23,12 +23,12 @@ class Workspace {
     return reinterpret_cast<unsigned*>(arrivals_.mutable_data_ptr<int32_t>());
   }
 
-  /// Room for so many values, whatever they are.
-  float* values(int64_t count, torch::Device device) {
-    if (!values_.defined() || values_.numel() < count) {
-      values_ = keep(torch::empty({count}, torch::dtype(torch::kFloat32).device(device)));
+  /// Room for so many words of 4 bytes, whatever they are.
+  uint32_t* words(int64_t count, torch::Device device) {
+    if (!words_.defined() || words_.numel() < count) {
+      words_ = keep(torch::empty({count}, torch::dtype(torch::kInt32).device(device)));
     }
-    return values_.mutable_data_ptr<float>();
+    return reinterpret_cast<uint32_t*>(words_.mutable_data_ptr<int32_t>());
   }
 
   SideStream& side_stream(const CudaDriver& driver, torch::Device device) {
@@ -42,7 +42,7 @@ class Workspace {
   const torch::Tensor& keep(const torch::Tensor& tensor) { return kept_.emplace_back(tensor); }
 
   torch::Tensor arrivals_;
-  torch::Tensor values_;
+  torch::Tensor words_;
   std::vector<torch::Tensor> kept_;  // all that a captured kernel may have
   std::unique_ptr<SideStream> side_stream_;
 };

@@ -42,12 +42,9 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
     const auto device = h.device();
     const auto layout = cuda::output_layout(static_cast<int>(H), static_cast<int>(V));
     const auto shared_bytes = layout.end * static_cast<int>(sizeof(float));
-    const int each =
-        cuda::kOutputBlocksEach * shared_bytes <= call->kernels->limits(device).shared_bytes
-            ? cuda::kOutputBlocksEach
-            : 1;
-    const int blocks =
-        call->kernels->blocks_for((R + cuda::kOutputRows - 1) / cuda::kOutputRows, device, each);
+    const int blocks = call->kernels->blocks_for(
+        (R + cuda::kOutputRows - 1) / cuda::kOutputRows, device,
+        cuda::output_blocks_each(layout, call->kernels->limits(device).shared_bytes));
     const auto bias = b_q.contiguous();
     auto loss = torch::empty({}, h.options());
     auto losses = torch::empty({blocks}, h.options().dtype(torch::kFloat64));

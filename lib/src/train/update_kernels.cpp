@@ -108,7 +108,7 @@ void UpdateKernels::norm(const StepEnd& end, const std::vector<UpdatedWeight>& w
       a.gradients[i] = gradient.const_data_ptr<float>();
       a.sizes[i] = gradient.numel();
     }
-    kernels_.run(cuda::kNormOfGradients, a, blocks, cuda::kThreads * sizeof(double), device_,
+    kernels_.run(cuda::kNormOfGradients, a, blocks, cuda::kWarps * sizeof(double), device_,
                  workspace_);
     used += blocks;
   }
@@ -153,8 +153,8 @@ void UpdateKernels::update(const StepEnd& end, const std::vector<UpdatedWeight>&
       a.state_sizes[i] = end.carry[at].numel();
     }
     kernels_.run(cuda::update_kernel(numbers.rule), a,
-                 kernels_.blocks_for(pieces_from(weights, first), device_),
-                 cuda::kThreads * sizeof(float), device_, workspace_);
+                 kernels_.blocks_for(pieces_from(weights, first), device_), 2 * sizeof(float),
+                 device_, workspace_);
   }
 }
 

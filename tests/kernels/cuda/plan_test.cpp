@@ -121,6 +121,17 @@ TEST(CudaPlan, WithoutClustersOfTenBlocksThoseOfSixteenAreTaken) {
   EXPECT_FALSE(with(few)->in_clusters);
 }
 
+// By fewer units a block more sequences a group find room; that is not worth it for one sequence.
+TEST(CudaPlan, ABlockOfAGridHasAsManyUnitsAsAreFastest) {
+  const auto units = [](CellKind cell, Way way, int64_t batch_size, int64_t hidden) {
+    return make_plan(cell, way, batch_size, hidden, kH200, Operands::kFloat32)->units;
+  };
+  EXPECT_EQ(units(CellKind::kGruAfter, Way::kBackward, 32, 1024), 8);
+  EXPECT_EQ(units(CellKind::kLstm, Way::kBackward, 32, 768), 8);
+  EXPECT_EQ(units(CellKind::kRnn, Way::kForward, 1, 600), 64);
+  EXPECT_EQ(units(CellKind::kRnn, Way::kForward, 1, 1024), 32);
+}
+
 TEST(CudaPlan, WhatFindsNoRoomHasNone) {
   EXPECT_FALSE(make_plan(CellKind::kLstm, Way::kForward, 32, 2048, kH200, Operands::kFloat32));
   EXPECT_FALSE(make_plan(CellKind::kRnn, Way::kForward, 32, 1 << 20, kH200, Operands::kFloat32));
@@ -178,7 +189,8 @@ TEST(CudaPlan, TensorCoresTakeEightSequencesAtATime) {
               EXPECT_LE(plan->groups, limits.clusters.at(static_cast<std::size_t>(plan->blocks)));
               EXPECT_LE(H, plan->most_hidden);
             } else {
-              EXPECT_GE(plan->exchange_words, plan->groups * H * plan->S);  // two a word
+              const int gates = way == Way::kBackward ? product_gates(cell) : 1;
+              EXPECT_GE(plan->exchange_words, plan->groups * gates * H * plan->S);  // two a word
             }
           }
         }

@@ -241,7 +241,8 @@ class Check {
 
  private:
   ExchangeMemory exchange() {
-    return {exchange_.data_ptr<float>(), reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>())};
+    return {reinterpret_cast<uint32_t*>(exchange_.data_ptr<float>()),
+            reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>())};
   }
 
   Case c_;
@@ -332,6 +333,11 @@ TYPED_TEST(CudaCell, NeedsNoGradientByTheStates) {
   const Case c{.steps = 3, .batch_size = 5, .hidden = 40, .with_state_gradient = false};
   check_cluster<kCell, 128, 2>(c, 1);
   check_grid<kCell, 1, 2>(c, 8, 1);
+  auto several_tiles = c;
+  several_tiles.batch_size = 19;
+  several_tiles.hidden = 37;
+  check_cluster<kCell, 256, 8, Operands::kBf16>(several_tiles, 1);
+  check_grid<kCell, 1, 8, Operands::kBf16>(several_tiles, 8, 1);
 }
 
 TYPED_TEST(CudaCell, OfAClusterInBf16IsLibTorchs) {

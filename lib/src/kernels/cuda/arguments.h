@@ -8,7 +8,7 @@ namespace unroll::cuda {
 /// 2, depth, S) words of 4 bytes, whatever they are, and a count of arrivals for each group, 0
 /// before and after.
 struct ExchangeMemory {
-  float* words = nullptr;
+  uint32_t* words = nullptr;
   unsigned* arrivals = nullptr;
 };
 

@@ -18,12 +18,12 @@ struct Exchanged<Operands::kBf16> {
 // The blocks of a group compute the same S sequences, each block some of the units, and each needs
 // what all have computed: so many words of each sequence. In turns, all threads
 //
-//   publish<S>(k, s, word)     give words, if any, to all blocks of the group,
-//   send<S>(words)             say that they have given all, and
+//   publish<S>(k, s, word)     send words, if any, to all blocks of the group,
+//   close<S>(words)            when theirs are sent, and
 //   receive<S>(words)          get those of all: [k][s], in the block's shared memory
 //
-// between begin() and end(). What need not be done before others go on comes between send and
-// receive. `kShares` threads that have the same word share the giving.
+// between begin() and end(); a group has no block without words. What others need not wait for
+// comes between close and receive. `kShares` threads that have the same word share the sending.
 //
 // Two buffers alternate. A block publishes to one only after it has received from the other, and
 // each block publishes to the other only after its last read of the first: no further barrier is
@@ -38,7 +38,8 @@ class ClusterExchange {
   static constexpr Operands kOperands = kExchanged;
   using Word = typename Exchanged<kOperands>::Word;
 
-  /// `memory`: shared; `depth`: the most words of a sequence, padded as the slab reads them.
+  /// `memory`: shared; `depth`: the most words of a sequence, padded as the slab reads them. Blocks
+  /// of the cluster beyond `blocks` begin and end, and do nothing between.
   UNROLL_DEVICE ClusterExchange(float* memory, int depth, int S, int blocks)
       : words_(reinterpret_cast<Word*>(memory + kArrivalFloats)),
         arrivals_(reinterpret_cast<uint64_t*>(memory)),
@@ -68,7 +69,7 @@ class ClusterExchange {
   }
 
   template <int S>
-  UNROLL_DEVICE void send(int words) {
+  UNROLL_DEVICE void close(int words) {
     if (thread_index() == 0) {
       expect_arrivals(arrivals_ + buffer(), words * S * static_cast<int>(sizeof(Word)));
     }
@@ -102,7 +103,7 @@ class GridExchange {
   /// `memory`: shared, depth * S words; `depth` is a multiple of four. In the GPU's memory, the
   /// group's 2 * depth * S `words`, whatever they are, and its count of `arrivals`, 0 before and
   /// after.
-  UNROLL_DEVICE GridExchange(float* memory, float* words, unsigned* arrivals, int depth, int S,
+  UNROLL_DEVICE GridExchange(float* memory, uint32_t* words, unsigned* arrivals, int depth, int S,
                              int blocks)
       : memory_(reinterpret_cast<Word*>(memory)),
         words_(reinterpret_cast<Word*>(words)),
@@ -131,7 +132,7 @@ class GridExchange {
   }
 
   template <int S>
-  UNROLL_DEVICE void send(int /*words*/) {
+  UNROLL_DEVICE void close(int /*words*/) {
     sync_block();
     if (thread_index() == 0) {
       arrive(arrivals_);

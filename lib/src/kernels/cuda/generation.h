@@ -90,7 +90,7 @@ class GeneratingLayer<CellKind::kGruBefore, S, GatesSlab, StateSlab> {
                           Exchange& exchange, float* partials) {
     const float r = mine.has_work() ? sigmoid(x[1] + sums_[1]) : 0.0F;
     publish(exchange, mine, 0, r * h_);
-    send<S>(exchange, hidden);
+    close<S>(exchange, hidden);
     state_slab_.template multiply<S>(receive<S>(exchange, hidden), partials);
     sync_block();
     if (mine.has_work()) {
@@ -194,7 +194,7 @@ UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int 
     layer.begin(a, mine);
     for (int64_t t = 0; t <= a.steps; ++t) {
       publish(exchange, mine, 0, layer.h());
-      send<S>(exchange, hidden);
+      close<S>(exchange, hidden);
       const float* values = receive<S>(exchange, hidden);
       layer.multiply(values, partials);
       sync_block();
@@ -216,7 +216,7 @@ UNROLL_DEVICE void generate(const GenerateArguments& a, const Group& group, int 
           exchange.template publish<S>(2 * group.rank, thread_index(), own.logit);
           exchange.template publish<S>(2 * group.rank + 1, thread_index(), own.token);
         }
-        send<S>(exchange, 2 * blocks);
+        close<S>(exchange, 2 * blocks);
         const float* found = receive<S>(exchange, 2 * blocks);
         likeliest = likeliest_of_group<S>(found, blocks, mine.s());
         if (group.rank == 0 && thread_index() < sequences) {

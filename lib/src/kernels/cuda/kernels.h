@@ -63,7 +63,13 @@ cluster_layer(const Arguments a, const int blocks) {
   constexpr bool kBack = kIsBackward<Arguments>;
   const BlockLayout at = cluster_layout(kCell, kBack, kHidden, S, kOperands);
   const Group group = group_of(blocks, Shape::kUnits);
-  ClusterExchange<kOperands> exchange(shared_memory() + at.values, at.depth, S, blocks);
+  const int used = (static_cast<int>(a.hidden) + Shape::kUnits - 1) / Shape::kUnits;
+  ClusterExchange<kOperands> exchange(shared_memory() + at.values, at.depth, S, used);
+  if (group.rank >= used) {  // it fills up the cluster
+    exchange.begin();
+    exchange.end();
+    return;
+  }
   float* partials = shared_memory() + at.partials;
   typename Kind::template InRegisters<(kBack ? kGates : 1) * Shape::kDepth,
                                       (kBack ? 1 : kGates) * Shape::kColumns>

@@ -35,30 +35,17 @@ class OutputBlock {
 
   /// Neighbours among the lanes read neighbours in memory.
   UNROLL_DEVICE void load_weights() {
-    constexpr int kAtOnce = 8;
     const bool by_token = a_.W_column == 1;
-    const int inner = by_token ? vocab_size_ : hidden_;
-    const int outer = by_token ? hidden_ : vocab_size_;
-    const int row = by_token ? at_.weights_row : 1;
-    const int column = by_token ? 1 : at_.weights_row;
-    const int64_t from_row = by_token ? a_.W_row : a_.W_column;
-    const int64_t from_column = by_token ? a_.W_column : a_.W_row;
-    for (int n = lane_index(); n < inner; n += kLanes) {
-      for (int k = warp_index(); k < outer; k += kAtOnce * kWarps) {
-        float values[kAtOnce];  // all are under way before the first is stored
-        UNROLL_LOOP
-        for (int i = 0; i < kAtOnce; ++i) {
-          const int at = k + i * kWarps;
-          values[i] = at < outer ? a_.W_hq[at * from_row + n * from_column] : 0.0F;
-        }
-        UNROLL_LOOP
-        for (int i = 0; i < kAtOnce; ++i) {
-          const int at = k + i * kWarps;
-          if (at < outer) {
-            weights_[at * row + n * column] = values[i];
-          }
-        }
-      }
+    const int across = by_token ? vocab_size_ : hidden_;
+    const int along = by_token ? hidden_ : vocab_size_;
+    const int64_t stride = by_token ? a_.W_row : a_.W_column;
+    for (int n = lane_index(); n < across; n += kLanes) {
+      const float* from = a_.W_hq + n * (by_token ? a_.W_column : a_.W_row);
+      load_and_store(
+          warp_index(), along, kWarps, [&](int k) { return from[k * stride]; },
+          [&](int k, float weight) {
+            weights_[(by_token ? k : n) * at_.weights_row + (by_token ? n : k)] = weight;
+          });
     }
   }
 

@@ -119,7 +119,8 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
   const bool is_backward = way == Way::kBackward;
   std::optional<Plan> best;
   double shortest = 0;
-  // With more units a block, fewer blocks wait for each other, and more groups find room.
+  // With more units a block, fewer blocks wait for each other: more blocks must be clearly faster.
+  constexpr double kClearly = 0.9;
   for (const int units : {64, 32, 16, 8}) {
     const int columns = (is_backward ? 1 : product_gates(cell)) * units;
     const int blocks = divide_up(hidden, units);
@@ -134,7 +135,7 @@ std::optional<Plan> grid_plan(CellKind cell, Way way, int64_t batch_size, int64_
     const auto [S, time] = sequences_of(batch_size, room, operands, each, [&](int sequences) {
       return bytes_of(layout(sequences)) <= limits.shared_bytes;
     });
-    if (S == 0 || (best && time >= shortest)) {
+    if (S == 0 || (best && time > kClearly * shortest)) {
       continue;
     }
     shortest = time;

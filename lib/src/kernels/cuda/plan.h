@@ -50,7 +50,8 @@ struct Plan {
 /// A GPU's plan for a layer of H units and batches of B, or none if its multiprocessors have no
 /// room for the weights. A layer of few units goes into clusters, which exchange a step's states
 /// fastest; a larger one, or one on a GPU without clusters, takes the whole grid. A group takes as
-/// many sequences as promise the shortest time for the whole batch.
+/// many sequences, and in a grid a block as many units, as promise the shortest time for the whole
+/// batch.
 std::optional<Plan> make_plan(CellKind cell, Way way, int64_t batch_size, int64_t hidden,
                               const GpuLimits& limits, Operands operands);
 

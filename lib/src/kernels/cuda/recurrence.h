@@ -68,10 +68,10 @@ UNROLL_DEVICE void publish(Exchange& exchange, const TilePlace<S>& mine, int fir
   }
 }
 
-/// Of so many rows that all publish.
+/// Likewise, of so many rows that all publish.
 template <int S, typename Exchange>
-UNROLL_DEVICE void send(Exchange& exchange, int rows) {
-  exchange.template send<S>(rows / values_of_word(Exchange::kOperands));
+UNROLL_DEVICE void close(Exchange& exchange, int rows) {
+  exchange.template close<S>(rows / values_of_word(Exchange::kOperands));
 }
 template <int S, typename Exchange>
 UNROLL_DEVICE const typename Exchange::Word* receive(Exchange& exchange, int rows) {
@@ -189,7 +189,7 @@ UNROLL_DEVICE void run_layer(const ForwardArguments& a, const Group& group, Slab
     }
     for (int64_t t = 0; t < a.steps; ++t) {
       publish(exchange, mine, 0, cell.h);
-      send<S>(exchange, rows);
+      close<S>(exchange, rows);
       if (t > 0 && mine.has_work()) {
         cell.keep(a, at, t - 1);  // now that nobody waits for it
       }
@@ -245,7 +245,7 @@ UNROLL_DEVICE void run_layer(const BackwardArguments& a, const Group& group, Sla
         for (int gate = 0; gate < kGates; ++gate) {
           publish(exchange, mine, gate * rows, published[gate]);
         }
-        send<S>(exchange, kGates * rows);
+        close<S>(exchange, kGates * rows);
       }
       if (mine.has_work()) {
         cell.keep(a, at, t, published);  // now that nobody waits for it
@@ -301,7 +301,7 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
     float h = mine.has_work() ? a.h_before[at.once()] : 0.0F;
     for (int64_t t = 0; t < a.steps; ++t) {
       publish(exchange, mine, 0, h);
-      send<S>(exchange, rows);
+      close<S>(exchange, rows);
       float x[3] = {};
       if (mine.has_work()) {
         load_x(a, at, t, x);
@@ -319,7 +319,7 @@ UNROLL_DEVICE void run_gru_before(const ForwardArguments& a, const Group& group,
         reset = r * h;
       }
       publish(exchange, mine, 0, reset);
-      send<S>(exchange, rows);
+      close<S>(exchange, rows);
       if (mine.has_work()) {
         a.gates[at.gate(t, 3, 0)] = z;  // now that nobody waits for it
         a.gates[at.gate(t, 3, 1)] = r;
@@ -377,7 +377,7 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
         past = total * z;
       }
       publish(exchange, mine, 0, dn);
-      send<S>(exchange, rows);
+      close<S>(exchange, rows);
       if (mine.has_work()) {
         a.dz[at.gate(t, 3, 0)] = dz;
         a.dz[at.gate(t, 3, 2)] = dn;
@@ -395,7 +395,7 @@ UNROLL_DEVICE void run_gru_before(const BackwardArguments& a, const Group& group
       if (goes_on) {
         publish(exchange, mine, 0, dz);
         publish(exchange, mine, rows, dr);
-        send<S>(exchange, 2 * rows);
+        close<S>(exchange, 2 * rows);
       }
       if (mine.has_work()) {
         a.dz[at.gate(t, 3, 1)] = dr;

@@ -132,7 +132,7 @@ UNROLL_HOST_DEVICE constexpr int64_t pieces_of(int64_t values) {
 }
 
 /// Blocks of a multiprocessor that copy matrices at once: they wait for memory most of the time.
-constexpr int kCopiersEach = 4;
+constexpr int kCopiersEach = 3;
 
 /// Side of the squares in which matrices are copied, and the length of a row of one in shared
 /// memory: neither rows nor columns have bank conflicts.
@@ -166,7 +166,7 @@ struct OutputLayout {
   int values;       // [unit][row]: the states
   int partials;     // partial sums of the logits
   int logits;       // [token][row], then their gradients
-  int room;         // kThreads doubles
+  int room;         // kThreads floats
   int end;
 };
 
@@ -176,7 +176,14 @@ UNROLL_HOST_DEVICE constexpr OutputLayout output_layout(int hidden, int vocab_si
   const int partials = values + hidden * kOutputRows;
   const int logits = partials + kThreads * kOutputRows;
   const int room = logits + vocab_size * kOutputRows;
-  return {weights_row, values, partials, logits, room, room + 2 * kThreads};
+  return {weights_row, values, partials, logits, room, room + kThreads};
+}
+
+/// Its blocks of a multiprocessor whose blocks can have so much shared memory; each takes a
+/// kilobyte more.
+UNROLL_HOST_DEVICE constexpr int output_blocks_each(const OutputLayout& layout, int shared_bytes) {
+  const int bytes = layout.end * static_cast<int>(sizeof(float));
+  return kOutputBlocksEach * bytes + 1024 <= shared_bytes ? kOutputBlocksEach : 1;
 }
 
 }  // namespace unroll::cuda

@@ -14,7 +14,7 @@
 
 #define UNROLL_DEVICE __device__ __forceinline__
 
-/// `blocks` of so many threads that a multiprocessor has registers for.
+/// So many blocks of so many threads find registers in a multiprocessor.
 #define UNROLL_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define UNROLL_LOOP _Pragma("unroll")
 

@@ -53,6 +53,27 @@ UNROLL_DEVICE void store_sums(const float (&sums)[S], float* to) {
   }
 }
 
+/// Calls store(k, load(k)) for k = first, first + step, ... below the end; several are under way
+/// before the first is stored.
+template <typename Load, typename Store>
+UNROLL_DEVICE void load_and_store(int first, int end, int step, const Load& load,
+                                  const Store& store) {
+  constexpr int kAtOnce = 8;
+  for (int k = first; k < end; k += kAtOnce * step) {
+    float values[kAtOnce];
+    UNROLL_LOOP
+    for (int i = 0; i < kAtOnce; ++i) {
+      values[i] = k + i * step < end ? load(k + i * step) : 0.0F;
+    }
+    UNROLL_LOOP
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (k + i * step < end) {
+        store(k + i * step, values[i]);
+      }
+    }
+  }
+}
+
 // A slab is the part of a product's weights, (depth, columns), that a block keeps. Its threads
 // share the depth in slices, each of which gives a partial sum. All kinds have:
 //
@@ -167,19 +188,9 @@ class SharedSlab {
     const int rows = kThreads / lanes;
     for (int n = lane_index() % lanes; n < columns; n += lanes) {
       const int column = weights.column(n);
-      for (int k = first; k < depth; k += kAtOnce * rows) {
-        float values[kAtOnce];  // all are under way before the first is stored
-        UNROLL_LOOP
-        for (int i = 0; i < kAtOnce; ++i) {
-          values[i] = k + i * rows < depth ? weights.at(k + i * rows, column) : 0.0F;
-        }
-        UNROLL_LOOP
-        for (int i = 0; i < kAtOnce; ++i) {
-          if (k + i * rows < depth) {
-            weights_[(k + i * rows) * columns + n] = values[i];
-          }
-        }
-      }
+      load_and_store(
+          first, depth, rows, [&](int k) { return weights.at(k, column); },
+          [&](int k, float weight) { weights_[k * columns + n] = weight; });
     }
   }
 
@@ -189,7 +200,6 @@ class SharedSlab {
   }
 
  private:
-  static constexpr int kAtOnce = 8;
   float* weights_;
   int depth_ = 0;
   int columns_ = 0;
