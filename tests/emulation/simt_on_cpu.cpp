@@ -1,6 +1,5 @@
 #include "emulation/simt_on_cpu.h"
 
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -11,10 +10,11 @@
 #include <exception>
 #include <iterator>
 #include <limits>
-#include <memory>
 #include <random>
 #include <stdexcept>
 #include <vector>
+
+#include "emulation/fiber_stacks.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -22,8 +22,6 @@
 
 namespace unroll::cuda {
 namespace {
-
-constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
 struct Fiber {
   ucontext_t context{};
@@ -87,38 +85,6 @@ struct Store {
     change(arrivals, [](Arrivals& now) { now.bytes += sizeof(bits); });
   }
 };
-
-// The stacks of all fibers; a page is only there once it is used.
-class Stacks {
- public:
-  explicit Stacks(std::size_t count) : bytes_(count * kStackBytes) {
-    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory_ == MAP_FAILED) {
-      throw std::runtime_error("no memory for the stacks of a grid");
-    }
-  }
-  ~Stacks() { munmap(memory_, bytes_); }
-  Stacks(const Stacks&) = delete;
-  Stacks& operator=(const Stacks&) = delete;
-
-  char* operator[](std::size_t i) const { return static_cast<char*>(memory_) + i * kStackBytes; }
-  std::size_t size() const { return bytes_ / kStackBytes; }
-
- private:
-  std::size_t bytes_;
-  void* memory_;
-};
-
-// One grid after the other has the same, as the first use of a page costs more than a switch.
-const Stacks& stacks_for(std::size_t count) {
-  thread_local std::unique_ptr<Stacks> stacks;
-  if (!stacks || stacks->size() < count) {
-    stacks.reset();
-    stacks = std::make_unique<Stacks>(count);
-  }
-  return *stacks;
-}
 
 class Scheduler {
  public:
@@ -272,7 +238,7 @@ class Scheduler {
   Grid grid_;
   const std::function<void()>& kernel_;
   std::mt19937 random_;
-  const Stacks& stacks_;
+  const FiberStacks& stacks_;
   std::vector<Fiber> fibers_;
   std::vector<Barrier> blocks_;
   std::vector<Barrier> warps_;

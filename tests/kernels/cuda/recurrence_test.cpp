@@ -9,10 +9,10 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "base/formatted.h"
 #include "emulation/simt_on_cpu.h"
+#include "kernels/cuda/expected_layer.h"
 #include "kernels/cuda/kernels.h"
 #include "support/all_close.h"
 
@@ -21,138 +21,12 @@ namespace {
 
 using torch::Tensor;
 
-struct Case {
-  CellKind cell = CellKind::kRnn;
-  int64_t steps;
-  int64_t batch_size;
-  int64_t hidden;
-  bool from_rows = true;  // the inputs' share by rows of a table
-  bool with_state_gradient = true;
-  Operands operands = Operands::kFloat32;
-};
-
-Tensor rounded(const Tensor& t) { return t.to(torch::kBFloat16).to(torch::kFloat32); }
-
-// A product whose operands are rounded if the case is in bf16, forward and backward.
-Tensor product(const Case& c, const Tensor& values, const Tensor& weights) {
-  if (c.operands == Operands::kFloat32) {
-    return values.mm(weights);
-  }
-  const auto as_rounded = [](const Tensor& t) { return t + (rounded(t) - t).detach(); };
-  auto result = as_rounded(values).mm(as_rounded(weights));
-  result.register_hook([](const Tensor& gradient) { return rounded(gradient); });
-  return result;
-}
-
-// A layer's inputs, what it computes, and the gradients, by LibTorch.
-class Layer {
- public:
-  explicit Layer(const Case& c) : c_(c) {
-    at::manual_seed(1);
-    const int64_t T = c.steps, B = c.batch_size, H = c.hidden, GH = gate_count(c.cell) * H;
-    x = torch::randn({c.from_rows ? 7 : T * B, GH}) * 0.5;
-    if (c.from_rows) {
-      row = torch::randint(7, {T * B}, torch::kInt64);
-    }
-    W_h = torch::randn({H, GH}) / std::sqrt(static_cast<double>(H));
-    b_hh = torch::randn({H}) * 0.3;
-    h_before = (torch::randn({B, H}) * 0.5).requires_grad_();
-    c_before = (torch::randn({B, H}) * 0.5).requires_grad_();
-    dh = torch::randn({T * B, H});
-    dh_after = torch::randn({B, H});
-    dc_after = torch::randn({B, H});
-    z = (c.from_rows ? x.index_select(0, row) : x.clone()).requires_grad_();
-    compute();
-  }
-
-  bool has_c() const { return unroll::has_c(c_.cell); }
-  bool has_p() const { return table_of(c_.cell).has_b_hh; }
-
-  Tensor x, row, W_h, b_hh, h_before, c_before, dh, dh_after, dc_after;
-  Tensor h, c, dz, dp, dh_before, dc_before;  // expected
-
- private:
-  void compute() {
-    const int64_t T = c_.steps, B = c_.batch_size, H = c_.hidden;
-    const auto inputs = z.view({T, B, -1});
-    std::vector<Tensor> hs, cs, ps;
-    Tensor state = h_before, memory = c_before;
-    const auto gate = [&](const Tensor& gates, int64_t g) { return gates.narrow(1, g * H, H); };
-    for (int64_t t = 0; t < T; ++t) {
-      const auto in = inputs[t];
-      const auto sums = product(c_, state, W_h);
-      switch (c_.cell) {
-        case CellKind::kRnn:
-          state = torch::tanh(in + sums);
-          break;
-        case CellKind::kRnnRelu:
-          state = torch::relu(in + sums);
-          break;
-        case CellKind::kLstm: {
-          const auto all = in + sums;
-          memory = torch::sigmoid(gate(all, 1)) * memory +
-                   torch::sigmoid(gate(all, 0)) * torch::tanh(gate(all, 3));
-          state = torch::sigmoid(gate(all, 2)) * torch::tanh(memory);
-          cs.push_back(memory);
-          break;
-        }
-        case CellKind::kGruAfter: {
-          const auto update = torch::sigmoid(gate(in, 0) + gate(sums, 0));
-          const auto reset = torch::sigmoid(gate(in, 1) + gate(sums, 1));
-          auto p = gate(sums, 2) + b_hh;
-          p.retain_grad();
-          ps.push_back(p);
-          const auto n = torch::tanh(gate(in, 2) + reset * p);
-          state = update * state + (1 - update) * n;
-          break;
-        }
-        case CellKind::kGruBefore: {
-          const auto update = torch::sigmoid(gate(in, 0) + gate(sums, 0));
-          const auto reset = torch::sigmoid(gate(in, 1) + gate(sums, 1));
-          const auto n = torch::tanh(gate(in, 2) + product(c_, reset * state, gate(W_h, 2)));
-          state = update * state + (1 - update) * n;
-          break;
-        }
-      }
-      hs.push_back(state);
-    }
-    h = torch::cat(hs, 0);
-    auto objective = (h * dh).sum();
-    if (c_.with_state_gradient) {
-      objective = objective + (state * dh_after).sum();
-      if (has_c()) {
-        objective = objective + (memory * dc_after).sum();
-      }
-    }
-    W_h.requires_grad_(has_p());  // so that p has a gradient
-    objective.backward();
-    h = h.detach();
-    dz = z.grad();
-    dh_before = h_before.grad();
-    if (has_c()) {
-      c = torch::cat(cs, 0).detach();
-      dc_before = c_before.grad();
-    }
-    if (has_p()) {
-      std::vector<Tensor> gradients;
-      for (const auto& p : ps) {
-        gradients.push_back(p.grad());
-      }
-      dp = torch::cat(gradients, 0);
-    }
-    W_h = W_h.detach();
-  }
-
-  Case c_;
-  Tensor z;
-};
-
 const float* read(const Tensor& t) { return t.const_data_ptr<float>(); }
 
 // Runs both ways by some launch, and compares.
 class Check {
  public:
-  Check(const Case& c, int S) : c_(c), layer_(c) {
+  Check(const LayerCase& c, int S) : c_(c), layer_(c) {
     const int64_t T = c.steps, B = c.batch_size, H = c.hidden, GH = gate_count(c.cell) * H;
     const auto nan = [](at::IntArrayRef sizes) {
       return torch::full(sizes, std::numeric_limits<float>::quiet_NaN());
@@ -222,7 +96,7 @@ class Check {
       const auto mean = [&](const Tensor& expected) {
         return (h_ - expected).abs().mean().template item<double>();
       };
-      EXPECT_LT(20 * mean(layer_.h), mean(Layer(precise).h));
+      EXPECT_LT(20 * mean(layer_.h), mean(ExpectedLayer(precise).h));
     }
     EXPECT_TRUE(all_close(dz_, layer_.dz, kTolerance)) << "dz";
     if (layer_.has_c()) {
@@ -245,13 +119,13 @@ class Check {
             reinterpret_cast<unsigned*>(arrivals_.data_ptr<int>())};
   }
 
-  Case c_;
-  Layer layer_;
+  LayerCase c_;
+  ExpectedLayer layer_;
   Tensor h_, c_states_, gates_, p_, dz_, dp_, dh_before_, dc_before_, W_h_t_, exchange_, arrivals_;
 };
 
 template <CellKind kCell, int kHidden, int S, Operands kOperands = Operands::kFloat32>
-void check_cluster(Case c, int groups) {
+void check_cluster(LayerCase c, int groups) {
   c.cell = kCell;
   c.operands = kOperands;
   SCOPED_TRACE(formatted("cluster of {}, S {}, H {}, B {}, T {}", kHidden, S, c.hidden,
@@ -277,7 +151,7 @@ void check_cluster(Case c, int groups) {
 }
 
 template <CellKind kCell, int kColumns, int S, Operands kOperands = Operands::kFloat32>
-void check_grid(Case c, int units, int groups) {
+void check_grid(LayerCase c, int units, int groups) {
   c.cell = kCell;
   c.operands = kOperands;
   SCOPED_TRACE(formatted("grid of {} units a block, S {}, H {}, B {}, T {}", units, S, c.hidden,
@@ -330,7 +204,7 @@ TYPED_TEST(CudaCell, OfAGridIsLibTorchs) {
 
 TYPED_TEST(CudaCell, NeedsNoGradientByTheStates) {
   constexpr auto kCell = TypeParam::value;
-  const Case c{.steps = 3, .batch_size = 5, .hidden = 40, .with_state_gradient = false};
+  const LayerCase c{.steps = 3, .batch_size = 5, .hidden = 40, .with_state_gradient = false};
   check_cluster<kCell, 128, 2>(c, 1);
   check_grid<kCell, 1, 2>(c, 8, 1);
   auto several_tiles = c;
@@ -364,14 +238,14 @@ TYPED_TEST(CudaCell, OfALargeClusterInBf16IsLibTorchs) {
 }
 
 TEST(CudaRnn, Of512UnitsIsLibTorchs) {
-  const Case c{.steps = 2, .batch_size = 4, .hidden = 300};
+  const LayerCase c{.steps = 2, .batch_size = 4, .hidden = 300};
   check_cluster<CellKind::kRnn, 512, 2>(c, 2);
   check_cluster<CellKind::kRnnRelu, 512, 2>(c, 2);
 }
 
 TEST(CudaRnn, Of1024UnitsInBf16IsLibTorchs) {
   constexpr auto kBf16 = Operands::kBf16;
-  const Case c{.steps = 2, .batch_size = 9, .hidden = 1000};
+  const LayerCase c{.steps = 2, .batch_size = 9, .hidden = 1000};
   check_cluster<CellKind::kRnn, 1024, 8, kBf16>(c, 1);
   check_cluster<CellKind::kRnnRelu, 1024, 8, kBf16>(c, 1);
 }
@@ -385,7 +259,7 @@ TEST(CudaRnn, ReluPassesAGradientWhereItPassedTheSum) {
 TYPED_TEST(CudaCell, GeneratesFromTheStatesOfTheLayer) {
   constexpr auto kCell = TypeParam::value;
   constexpr int64_t T = 3, B = 3, H = 40, V = 7;
-  const Layer layer({.cell = kCell, .steps = T, .batch_size = B, .hidden = H});
+  const ExpectedLayer layer({.cell = kCell, .steps = T, .batch_size = B, .hidden = H});
   const auto W_hq = torch::randn({H, V});
   const auto b_q = torch::randn({V});
   auto h_after = torch::zeros({B, H});

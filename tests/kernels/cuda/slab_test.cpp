@@ -8,8 +8,8 @@
 
 #include "base/formatted.h"
 #include "emulation/simt_on_cpu.h"
-#include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/shapes.h"
+#include "kernels/cuda/tile_slab.h"
 #include "support/all_close.h"
 
 namespace unroll::cuda {

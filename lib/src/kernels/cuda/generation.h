@@ -2,7 +2,9 @@
 
 #include "kernels/cuda/arguments.h"
 #include "kernels/cuda/cells.h"
-#include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/group.h"
+#include "kernels/cuda/gru_before.h"
+#include "kernels/cuda/product_weights.h"
 #include "kernels/cuda/slab.h"
 
 namespace unroll::cuda {

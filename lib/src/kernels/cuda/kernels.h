@@ -2,9 +2,13 @@
 
 #include "kernels/cuda/batch.h"
 #include "kernels/cuda/generation.h"
+#include "kernels/cuda/group.h"
+#include "kernels/cuda/gru_before.h"
 #include "kernels/cuda/matrix_copies.h"
 #include "kernels/cuda/output_layer.h"
 #include "kernels/cuda/recurrence.h"
+#include "kernels/cuda/slab.h"
+#include "kernels/cuda/tile_slab.h"
 #include "kernels/cuda/token_sums.h"
 #include "kernels/cuda/update.h"
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include "kernels/cuda/arguments.h"
-#include "kernels/cuda/recurrence.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/slab.h"
 
