@@ -76,7 +76,7 @@ void Multiply(benchmark::State& state) {
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply(h, 0, rows, W, p, C, kPanel, false);
+      multiply(h, 0, rows, W, p, 0, kHidden, {.C = C, .stride = kPanel, .accumulate = false});
       benchmark::DoNotOptimize(C);
     }
   }
@@ -91,7 +91,8 @@ void MultiplyTransposed(benchmark::State& state) {
   for (auto _ : state) {
     for (int64_t b = 0; b < dz.panels(); ++b) {
       for (int64_t begin = 0; begin < kHidden; begin += kPanel) {
-        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, C, kPanel);
+        multiply_transposed(h, 0, begin, begin + kPanel, dz, b,
+                            {.C = C, .stride = kPanel, .accumulate = false});
         benchmark::DoNotOptimize(C);
       }
     }
@@ -191,7 +192,7 @@ void MultiplyTiles(benchmark::State& state) {
   const TileScope scope(parts);
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply_step({&term, 1}, 0, rows, p, C, kPanel, false);
+      multiply_step({&term, 1}, 0, rows, p, C, kPanel, false, 0);
       benchmark::DoNotOptimize(C);
     }
   }

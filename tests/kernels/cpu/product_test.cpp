@@ -25,7 +25,8 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
     for (int64_t p = 0; p < B.panels(); ++p) {
       alignas(64) float C[20 * kPanel];
       std::fill_n(C, rows * kPanel, accumulate ? 2.0F : -9.0F);
-      multiply(A, first_row, rows, B, p, C, kPanel, accumulate);
+      multiply(A, first_row, rows, B, p, 0, K,
+               {.C = C, .stride = kPanel, .accumulate = accumulate});
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < std::min(b_width, N - p * b_width); ++j) {
           double expected = accumulate ? 2 : 0;
@@ -58,7 +59,8 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     const int64_t end = std::min(a_end * a_width, M);
     AlignedArray<float> C;
     C.assign_zeros((a_end - a) * a_width * kPanel);
-    multiply_transposed(A, first_row, begin, end, B, b, C.data(), kPanel);
+    multiply_transposed(A, first_row, begin, end, B, b,
+                        {.C = C.data(), .stride = kPanel, .accumulate = false});
     for (int64_t i = 0; i < end - begin; ++i) {
       for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
         double expected = 0;
@@ -77,9 +79,9 @@ TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
   const auto B = panels(77, kPanel);
   alignas(64) float together[13 * kPanel];
   alignas(64) float alone[kPanel];
-  multiply(A, 0, 13, B, 0, together, kPanel, false);
+  multiply(A, 0, 13, B, 0, 0, 77, {.C = together, .stride = kPanel, .accumulate = false});
   for (int64_t i = 0; i < 13; ++i) {
-    multiply(A, i, 1, B, 0, alone, kPanel, false);
+    multiply(A, i, 1, B, 0, 0, 77, {.C = alone, .stride = kPanel, .accumulate = false});
     for (int64_t j = 0; j < kPanel; ++j) {
       EXPECT_EQ(alone[j], together[i * kPanel + j]);
     }

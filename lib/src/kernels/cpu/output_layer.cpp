@@ -66,9 +66,12 @@ void OutputLayer::backward(const OutputParameters& gradients) {
   }
   one_slot_.assign(static_cast<std::size_t>(logits_.steps() * logits_.batch_size()), 0);
   sums_.resize(1, V);
-  for (int64_t p = 0; p < sums_.panels(); ++p) {
-    sum_rows(logits_, one_slot_.data(), p, sums_);
-  }
+  const int64_t cost = logits_.steps() * logits_.batch_size() * sums_.width();
+  parallel_for(0, sums_.panels(), grain(cost), [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      sum_rows(logits_, one_slot_.data(), p, sums_);
+    }
+  });
   copy_rows_out(sums_, 0, 1, V, gradients.b_q);
 }
 

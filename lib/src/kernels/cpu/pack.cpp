@@ -113,6 +113,26 @@ void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, i
   }
 }
 
+void unpack_block(const float* C, int64_t stride, int64_t rows, int64_t columns, int64_t row,
+                  int64_t column, const StridedMatrix& W) {
+  int64_t i = 0;
+  if (W.column_stride == 1) {
+    for (; i < rows; ++i) {
+      std::copy_n(C + i * stride, columns, &W(row + i, column));
+    }
+  } else if (W.row_stride == 1 && columns == kBlock) {
+    for (; i + kBlock <= rows; i += kBlock) {
+      transpose_16x16(reinterpret_cast<const uint32_t*>(C + i * stride), stride,
+                      reinterpret_cast<uint32_t*>(&W(row + i, column)), W.column_stride);
+    }
+  }
+  for (; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      W(row + i, column + j) = C[i * stride + j];
+    }
+  }
+}
+
 }  // namespace
 }  // namespace unroll::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -122,6 +142,7 @@ namespace unroll::cpu {
 
 HWY_EXPORT(pack);
 HWY_EXPORT(pack_transposed);
+HWY_EXPORT(unpack_block);
 
 void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first, int64_t last,
           Weights& packed) {
@@ -131,6 +152,11 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed) {
   HWY_DYNAMIC_DISPATCH(pack_transposed)(W, gates, gate, first, last, packed);
+}
+
+void unpack_block(const float* C, int64_t stride, int64_t rows, int64_t columns, int64_t row,
+                  int64_t column, const StridedMatrix& W) {
+  HWY_DYNAMIC_DISPATCH(unpack_block)(C, stride, rows, columns, row, column, W);
 }
 
 }  // namespace unroll::cpu

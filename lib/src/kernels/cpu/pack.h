@@ -21,4 +21,10 @@ void pack(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t firs
 void pack_transposed(const StridedMatrix& W, const Gates& gates, int64_t gate, int64_t first,
                      int64_t last, Weights& packed);
 
+/// The way back for one block of a gradient: the rows [row, row + rows) and the columns
+/// [column, column + columns), kBlock at most, of W = C (rows, columns), `stride` floats from row
+/// to row.
+void unpack_block(const float* C, int64_t stride, int64_t rows, int64_t columns, int64_t row,
+                  int64_t column, const StridedMatrix& W);
+
 }  // namespace unroll::cpu

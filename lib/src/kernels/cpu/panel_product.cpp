@@ -26,10 +26,13 @@ constexpr int64_t kLanes = hn::MaxLanes(Tag());
 constexpr int64_t kTileColumns = kLanes == kBlock ? kPanel : std::min(kBlock, 2 * kLanes);
 constexpr int kMostRows = 6;
 
-// Rows of B that a tile of A^T B passes over before it is written: so many that writing it is
-// little, so few that they stay in a cache near by (unroll_kernels_benchmark
-// --benchmark_filter=Transposed).
-constexpr int64_t kRowsAtATime = kLanes == kBlock ? 192 : 96;
+// Rows of B that the tiles of a product pass over before they are written: so many that writing
+// them is little, so few that all tiles find them in a cache near by (unroll_kernels_benchmark
+// --benchmark_filter=Multiply). Along A's rows, 128 KiB of a panel; down its columns, where a tile
+// reads less of A, 96.
+constexpr int64_t kDepth = 512;
+constexpr int64_t kDepthDown = kLanes == kBlock ? 384 : 96;
+constexpr int64_t kLine = 64;  // bytes that are fetched together
 
 // Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down
 // its column.
@@ -61,7 +64,7 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
 }
 
 // What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is
-// the first.
+// the first. Meanwhile so many lines of what is read next are fetched for each block of k.
 struct Operands {
   const float* a;
   int64_t a_stride;
@@ -73,7 +76,16 @@ struct Operands {
   float* c;
   int64_t c_stride;
   bool accumulate;
+  const char* next = nullptr;
+  int64_t lines = 0;
 };
+
+HWY_INLINE void fetch(const Operands& o, int64_t block) {
+  const char* const first = o.next + block * o.lines * kLine;
+  for (int64_t n = 0; n < o.lines; ++n) {
+    __builtin_prefetch(first + n * kLine, 0, 2);  // into the second-level cache
+  }
+}
 
 template <Left left, int M, int N>
 HWY_NOINLINE void tile(const Operands& o) {
@@ -86,22 +98,29 @@ HWY_NOINLINE void tile(const Operands& o) {
       sums[i][j] = o.accumulate ? hn::Load(d, o.c + i * o.c_stride + j * kLanes) : hn::Zero(d);
     }
   }
-  if constexpr (left == Left::kRows) {
-    const float* a = o.a;
-    int64_t k = 0;
+  const int64_t blocks = o.k / kBlock;
+  const float* a = o.a;
+  if (left == Left::kRows && o.a_width == kStatePanel && o.b_stride == kPanel) {
     // Most often, and 1.02 times as fast with all strides known
-    if (o.a_width == kStatePanel && o.b_stride == kPanel) {
-      for (; k + kStatePanel <= o.k; k += kStatePanel, a += o.a_panel_stride) {
-        add_products<left, M, N>(a, kStatePanel, o.b + k * kPanel, kPanel, kStatePanel, sums);
-      }
-    }
-    for (; k < o.k; k += o.a_width, a += o.a_panel_stride) {
-      add_products<left, M, N>(a, o.a_stride, o.b + k * o.b_stride, o.b_stride,
-                               std::min(o.a_width, o.k - k), sums);
+    for (int64_t n = 0; n < blocks; ++n, a += o.a_panel_stride) {
+      fetch(o, n);
+      add_products<left, M, N>(a, kStatePanel, o.b + n * kBlock * kPanel, kPanel, kBlock, sums);
     }
   } else {
-    add_products<left, M, N>(o.a, o.a_stride, o.b, o.b_stride, o.k, sums);
+    for (int64_t n = 0, in_panel = 0; n < blocks; ++n) {
+      fetch(o, n);
+      add_products<left, M, N>(a, o.a_stride, o.b + n * kBlock * o.b_stride, o.b_stride, kBlock,
+                               sums);
+      in_panel += kBlock;
+      a += left == Left::kColumns ? kBlock * o.a_stride : kBlock;
+      if (left == Left::kRows && in_panel == o.a_width) {
+        in_panel = 0;
+        a += o.a_panel_stride - o.a_width;
+      }
+    }
   }
+  add_products<left, M, N>(a, o.a_stride, o.b + blocks * kBlock * o.b_stride, o.b_stride,
+                           o.k % kBlock, sums);
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i) {
 #pragma GCC unroll 16
@@ -148,14 +167,22 @@ void tile_of_columns(int64_t rows, int64_t columns, const Operands& o) {
   }
 }
 
-// Cuts a product of `rows` x `columns` into tiles of about equal height.
+// Tiles that a product of so many rows and columns is cut into.
+int64_t row_tiles(int64_t rows) { return (rows + kMostRows - 1) / kMostRows; }
+int64_t tile_count(int64_t rows, int64_t columns) {
+  return row_tiles(rows) * ((columns + kTileColumns - 1) / kTileColumns);
+}
+
+// Cuts a product of `rows` x `columns` into tiles of about equal height. Each fetches its share of
+// what is read next.
 template <Left left>
-void all_tiles(int64_t rows, int64_t columns, const Operands& o) {
-  const int64_t count = (rows + kMostRows - 1) / kMostRows;
+void all_tiles(int64_t rows, int64_t columns, Operands& o) {
+  const int64_t count = row_tiles(rows);
+  const int64_t bytes = o.k / kBlock * o.lines * kLine;
   for (int64_t n = 0; n < count; ++n) {
     const int64_t begin = rows * n / count;
     const int64_t end = rows * (n + 1) / count;
-    for (int64_t column = 0; column < columns; column += kTileColumns) {
+    for (int64_t column = 0; column < columns; column += kTileColumns, o.next += bytes) {
       Operands part = o;
       part.a += left == Left::kRows ? begin * o.a_stride : begin;
       part.b += column;
@@ -165,36 +192,67 @@ void all_tiles(int64_t rows, int64_t columns, const Operands& o) {
   }
 }
 
+// Lines that each of so many tiles fetches for each block of k: together as many as they read of B.
+// A single tile has no time to spare.
+int64_t lines_to_fetch(int64_t tiles, const Panels& B) {
+  const int64_t lines_of_block = B.row_stride() * kBlock * int64_t{sizeof(float)} / kLine;
+  return tiles == 1 ? 0 : (lines_of_block + tiles - 1) / tiles;
+}
+
+HWY_INLINE const char* bytes_at(const float* values) {
+  return reinterpret_cast<const char*>(values);
+}
+
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              float* C, int64_t c_stride, bool accumulate) {
-  all_tiles<Left::kRows>(rows, B.panel_columns(p),
-                         {.a = A.at(first_row, 0),
-                          .a_stride = A.row_stride(),
-                          .a_panel_stride = A.panel_stride(),
-                          .a_width = A.width(),
-                          .b = B.at(0, p * B.width()),
-                          .b_stride = B.row_stride(),
-                          .k = B.rows(),
-                          .c = C,
-                          .c_stride = c_stride,
-                          .accumulate = accumulate});
+              int64_t k, int64_t depth, const PanelResult& result) {
+  const int64_t columns = B.panel_columns(p);
+  const int64_t lines = result.next == nullptr ? 0 : lines_to_fetch(tile_count(rows, columns), B);
+  const int64_t at_once = depth <= kDepth ? depth : kDepth / A.width() * A.width();
+  for (int64_t from = k; from < k + depth; from += at_once) {
+    const int64_t count = std::min(at_once, k + depth - from);
+    const bool last = from + count == k + depth;
+    const float* const b = B.at(from, p * B.width());
+    Operands o{.a = A.at(first_row, from),
+               .a_stride = A.row_stride(),
+               .a_panel_stride = A.panel_stride(),
+               .a_width = A.width(),
+               .b = b,
+               .b_stride = B.row_stride(),
+               .k = count,
+               .c = result.C,
+               .c_stride = result.stride,
+               .accumulate = result.accumulate || from > k,
+               .next = bytes_at(last ? result.next : b + count * B.row_stride()),
+               .lines = lines};
+    all_tiles<Left::kRows>(rows, columns, o);
+  }
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride) {
-  for (int64_t k = 0; k < B.rows(); k += kRowsAtATime) {
+                         const Panels& B, int64_t b, const PanelResult& result) {
+  const int64_t columns = B.panel_columns(b);
+  const int64_t tiles = (end - begin + A.width() - 1) / A.width() * tile_count(A.width(), columns);
+  const int64_t lines = result.next == nullptr ? 0 : lines_to_fetch(tiles, B);
+  for (int64_t k = 0; k < B.rows(); k += kDepthDown) {
+    const int64_t count = std::min(kDepthDown, B.rows() - k);
+    const bool last = k + count == B.rows();
+    const float* const from = B.at(k, b * B.width());
+    Operands o{.a = nullptr,
+               .a_stride = A.row_stride(),
+               .a_panel_stride = 0,
+               .a_width = 0,
+               .b = from,
+               .b_stride = B.row_stride(),
+               .k = count,
+               .c = nullptr,
+               .c_stride = result.stride,
+               .accumulate = result.accumulate || k > 0,
+               .next = bytes_at(last ? result.next : from + count * B.row_stride()),
+               .lines = lines};
     for (int64_t column = begin; column < end; column += A.width()) {
-      all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), B.panel_columns(b),
-                                {.a = A.at(first_row + k, column),
-                                 .a_stride = A.row_stride(),
-                                 .a_panel_stride = 0,
-                                 .a_width = 0,
-                                 .b = B.at(k, b * B.width()),
-                                 .b_stride = B.row_stride(),
-                                 .k = std::min(kRowsAtATime, B.rows() - k),
-                                 .c = C + (column - begin) * c_stride,
-                                 .c_stride = c_stride,
-                                 .accumulate = k > 0});
+      o.a = A.at(first_row + k, column);
+      o.c = result.C + (column - begin) * result.stride;
+      all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
     }
   }
 }
@@ -210,13 +268,13 @@ HWY_EXPORT(multiply);
 HWY_EXPORT(multiply_transposed);
 
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              float* C, int64_t c_stride, bool accumulate) {
-  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, C, c_stride, accumulate);
+              int64_t k, int64_t depth, const PanelResult& result) {
+  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, k, depth, result);
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride) {
-  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, C, c_stride);
+                         const Panels& B, int64_t b, const PanelResult& result) {
+  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, result);
 }
 
 }  // namespace unroll::cpu

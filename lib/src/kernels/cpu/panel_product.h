@@ -6,21 +6,31 @@
 
 namespace unroll::cpu {
 
-/// One panel of a product: C = A[first_row .. first_row+rows) B[:, panel p], or C += when
-/// `accumulate`.
+/// Where a product of panels goes, and what the one after it reads.
+struct PanelResult {
+  float* C;         ///< on a 64-byte boundary
+  int64_t stride;   ///< floats from row to row
+  bool accumulate;  ///< C += the product
+  /// Where the next product reads its right side, if that does not stay in a core's own cache: it
+  /// is then fetched little by little, and so is the rest of this product's. Null: nothing is.
+  const float* next = nullptr;
+};
+
+/// One panel of a product: C = A[first_row .. first_row + rows) B[:, panel p], the sum over the
+/// depth [k, k + depth) alone.
 ///
-/// A (., K), B (K, .), C (rows, B.panel_columns(p)) with `c_stride` floats from row to row, on a
-/// 64-byte boundary. Each value is summed over k in ascending order, whatever the rows asked for:
-/// the result does not depend on how the work is split.
+/// A (., K), B (K, .), C (rows, B.panel_columns(p)); k is the first column of one of A's panels.
+/// Each value is summed over k in ascending order, whatever the rows asked for: the result does not
+/// depend on how the work is split.
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              float* C, int64_t c_stride, bool accumulate);
+              int64_t k, int64_t depth, const PanelResult& result);
 
 /// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`,
 /// summed over K = B.rows() rows of both, A's from `first_row` on.
 ///
 /// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
-/// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary.
+/// B.panel_columns(b)).
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride);
+                         const Panels& B, int64_t b, const PanelResult& result);
 
 }  // namespace unroll::cpu

@@ -28,6 +28,9 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
 /// of every row, row after row, on 64-byte boundaries. A product's right side (down a panel) is
 /// then read from consecutive memory, and within a panel so is its left side (along a row). The
 /// columns past the last one are zero until they are written to.
+///
+/// A panel has room for an odd number of rows: the same row of all panels would else fall on a few
+/// sets of the first-level cache alone, which hold a dozen lines each.
 class Panels {
  public:
   Panels() = default;
@@ -38,10 +41,10 @@ class Panels {
     if (rows == rows_ && columns == columns_ && width == width_) {
       return;
     }
-    data_.assign_zeros(rows * round_up(columns, width));
     rows_ = rows;
     columns_ = columns;
     width_ = width;
+    data_.assign_zeros(panels() * panel_stride());
   }
 
   int64_t rows() const { return rows_; }
@@ -58,7 +61,10 @@ class Panels {
 
   /// From row to row of one panel, and from panel to panel, in floats.
   int64_t row_stride() const { return width_; }
-  int64_t panel_stride() const { return rows_ * width_; }
+  int64_t panel_stride() const { return (rows_ | 1) * width_; }
+
+  /// All of them.
+  int64_t bytes() const { return panels() * panel_stride() * int64_t{sizeof(float)}; }
 
   /// The values at `column` of a row and those after it to the end of the panel.
   float* at(int64_t row, int64_t column) {

@@ -41,9 +41,10 @@ struct StepTerm {
 /// C (rows, .) with `c_stride` floats from row to row, on a 64-byte boundary; b a multiple of
 /// sequences_at_once(), and C has room for rows rounded up to one. Each value is summed in the same
 /// order whatever the rows asked for: the result does not depend on how the work is split. The
-/// calling thread has a TileScope.
+/// calling thread has a TileScope. `next_p`: the panel by which it multiplies next, to be fetched
+/// meanwhile; -1 where the weights stay cached.
 void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
-                   int64_t c_stride, bool accumulate);
+                   int64_t c_stride, bool accumulate, int64_t next_p);
 
 /// The same as work on the tile unit, of up to 32 rows, to be done little by little.
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,

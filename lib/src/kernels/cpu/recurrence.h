@@ -6,37 +6,18 @@
 #include "kernels/cell_table.h"
 #include "kernels/cpu/activations.h"
 #include "kernels/cpu/cells.h"
+#include "kernels/cpu/gate_group.h"
+#include "kernels/cpu/input_gradient.h"
 #include "kernels/cpu/panels.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/step_loop.h"
 #include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 
-/// One gate's parameters, or where their gradients are to go, as the caller holds them.
-struct GateParameters {
-  StridedMatrix W_x;         ///< (V or inputs, H)
-  StridedMatrix W_h;         ///< (H, H)
-  float* b = nullptr;        ///< (H)
-  float* b_again = nullptr;  ///< (H) a second bias that is added to the first, or none
-};
-
-/// One layer's.
-struct LayerParameters {
-  std::vector<GateParameters> gates;
-  float* b_hh = nullptr;  ///< (H) GRU with the reset after the product: the bias inside it
-};
-
-/// The tokens of a batch, each distinct one once.
-struct TokenRows {
-  std::vector<int64_t> tokens;  ///< the distinct tokens
-  std::vector<int32_t> slot;    ///< (T*B): which of them stands at step t of sequence b
-};
-
 /// One recurrent layer over one batch, with all that its time loops read and write.
 ///
-/// Time step t of sequence b is row t*B + b. The work is split over threads by sequences, which
-/// need no barrier between the steps, or by units where there are few sequences or many weights.
+/// Time step t of sequence b is row t*B + b.
 class Recurrence {
  public:
   /// `parts`: of the tiles that products are computed from (tiles.h); 0 is float32.
@@ -103,37 +84,12 @@ class Recurrence {
   void state_gradient(float* dh, float* dc) const;
 
  private:
-  // Gates whose products with the same state are taken together.
-  struct Group {
-    Gates gates = {};
-    std::vector<int64_t> members = {};  // which of the cell's gates
-    Weights W_h = {};                   // (H, columns)
-    Weights W_h_t = {};                 // (columns, H)
-    Weights W_x = {};                   // (inputs, columns)
-    Panels b = {};                      // (1, columns)
-    Panels input = {};                  // the inputs' share: X_t W_x + b
-  };
-  // Gradients by the inputs' share in some gates; a member of -1 marks columns of something else.
-  struct InputPart {
-    Gates gates = {};
-    std::vector<int64_t> members = {};
-    const Activations* dz = nullptr;
-    Weights W_x_t = {};  // (columns, inputs)
-    Panels sums = {};    // summed over the rows of a slot
-  };
-
   const Activations& left(std::size_t phase) const { return phase == 0 ? memory_.h : memory_.rh; }
-  const Activations& dz(std::size_t phase) const;
-  bool split_by_sequences() const;
-  // Calls run(phase, t, b_begin, b_end, p_begin, p_end) for all phases of all steps in order, split
-  // over threads by sequences or by panels of the product.
-  template <typename Phase>
-  void run_steps(bool backward, const Phase& run) const;
-  void forward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
-                     int64_t p_end);
+  const Activations& dz(std::size_t phase) const { return phase == 0 ? memory_.gates : memory_.n; }
+  StepLoop step_loop(bool backward) const;
+  void forward_part(const StepPart& part);
   void forward_cell(const CellTile& tile);
-  void backward_phase(std::size_t phase, int64_t t, int64_t b_begin, int64_t b_end, int64_t p_begin,
-                      int64_t p_end);
+  void backward_part(const StepPart& part);
   void backward_cell(const CellTile& tile);
 
   int64_t hidden_;
@@ -141,14 +97,13 @@ class Recurrence {
   int64_t inputs_ = 0;
   int64_t steps_ = 0;
   int64_t batch_size_ = 0;
-  std::vector<Group> groups_;
-  std::vector<InputPart> parts_of_input_;
+  std::vector<GateGroup> groups_;  // one for each phase of a step
+  std::vector<InputGradient> input_gradients_;
 
   const Activations* x_ = nullptr;  // the input, if it is a matrix
   int64_t x_first_step_ = 0;
   const TokenRows* tokens_ = nullptr;  // the input, if it is tokens
-  std::vector<int32_t> every_row_;     // slots of a matrix: each row its own, then all the same
-  std::vector<int32_t> one_slot_;
+  std::vector<int32_t> every_row_;     // slots of a matrix: each row its own
 
   CellMemory memory_;
   const Activations* outside_left_ = nullptr;  // their product takes the place of memory_.dh

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/caches.h"
+#include "kernels/cpu/pack.h"
 #include "kernels/cpu/panel_product.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/product.h"
@@ -33,27 +35,32 @@ void write_gradients(const float* C, int64_t begin, int64_t end, int64_t p,
     if (to == nullptr) {
       continue;
     }
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t j = 0; j < units; ++j) {
-        (*to)(i, unit + j) = C[(i - begin) * kPanel + column + j];
-      }
-    }
+    unpack_block(C + column, kPanel, end - begin, units, begin, unit, *to);
   }
 }
+
+// Rows of a gradient that are computed together.
+constexpr int64_t kRowsAtOnce = kPanel;
 
 void gradients_of_values(const Panels& A, const GradientTerm& term) {
   const Panels& dz = term.dz->values();
   const int64_t first_row = term.first_step * term.dz->batch_size();
   // Of the transposed matrix so many rows at once, which share what they read of dz.
-  const int64_t at_once = kPanel / A.width() * A.width();
+  const int64_t at_once = kRowsAtOnce / A.width() * A.width();
   const int64_t groups = (A.columns() + at_once - 1) / at_once;
+  const bool stays = stays_cached(dz.bytes());
   const auto work = [&](int64_t first, int64_t last) {
-    alignas(64) float C[kPanel * kPanel];
+    alignas(64) float C[kRowsAtOnce * kPanel];
     for (int64_t n = first; n < last; ++n) {
       const int64_t begin = n % groups * at_once;
       const int64_t end = std::min(begin + at_once, A.columns());
       const int64_t p = n / groups;
-      multiply_transposed(A, first_row, begin, end, dz, p, C, kPanel);
+      const int64_t next_p = (n + 1) / groups % dz.panels();
+      multiply_transposed(A, first_row, begin, end, dz, p,
+                          {.C = C,
+                           .stride = kPanel,
+                           .accumulate = false,
+                           .next = stays ? nullptr : dz.at(0, next_p * dz.width())});
       write_gradients(C, begin, end, p, term);
     }
   };
@@ -80,11 +87,7 @@ class GradientTile {
     if (direct_ || block_.to == nullptr) {
       return;
     }
-    for (int64_t j = 0; j < block_.units; ++j) {
-      for (int64_t i = 0; i < rows_; ++i) {
-        (*block_.to)(row_ + i, block_.unit + j) = copy_[i * kBlock + j];
-      }
-    }
+    unpack_block(copy_, kBlock, rows_, block_.units, row_, block_.unit, *block_.to);
   }
 
  private:

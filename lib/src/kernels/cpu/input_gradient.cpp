@@ -1,0 +1,91 @@
+#include "kernels/cpu/input_gradient.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/pack.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/product.h"
+#include "kernels/cpu/rows.h"
+
+namespace unroll::cpu {
+
+void InputGradient::pack(const LayerParameters& parameters, int64_t inputs, int parts) {
+  W_x_t_.resize(gates_.columns(), inputs, kPanel, parts);
+  parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(kCopying * kBlock * gates_.columns()),
+               [&](int64_t first, int64_t last) {
+                 for (int64_t g = 0; g < gates_.count; ++g) {
+                   if (members_[g] >= 0) {
+                     pack_transposed(parameters.gates[members_[g]].W_x, gates_, g, first, last,
+                                     W_x_t_);
+                   }
+                 }
+               });
+}
+
+void InputGradient::hand_out(const TokenRows* rows, int64_t column,
+                             const LayerParameters& gradients) const {
+  const int64_t block = column / kBlock;
+  const int64_t member = members_[block % gates_.count];
+  const int64_t unit = block / gates_.count * kBlock;
+  const int64_t units = std::min(kBlock, gates_.hidden - unit);
+  float total[kBlock] = {};
+  for (int64_t s = 0; s < sums_.rows(); ++s) {
+    const float* sums = sums_.at(s, column);
+    for (int64_t j = 0; j < kBlock; ++j) {
+      total[j] += sums[j];
+    }
+    if (rows != nullptr && member >= 0) {
+      const auto& W_x = gradients.gates[member].W_x;
+      float* const to = &W_x(rows->tokens[s], unit);
+      if (W_x.column_stride == 1) {
+        std::copy_n(sums, units, to);
+      } else {
+        for (int64_t j = 0; j < units; ++j) {
+          to[j * W_x.column_stride] = sums[j];
+        }
+      }
+    }
+  }
+  if (member < 0) {
+    std::copy_n(total, units, gradients.b_hh + unit);
+    return;
+  }
+  const auto& gate = gradients.gates[member];
+  std::copy_n(total, units, gate.b + unit);
+  if (gate.b_again != nullptr) {
+    std::copy_n(total, units, gate.b_again + unit);
+  }
+}
+
+void InputGradient::sum(const TokenRows* rows, const LayerParameters& gradients) {
+  const int64_t all = dz_.steps() * dz_.batch_size();
+  if (rows == nullptr) {
+    one_slot_.assign(static_cast<std::size_t>(all), 0);
+  }
+  const auto& slots = rows == nullptr ? one_slot_ : rows->slot;
+  sums_.resize(rows == nullptr ? 1 : static_cast<int64_t>(rows->tokens.size()), gates_.columns(),
+               gates_.width());
+  parallel_for(0, sums_.panels(), grain(all * sums_.width()), [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) {
+      sum_rows(dz_, slots.data(), p, sums_);
+      for (int64_t c = 0; c < sums_.panel_columns(p); c += kBlock) {
+        hand_out(rows, p * sums_.width() + c, gradients);
+      }
+    }
+  });
+}
+
+GradientTerm InputGradient::term(int64_t first_step, const LayerParameters& gradients) const {
+  GradientTerm term{.dz = &dz_, .first_step = first_step, .gates = gates_, .gradients = {}};
+  term.gradients.reserve(members_.size());
+  for (const int64_t member : members_) {
+    term.gradients.push_back(member < 0 ? nullptr : &gradients.gates[member].W_x);
+  }
+  return term;
+}
+
+void InputGradient::add_to(Panels& dx, bool accumulate) const {
+  multiply_steps(dz_, 0, W_x_t_, nullptr, accumulate, dx);
+}
+
+}  // namespace unroll::cpu
