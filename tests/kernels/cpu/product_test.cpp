@@ -1,4 +1,10 @@
+#include "kernels/cpu/product.h"
+
+#include <algorithm>
+#include <utility>
+
 #include "kernels/cpu/each_target.h"
+#include "kernels/cpu/pack.h"
 #include "kernels/cpu/panel_product.h"
 
 namespace unroll::cpu {
@@ -84,6 +90,79 @@ TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
     multiply(A, i, 1, B, 0, 0, 77, {.C = alone, .stride = kPanel, .accumulate = false});
     for (int64_t j = 0; j < kPanel; ++j) {
       EXPECT_EQ(alone[j], together[i * kPanel + j]);
+    }
+  }
+}
+
+TEST_P(Product, OfAPartOfTheDepthAddsUpToTheSameBits) {
+  // More than is passed over at a time, of panels of any width
+  for (const int64_t a_width : {16, 48, 64}) {
+    const int64_t K = 1200;
+    const auto A = panels(9, K, a_width);
+    const auto B = panels(K, 80, 48);
+    for (int64_t p = 0; p < B.panels(); ++p) {
+      alignas(64) float whole[9 * kPanel];
+      alignas(64) float added[9 * kPanel];
+      multiply(A, 0, 9, B, p, 0, K, {.C = whole, .stride = kPanel, .accumulate = false});
+      const int64_t half = 12 * a_width;
+      // Fetching what comes next changes nothing.
+      multiply(A, 0, 9, B, p, 0, half,
+               {.C = added, .stride = kPanel, .accumulate = false, .next = B.at(half, p * 48)});
+      multiply(A, 0, 9, B, p, half, K - half,
+               {.C = added, .stride = kPanel, .accumulate = true, .next = B.at(0, 0)});
+      for (int64_t i = 0; i < 9; ++i) {
+        for (int64_t j = 0; j < B.panel_columns(p); ++j) {
+          ASSERT_EQ(whole[i * kPanel + j], added[i * kPanel + j]) << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Product, OfAllStepsIsThePlainSum) {
+  // More depth and rows than stay in a cache at once
+  const int64_t rows = 700;
+  const int64_t K = 1100;
+  Activations A;
+  A.resize(rows, 1, K, kStatePanel, {});
+  A.values() = panels(rows, K, kStatePanel);
+  Weights B;
+  B.resize(K, 70, kPanel, 0);
+  B.values() = panels(K, 70);
+  const auto start = panels(1, 70);
+  Panels C;
+  C.resize(rows, 70);
+  multiply_steps(A, 0, B, &start, /*accumulate=*/false, C);
+  for (const int64_t i : {0, 255, 256, 699}) {
+    for (const int64_t j : {0, 63, 64, 69}) {
+      double expected = *start.at(0, j);
+      for (int64_t k = 0; k < K; ++k) {
+        expected += static_cast<double>(*A.values().at(i, k)) * *B.values().at(k, j);
+      }
+      EXPECT_NEAR(*C.at(i, j), expected, tolerance(K)) << i << ", " << j;
+    }
+  }
+}
+
+TEST_P(Product, ABlockGoesBackToWhereverItsMatrixLies) {
+  const int64_t rows = 40;  // two whole blocks and a half
+  for (const int64_t columns : {16, 5}) {
+    const auto C = values(rows * kPanel);
+    // Rows of the matrix, columns of it, and neither, lie in consecutive memory.
+    for (const auto& [row_stride, column_stride] :
+         {std::pair<int64_t, int64_t>{50, 1}, {1, 60}, {120, 2}}) {
+      SCOPED_TRACE(::testing::Message() << columns << " columns, stride " << column_stride);
+      std::vector<float> memory(60 * 120, -1.0F);
+      const StridedMatrix W{memory.data(), 50, 30, row_stride, column_stride};
+      unpack_block(C.data(), kPanel, rows, columns, 7, 3, W);
+      int64_t written = 0;
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < columns; ++j, ++written) {
+          ASSERT_EQ(W(7 + i, 3 + j), C[i * kPanel + j]) << i << ", " << j;
+        }
+      }
+      EXPECT_EQ(std::count(memory.begin(), memory.end(), -1.0F),
+                static_cast<int64_t>(memory.size()) - written);
     }
   }
 }

@@ -95,15 +95,16 @@ struct StridedMatrix {
 };
 
 /// Gates that are computed by one product: kBlock units of each gate stand side by side in a panel,
-/// so that one tile of the product holds all gates of those units.
+/// as many such sets as a panel holds, so that one tile of the product has all gates of its units.
 struct Gates {
   int64_t count = 1;
   int64_t hidden = 0;
 
   /// Columns of all gates, in whole blocks.
   int64_t columns() const { return count * round_up(hidden, kBlock); }
-  /// Width of their panels.
-  int64_t width() const { return count == 1 ? kPanel : count * kBlock; }
+  /// Width of their panels, and of it what kBlock units take.
+  int64_t width() const { return kPanel / width_of_block() * width_of_block(); }
+  int64_t width_of_block() const { return count * kBlock; }
   /// Where block u of a gate stands among the columns.
   int64_t column(int64_t u, int64_t gate) const { return (u * count + gate) * kBlock; }
   int64_t blocks() const { return round_up(hidden, kBlock) / kBlock; }

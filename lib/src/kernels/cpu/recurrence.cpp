@@ -123,7 +123,7 @@ void Recurrence::forward() {
 
 void Recurrence::forward_part(const StepPart& part) {
   const auto& group = groups_[part.phase];
-  const bool single = group.gates().count == 1;
+  const int64_t width_of_block = group.gates().width_of_block();
   const StepTerm term{&left(part.phase), part.t, &group.W_h()};
   const auto formulas = [&](const CellTile& tile) { forward_cell(tile); };
   WorkInTurns turns(memory_.cell, parts_, formulas);
@@ -137,8 +137,8 @@ void Recurrence::forward_part(const StepPart& part) {
                  .batch_size = batch_size_,
                  .row = b,
                  .rows = rows,
-                 .block = single ? p * (kPanel / kBlock) : p,
-                 .blocks = single ? group.W_h().panel_columns(p) / kBlock : 1,
+                 .block = p * (group.W_h().width() / width_of_block),
+                 .blocks = group.W_h().panel_columns(p) / width_of_block,
                  .phase = static_cast<int>(part.phase)},
                 part.panel_after(p, b + rows));
     }
