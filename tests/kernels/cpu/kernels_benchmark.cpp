@@ -83,6 +83,26 @@ void Multiply(benchmark::State& state) {
   count_flops(state, 2.0 * static_cast<double>(rows * kHidden * kHidden));
 }
 
+// One time step of weights that no core's own cache holds, an LSTM's of 1024 units: 16 MiB.
+void MultiplyFarWeights(benchmark::State& state) {
+  constexpr int64_t kUnits = 1024;
+  const int64_t rows = state.range(0);
+  const auto h = filled(rows, kUnits, kStatePanel);
+  const auto W = filled(kUnits, 4 * kUnits);
+  alignas(64) float C[kBatch * kPanel];
+  for (auto _ : state) {
+    for (int64_t p = 0; p < W.panels(); ++p) {
+      multiply(h, 0, rows, W, p, 0, kUnits,
+               {.C = C,
+                .stride = kPanel,
+                .accumulate = false,
+                .next = W.at(0, (p + 1) % W.panels() * kPanel)});
+      benchmark::DoNotOptimize(C);
+    }
+  }
+  count_flops(state, 2.0 * static_cast<double>(rows * kUnits * 4 * kUnits));
+}
+
 // The gradient of W_hh.
 void MultiplyTransposed(benchmark::State& state) {
   const auto h = filled(kSteps * kBatch, kHidden, kStatePanel);
@@ -269,7 +289,7 @@ void on_each_target(const std::string& name, void (*function)(benchmark::State&)
                     const std::vector<int64_t>& arguments) {
   for (const auto target : hwy::SupportedAndGeneratedTargets()) {
     for (const auto argument : arguments) {
-      if (argument > 0 && needs_tile_unit(target) && name != "Multiply") {
+      if (argument > 0 && needs_tile_unit(target) && !name.starts_with("Multiply")) {
         continue;  // parts of tiles
       }
       benchmark::RegisterBenchmark((name + "/" + hwy::TargetName(target)).c_str(),
@@ -290,6 +310,7 @@ int main(int argc, char** argv) {
   using namespace unroll::cpu;
   on_each_target("Peak", Peak, {0});
   on_each_target("Multiply", Multiply, {1, 8, 16, 32});
+  on_each_target("MultiplyFarWeights", MultiplyFarWeights, {1, 8, 32});
   on_each_target("MultiplyTransposed", MultiplyTransposed, {0});
   on_each_target("LstmForward", LstmForward, {0, 1, 2});
   on_each_target("RnnForward", RnnForward, {0, 1, 2});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "kernels/cell_table.h"
@@ -50,8 +51,8 @@ class GateGroup {
 
   const std::vector<int64_t>& members() const { return members_; }
   const Gates& gates() const { return gates_; }
-  const Weights& W_h() const { return W_h_; }      ///< (H, columns)
-  const Weights& W_h_t() const { return W_h_t_; }  ///< (columns, H)
+  const Weights& recurrent_weights() const { return W_h_; }     ///< (H, columns)
+  const Weights& transposed_weights() const { return W_h_t_; }  ///< (columns, H)
   const Panels& input() const { return input_; }
 
  private:

@@ -112,7 +112,7 @@ void Recurrence::carry_state() {
 StepLoop Recurrence::step_loop(bool backward) const {
   StepLoop loop{.steps = steps_, .batch_size = batch_size_, .backward = backward};
   for (const auto& group : groups_) {
-    loop.weights.push_back(backward ? &group.W_h_t() : &group.W_h());
+    loop.weights.push_back(backward ? &group.transposed_weights() : &group.recurrent_weights());
   }
   return loop;
 }
@@ -124,7 +124,7 @@ void Recurrence::forward() {
 void Recurrence::forward_part(const StepPart& part) {
   const auto& group = groups_[part.phase];
   const int64_t width_of_block = group.gates().width_of_block();
-  const StepTerm term{&left(part.phase), part.t, &group.W_h()};
+  const StepTerm term{&left(part.phase), part.t, &group.recurrent_weights()};
   const auto formulas = [&](const CellTile& tile) { forward_cell(tile); };
   WorkInTurns turns(memory_.cell, parts_, formulas);
   for (int64_t p = part.p_begin; p < part.p_end; ++p) {
@@ -137,8 +137,8 @@ void Recurrence::forward_part(const StepPart& part) {
                  .batch_size = batch_size_,
                  .row = b,
                  .rows = rows,
-                 .block = p * (group.W_h().width() / width_of_block),
-                 .blocks = group.W_h().panel_columns(p) / width_of_block,
+                 .block = p * (group.recurrent_weights().width() / width_of_block),
+                 .blocks = group.recurrent_weights().panel_columns(p) / width_of_block,
                  .phase = static_cast<int>(part.phase)},
                 part.panel_after(p, b + rows));
     }
@@ -198,7 +198,7 @@ void Recurrence::backward_part(const StepPart& part) {
   std::size_t count = 0;
   if (!last) {
     const int64_t from = part.phase == 0 ? part.t + 1 : part.t;
-    terms[count++] = {&dz(part.phase), from, &groups_[part.phase].W_h_t()};
+    terms[count++] = {&dz(part.phase), from, &groups_[part.phase].transposed_weights()};
   }
   if (part.phase == 0 && outside_left_ != nullptr) {
     terms[count++] = {outside_left_, part.t, outside_right_};
@@ -287,7 +287,7 @@ void Recurrence::input_gradient(Panels& dx) const {
 void Recurrence::state_gradient(float* dh, float* dc) const {
   Panels result;
   result.resize(batch_size_, hidden_);
-  multiply_steps(dz(0), 0, groups_[0].W_h_t(), nullptr, /*accumulate=*/false, result);
+  multiply_steps(dz(0), 0, groups_[0].transposed_weights(), nullptr, /*accumulate=*/false, result);
   copy_rows_out(result, 0, batch_size_, hidden_, dh);
   if (has_c(memory_.cell)) {
     copy_rows_out(memory_.carry, 0, batch_size_, hidden_, dc);
