@@ -1,32 +1,36 @@
 """The sweep of scripts/bench_peers: our kernels beside torch::nn's modules, over sizes, batches and threads.
 
 A row is one run of `unroll bench --model concise,fused`, in which both take turns; its ratio is that of the medians of
-their epochs, its share of the peak the fused model's.
+their epochs, its share of the peak the fused model's. The text is made: words that follow
+Zipf's law, or their letters.
 """
 
 import argparse
+import itertools
 import json
 import math
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from string import ascii_lowercase
+
+from measuring import run
 
 STEPS = 35
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-EPOCH_FLOP = 2e10  # about a tenth of a second, so that starting a batch is little and a slow moment short
+EPOCH_FLOP = 2e10  # a tenth of a second or more, unless that takes very many steps
+MOST_STEPS = 200
+LETTERS = 28  # tokens of a text of letters: a to z, the space and <unk>
 HIDDEN = [64, 128, 256, 512, 1024, 2048]
 BATCHES = [1, 8, 32, 128, 512]
 
 
 def write_words(folder: Path, vocab_size: int, count: int) -> Path:
-    """A text of so many words, all of the vocabulary, of which the n-th is 1/n as frequent as the first."""
+    """A text of so many words, all of the vocabulary, of which the n-th is 1/n as frequent as the first (Zipf's law)."""
     draw = random.Random(0)
-    words = ["w" + "".join(chr(ord("a") + int(digit)) for digit in str(n)) for n in range(vocab_size - 1)]
-    rare = draw.choices(words, [1 / (n + 1) for n in range(len(words))], k=count - len(words))
-    text = words + rare
+    words = ["".join(letters) for letters in itertools.islice(itertools.product(ascii_lowercase, repeat=4), vocab_size - 1)]
+    text = words + draw.choices(words, [1 / (n + 1) for n in range(len(words))], k=count - len(words))
     draw.shuffle(text)
     path = folder / "words.txt"
     path.write_text("\n".join(" ".join(text[n : n + 12]) for n in range(0, len(text), 12)) + "\n")
@@ -36,7 +40,7 @@ def write_words(folder: Path, vocab_size: int, count: int) -> Path:
 def steps_of_epoch(cell: str, hidden: int, layers: int, vocab_size: int, batch_size: int, tokens: int) -> int:
     """As many as make EPOCH_FLOP, or as the text has."""
     flop = 6 * batch_size * STEPS * hidden * (GATES[cell] * hidden * (2 * layers - 1) + vocab_size)
-    return max(1, min(math.ceil(EPOCH_FLOP / flop), tokens // (batch_size * STEPS) - 1, 200))
+    return max(1, min(math.ceil(EPOCH_FLOP / flop), tokens // (batch_size * STEPS) - 1, MOST_STEPS))
 
 
 def measure(args: argparse.Namespace, text: list, vocab_size: int, tokens: int, case: tuple) -> dict:
@@ -46,15 +50,12 @@ def measure(args: argparse.Namespace, text: list, vocab_size: int, tokens: int, 
                "--batch-size", batch_size, "--num-steps", STEPS, "--threads", ",".join(map(str, args.threads)),
                "--max-tokens", steps * batch_size * STEPS + 1, "--offset", 0, "--repeat", args.repeat, "--device", "cpu",
                "--json", "--quiet", *text]  # fmt: skip
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: exit code {done.returncode}")
-    rows = {(row["model"], row["threads"]): row for row in json.loads(done.stdout)["rows"]}
+    rows = {(row["model"], row["threads"]): row for row in json.loads(run(command))["rows"]}
     row: dict = {"cell": cell, "hidden": hidden, "batch_size": batch_size, "layers": args.layers, "by_threads": {}}
     for threads in args.threads:
         fused, concise = rows["fused", threads], rows["concise", threads]
         ratio = fused["tokens_per_second"] / concise["tokens_per_second"]
-        row["by_threads"][threads] = {"tokens_per_second": fused["tokens_per_second"], "ratio": ratio,
+        row["by_threads"][threads] = {"fused": fused["epochs"], "concise": concise["epochs"], "ratio": ratio,
                                       "share_of_peak": fused["share_of_peak"]}  # fmt: skip
     return row
 
@@ -62,19 +63,19 @@ def measure(args: argparse.Namespace, text: list, vocab_size: int, tokens: int, 
 def sweep(args: argparse.Namespace) -> list[dict]:
     """Prints one line of a table for each case."""
     with tempfile.TemporaryDirectory() as folder:
-        text, vocab_size, tokens = ["--text", args.text], 28, 170_000
-        if args.words > 0:
-            tokens = 4 * args.words + 80_000
-            text = ["--text", write_words(Path(folder), args.words, tokens), "--tokens", "word"]
-            vocab_size = args.words
-        columns = [f"{threads} thread{'s' if threads > 1 else ''}: ratio, peak" for threads in args.threads]
+        words = max(args.words, 5000)
+        tokens = 4 * words + 80_000
+        text = ["--text", write_words(Path(folder), words, tokens), "--tokens", "word" if args.words > 0 else "char"]
+        vocab_size = args.words or LETTERS
+        by_threads = {threads: f"{threads} thread{'s' if threads > 1 else ''}" for threads in args.threads}
+        columns = [f"{name}: ratio, peak" for name in by_threads.values()]
         print(f"| cell | hidden | batch | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|", sep="\n")
         rows = []
         for case in [(cell, hidden, B) for cell in args.cell for hidden in args.hidden for B in args.batch_size]:
             rows.append(measure(args, text, vocab_size, tokens, case))
             cells = [f"{one['ratio']:.2f}, {one['share_of_peak']:.0%}" for one in rows[-1]["by_threads"].values()]
             print(f"| {' | '.join(map(str, case))} | {' | '.join(cells)} |", flush=True)
-    for threads in args.threads:
+    for threads, name in by_threads.items():
         ratios = [row["by_threads"][threads]["ratio"] for row in rows]
-        print(f"{threads} threads: lowest {min(ratios):.2f}, median {statistics.median(ratios):.2f}")
+        print(f"{name}: lowest {min(ratios):.2f}, median {statistics.median(ratios):.2f}")
     return rows

@@ -76,7 +76,7 @@ void Multiply(benchmark::State& state) {
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply(h, 0, rows, W, p, 0, kHidden, {.C = C, .stride = kPanel, .accumulate = false});
+      multiply(h, 0, rows, W, p, 0, kHidden, {.C = C});
       benchmark::DoNotOptimize(C);
     }
   }
@@ -84,7 +84,8 @@ void Multiply(benchmark::State& state) {
 }
 
 // One time step of weights that no core's own cache holds, an LSTM's of 1024 units: 16 MiB.
-void MultiplyFarWeights(benchmark::State& state) {
+template <bool prefetch>
+void uncached_weights(benchmark::State& state) {
   constexpr int64_t kUnits = 1024;
   const int64_t rows = state.range(0);
   const auto h = filled(rows, kUnits, kStatePanel);
@@ -92,16 +93,15 @@ void MultiplyFarWeights(benchmark::State& state) {
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply(h, 0, rows, W, p, 0, kUnits,
-               {.C = C,
-                .stride = kPanel,
-                .accumulate = false,
-                .next = W.at(0, (p + 1) % W.panels() * kPanel)});
+      const float* const next = W.at(0, (p + 1) % W.panels() * kPanel);
+      multiply(h, 0, rows, W, p, 0, kUnits, {.C = C}, prefetch ? next : nullptr);
       benchmark::DoNotOptimize(C);
     }
   }
   count_flops(state, 2.0 * static_cast<double>(rows * kUnits * 4 * kUnits));
 }
+void MultiplyUncached(benchmark::State& state) { uncached_weights<false>(state); }
+void MultiplyPrefetched(benchmark::State& state) { uncached_weights<true>(state); }
 
 // The gradient of W_hh.
 void MultiplyTransposed(benchmark::State& state) {
@@ -111,8 +111,7 @@ void MultiplyTransposed(benchmark::State& state) {
   for (auto _ : state) {
     for (int64_t b = 0; b < dz.panels(); ++b) {
       for (int64_t begin = 0; begin < kHidden; begin += kPanel) {
-        multiply_transposed(h, 0, begin, begin + kPanel, dz, b,
-                            {.C = C, .stride = kPanel, .accumulate = false});
+        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, C, kPanel);
         benchmark::DoNotOptimize(C);
       }
     }
@@ -212,7 +211,7 @@ void MultiplyTiles(benchmark::State& state) {
   const TileScope scope(parts);
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply_step({&term, 1}, 0, rows, p, C, kPanel, false, 0);
+      multiply_step({&term, 1}, 0, rows, p, {.C = C});
       benchmark::DoNotOptimize(C);
     }
   }
@@ -310,7 +309,8 @@ int main(int argc, char** argv) {
   using namespace unroll::cpu;
   on_each_target("Peak", Peak, {0});
   on_each_target("Multiply", Multiply, {1, 8, 16, 32});
-  on_each_target("MultiplyFarWeights", MultiplyFarWeights, {1, 8, 32});
+  on_each_target("MultiplyUncached", MultiplyUncached, {1, 8, 32});
+  on_each_target("MultiplyPrefetched", MultiplyPrefetched, {1, 8, 32});
   on_each_target("MultiplyTransposed", MultiplyTransposed, {0});
   on_each_target("LstmForward", LstmForward, {0, 1, 2});
   on_each_target("RnnForward", RnnForward, {0, 1, 2});

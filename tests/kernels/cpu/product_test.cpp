@@ -19,7 +19,7 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
   for (int n = 0; n < 60; ++n) {
     const int64_t rows = draw(1, 20);
     const int64_t first_row = draw(0, 3);
-    const int64_t K = draw(1, n % 5 == 0 ? 300 : 70);
+    const int64_t K = draw(1, n % 5 == 0 ? 1200 : 70);
     const int64_t N = draw(1, 150);
     const int64_t a_width = kBlock * draw(1, 4);
     const int64_t b_width = kBlock * draw(1, 4);
@@ -31,8 +31,7 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
     for (int64_t p = 0; p < B.panels(); ++p) {
       alignas(64) float C[20 * kPanel];
       std::fill_n(C, rows * kPanel, accumulate ? 2.0F : -9.0F);
-      multiply(A, first_row, rows, B, p, 0, K,
-               {.C = C, .stride = kPanel, .accumulate = accumulate});
+      multiply(A, first_row, rows, B, p, 0, K, {.C = C, .accumulate = accumulate});
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < std::min(b_width, N - p * b_width); ++j) {
           double expected = accumulate ? 2 : 0;
@@ -50,7 +49,7 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
   for (int n = 0; n < 40; ++n) {
     const int64_t M = draw(1, 150);
     const int64_t first_row = draw(0, 3);
-    const int64_t K = draw(1, n % 4 == 0 ? 300 : 40);
+    const int64_t K = draw(1, n % 4 == 0 ? 1200 : 40);
     const int64_t N = draw(1, 150);
     const int64_t a_width = kBlock * draw(1, 4);
     const int64_t b_width = kBlock * draw(1, 4);
@@ -65,8 +64,7 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     const int64_t end = std::min(a_end * a_width, M);
     AlignedArray<float> C;
     C.assign_zeros((a_end - a) * a_width * kPanel);
-    multiply_transposed(A, first_row, begin, end, B, b,
-                        {.C = C.data(), .stride = kPanel, .accumulate = false});
+    multiply_transposed(A, first_row, begin, end, B, b, C.data(), kPanel);
     for (int64_t i = 0; i < end - begin; ++i) {
       for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
         double expected = 0;
@@ -85,9 +83,9 @@ TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
   const auto B = panels(77, kPanel);
   alignas(64) float together[13 * kPanel];
   alignas(64) float alone[kPanel];
-  multiply(A, 0, 13, B, 0, 0, 77, {.C = together, .stride = kPanel, .accumulate = false});
+  multiply(A, 0, 13, B, 0, 0, 77, {.C = together});
   for (int64_t i = 0; i < 13; ++i) {
-    multiply(A, i, 1, B, 0, 0, 77, {.C = alone, .stride = kPanel, .accumulate = false});
+    multiply(A, i, 1, B, 0, 0, 77, {.C = alone});
     for (int64_t j = 0; j < kPanel; ++j) {
       EXPECT_EQ(alone[j], together[i * kPanel + j]);
     }
@@ -103,13 +101,11 @@ TEST_P(Product, OfAPartOfTheDepthAddsUpToTheSameBits) {
     for (int64_t p = 0; p < B.panels(); ++p) {
       alignas(64) float whole[9 * kPanel];
       alignas(64) float added[9 * kPanel];
-      multiply(A, 0, 9, B, p, 0, K, {.C = whole, .stride = kPanel, .accumulate = false});
+      multiply(A, 0, 9, B, p, 0, K, {.C = whole});
       const int64_t half = 12 * a_width;
       // Fetching what comes next changes nothing.
-      multiply(A, 0, 9, B, p, 0, half,
-               {.C = added, .stride = kPanel, .accumulate = false, .next = B.at(half, p * 48)});
-      multiply(A, 0, 9, B, p, half, K - half,
-               {.C = added, .stride = kPanel, .accumulate = true, .next = B.at(0, 0)});
+      multiply(A, 0, 9, B, p, 0, half, {.C = added}, B.at(half, p * 48));
+      multiply(A, 0, 9, B, p, half, K - half, {.C = added, .accumulate = true}, B.at(0, 0));
       for (int64_t i = 0; i < 9; ++i) {
         for (int64_t j = 0; j < B.panel_columns(p); ++j) {
           ASSERT_EQ(whole[i * kPanel + j], added[i * kPanel + j]) << i << ", " << j;
@@ -120,26 +116,38 @@ TEST_P(Product, OfAPartOfTheDepthAddsUpToTheSameBits) {
 }
 
 TEST_P(Product, OfAllStepsIsThePlainSum) {
-  // More depth and rows than stay in a cache at once
-  const int64_t rows = 700;
-  const int64_t K = 1100;
-  Activations A;
-  A.resize(rows, 1, K, kStatePanel, {});
-  A.values() = panels(rows, K, kStatePanel);
-  Weights B;
-  B.resize(K, 70, kPanel, 0);
-  B.values() = panels(K, 70);
-  const auto start = panels(1, 70);
-  Panels C;
-  C.resize(rows, 70);
-  multiply_steps(A, 0, B, &start, /*accumulate=*/false, C);
-  for (const int64_t i : {0, 255, 256, 699}) {
-    for (const int64_t j : {0, 63, 64, 69}) {
-      double expected = *start.at(0, j);
-      for (int64_t k = 0; k < K; ++k) {
-        expected += static_cast<double>(*A.values().at(i, k)) * *B.values().at(k, j);
+  // More depth and rows than stay in a cache at once; and few rows, of which threads get panels
+  struct Case {
+    int64_t steps;
+    int64_t batch_size;
+    int64_t K;
+    int64_t N;
+    bool accumulate;
+  };
+  for (const auto& [steps, batch_size, K, N, accumulate] :
+       {Case{350, 2, 1100, 70, false}, Case{350, 2, 1100, 70, true}, Case{1, 3, 40, 300, true}}) {
+    SCOPED_TRACE(::testing::Message() << steps << " steps, K " << K << ", " << accumulate);
+    const int64_t rows = steps * batch_size;
+    Activations A;
+    A.resize(steps + 1, batch_size, K, kStatePanel, {});
+    A.values() = panels(rows + batch_size, K, kStatePanel);
+    Weights B;
+    B.resize(K, N, kPanel, 0);
+    B.values() = panels(K, N);
+    const auto start = panels(1, N);
+    const float before = 0.5F;
+    Panels C;
+    C.resize(rows, N);
+    std::fill_n(C.at(0, 0), C.panels() * C.panel_stride(), before);
+    multiply_steps(A, 1, B, accumulate ? nullptr : &start, accumulate, C);
+    for (const int64_t i : {int64_t{0}, rows / 2, rows - 1}) {
+      for (const int64_t j : {int64_t{0}, int64_t{63}, int64_t{64}, N - 1}) {
+        double expected = accumulate ? before : *start.at(0, j);
+        for (int64_t k = 0; k < K; ++k) {
+          expected += static_cast<double>(*A.values().at(batch_size + i, k)) * *B.values().at(k, j);
+        }
+        EXPECT_NEAR(*C.at(i, j), expected, tolerance(K)) << i << ", " << j;
       }
-      EXPECT_NEAR(*C.at(i, j), expected, tolerance(K)) << i << ", " << j;
     }
   }
 }

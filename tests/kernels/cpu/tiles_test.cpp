@@ -162,8 +162,8 @@ TEST_P(TilesOfEachTarget, ProductsOfARowDoNotDependOnItsNeighbours) {
     alignas(64) float together[32 * kPanel];
     alignas(64) float alone[32 * kPanel];
     const TileScope scope(parts);
-    multiply_step(terms, 0, 32, 0, together, kPanel, false, 0);
-    multiply_step(terms, 16, 16, 0, alone, kPanel, false, 0);
+    multiply_step(terms, 0, 32, 0, {.C = together});
+    multiply_step(terms, 16, 16, 0, {.C = alone});
     EXPECT_TRUE(std::equal(alone, alone + 16 * kPanel, together + 16 * kPanel));
   }
 }

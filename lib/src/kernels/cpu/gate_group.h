@@ -6,30 +6,12 @@
 
 #include "kernels/cell_table.h"
 #include "kernels/cpu/activations.h"
+#include "kernels/cpu/layer_parameters.h"
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/token_rows.h"
 #include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
-
-/// One gate's parameters, or where their gradients are to go, as the caller holds them.
-struct GateParameters {
-  StridedMatrix W_x;         ///< (V or inputs, H)
-  StridedMatrix W_h;         ///< (H, H)
-  float* b = nullptr;        ///< (H)
-  float* b_again = nullptr;  ///< (H) a second bias that is added to the first, or none
-};
-
-/// One layer's.
-struct LayerParameters {
-  std::vector<GateParameters> gates;
-  float* b_hh = nullptr;  ///< (H) GRU with the reset after the product: the bias inside it
-};
-
-/// The tokens of a batch, each distinct one once.
-struct TokenRows {
-  std::vector<int64_t> tokens;  ///< the distinct tokens
-  std::vector<int32_t> slot;    ///< (T*B): which of them stands at step t of sequence b
-};
 
 /// Gates whose products with the same state are taken together: their weights, copied into the
 /// products' layouts, and the inputs' share in them.

@@ -22,8 +22,8 @@ void InputGradient::pack(const LayerParameters& parameters, int64_t inputs, int 
                });
 }
 
-void InputGradient::hand_out(const TokenRows* rows, int64_t column,
-                             const LayerParameters& gradients) const {
+void InputGradient::write_block(const TokenRows* rows, int64_t column,
+                                const LayerParameters& gradients) const {
   const int64_t block = column / kBlock;
   const int64_t member = members_[block % gates_.count];
   const int64_t unit = block / gates_.count * kBlock;
@@ -69,7 +69,7 @@ void InputGradient::sum(const TokenRows* rows, const LayerParameters& gradients)
     for (int64_t p = first; p < last; ++p) {
       sum_rows(dz_, slots.data(), p, sums_);
       for (int64_t c = 0; c < sums_.panel_columns(p); c += kBlock) {
-        hand_out(rows, p * sums_.width() + c, gradients);
+        write_block(rows, p * sums_.width() + c, gradients);
       }
     }
   });
@@ -84,7 +84,7 @@ GradientTerm InputGradient::term(int64_t first_step, const LayerParameters& grad
   return term;
 }
 
-void InputGradient::add_to(Panels& dx, bool accumulate) const {
+void InputGradient::by_input(Panels& dx, bool accumulate) const {
   multiply_steps(dz_, 0, W_x_t_, nullptr, accumulate, dx);
 }
 

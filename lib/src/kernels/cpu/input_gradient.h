@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "kernels/cpu/activations.h"
-#include "kernels/cpu/gate_group.h"
+#include "kernels/cpu/layer_parameters.h"
 #include "kernels/cpu/panels.h"
+#include "kernels/cpu/token_rows.h"
 #include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 
@@ -30,16 +31,16 @@ class InputGradient {
   /// rows of W_x of tokens that occur. `rows` is null for a layer that reads a matrix.
   void sum(const TokenRows* rows, const LayerParameters& gradients);
 
-  /// The gradient of W_x, the input being a matrix, of which `first_step` belongs to the first
-  /// step.
+  /// The gradient of W_x as a term for the matrix that is the input: its step `first_step` belongs
+  /// to dz's first one.
   GradientTerm term(int64_t first_step, const LayerParameters& gradients) const;
 
   /// dx (T*B, inputs) = the gradient by the input, or += it when `accumulate`.
-  void add_to(Panels& dx, bool accumulate) const;
+  void by_input(Panels& dx, bool accumulate) const;
 
  private:
   // One block of a gate's units: its biases' gradients and its columns of the tokens' rows of W_x.
-  void hand_out(const TokenRows* rows, int64_t column, const LayerParameters& gradients) const;
+  void write_block(const TokenRows* rows, int64_t column, const LayerParameters& gradients) const;
 
   std::vector<int64_t> members_;
   Gates gates_;

@@ -27,12 +27,12 @@ constexpr int64_t kTileColumns = kLanes == kBlock ? kPanel : std::min(kBlock, 2 
 constexpr int kMostRows = 6;
 
 // Rows of B that the tiles of a product pass over before they are written: so many that writing
-// them is little, so few that all tiles find them in a cache near by (unroll_kernels_benchmark
-// --benchmark_filter=Multiply). Along A's rows, 128 KiB of a panel; down its columns, where a tile
-// reads less of A, 96.
+// them is little, so few that all tiles find them in a cache near by. Down A's columns a tile
+// touches another line of A in each row, so fewer with AVX2 (unroll_kernels_benchmark
+// --benchmark_filter=Multiply).
 constexpr int64_t kDepth = 512;
 constexpr int64_t kDepthDown = kLanes == kBlock ? 384 : 96;
-constexpr int64_t kLine = 64;  // bytes that are fetched together
+constexpr int64_t kLine = 64;  // bytes of a line of cache
 
 // Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down
 // its column.
@@ -64,7 +64,7 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
 }
 
 // What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is
-// the first. Meanwhile so many lines of what is read next are fetched for each block of k.
+// the first. Meanwhile so many lines of what is read next are prefetched for each block of k.
 struct Operands {
   const float* a;
   int64_t a_stride;
@@ -80,7 +80,7 @@ struct Operands {
   int64_t lines = 0;
 };
 
-HWY_INLINE void fetch(const Operands& o, int64_t block) {
+HWY_INLINE void prefetch(const Operands& o, int64_t block) {
   const char* const first = o.next + block * o.lines * kLine;
   for (int64_t n = 0; n < o.lines; ++n) {
     __builtin_prefetch(first + n * kLine, 0, 2);  // into the second-level cache
@@ -103,12 +103,12 @@ HWY_NOINLINE void tile(const Operands& o) {
   if (left == Left::kRows && o.a_width == kStatePanel && o.b_stride == kPanel) {
     // Most often, and 1.02 times as fast with all strides known
     for (int64_t n = 0; n < blocks; ++n, a += o.a_panel_stride) {
-      fetch(o, n);
+      prefetch(o, n);
       add_products<left, M, N>(a, kStatePanel, o.b + n * kBlock * kPanel, kPanel, kBlock, sums);
     }
   } else {
     for (int64_t n = 0, in_panel = 0; n < blocks; ++n) {
-      fetch(o, n);
+      prefetch(o, n);
       add_products<left, M, N>(a, o.a_stride, o.b + n * kBlock * o.b_stride, o.b_stride, kBlock,
                                sums);
       in_panel += kBlock;
@@ -173,8 +173,8 @@ int64_t tile_count(int64_t rows, int64_t columns) {
   return row_tiles(rows) * ((columns + kTileColumns - 1) / kTileColumns);
 }
 
-// Cuts a product of `rows` x `columns` into tiles of about equal height. Each fetches its share of
-// what is read next.
+// Cuts a product of `rows` x `columns` into tiles of about equal height. Each prefetches its share
+// of what is read next.
 template <Left left>
 void all_tiles(int64_t rows, int64_t columns, Operands& o) {
   const int64_t count = row_tiles(rows);
@@ -192,11 +192,18 @@ void all_tiles(int64_t rows, int64_t columns, Operands& o) {
   }
 }
 
-// Lines that each of so many tiles fetches for each block of k: together as many as they read of B.
-// A single tile has no time to spare.
-int64_t lines_to_fetch(int64_t tiles, const Panels& B) {
+// Lines that each of so many tiles prefetches for each block of k: together what they read of B,
+// at least. A single tile has no time to spare.
+int64_t lines_to_prefetch(int64_t tiles, const Panels& B) {
   const int64_t lines_of_block = B.row_stride() * kBlock * int64_t{sizeof(float)} / kLine;
   return tiles == 1 ? 0 : (lines_of_block + tiles - 1) / tiles;
+}
+
+// Passes over a depth are about equal, so that each prefetches what the next one reads; along A's
+// rows they begin with one of its panels.
+int64_t depth_of_pass(int64_t depth, int64_t most, int64_t multiple) {
+  const int64_t passes = (depth + most - 1) / most;
+  return passes == 1 ? depth : round_up((depth + passes - 1) / passes, multiple);
 }
 
 HWY_INLINE const char* bytes_at(const float* values) {
@@ -204,10 +211,10 @@ HWY_INLINE const char* bytes_at(const float* values) {
 }
 
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result) {
+              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
   const int64_t columns = B.panel_columns(p);
-  const int64_t lines = result.next == nullptr ? 0 : lines_to_fetch(tile_count(rows, columns), B);
-  const int64_t at_once = depth <= kDepth ? depth : kDepth / A.width() * A.width();
+  const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tile_count(rows, columns), B);
+  const int64_t at_once = depth_of_pass(depth, kDepth, A.width());
   for (int64_t from = k; from < k + depth; from += at_once) {
     const int64_t count = std::min(at_once, k + depth - from);
     const bool last = from + count == k + depth;
@@ -222,19 +229,21 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
                .c = result.C,
                .c_stride = result.stride,
                .accumulate = result.accumulate || from > k,
-               .next = bytes_at(last ? result.next : b + count * B.row_stride()),
+               .next = bytes_at(last ? next : b + count * B.row_stride()),
                .lines = lines};
     all_tiles<Left::kRows>(rows, columns, o);
   }
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, const PanelResult& result) {
+                         const Panels& B, int64_t b, float* C, int64_t c_stride,
+                         const float* next) {
   const int64_t columns = B.panel_columns(b);
   const int64_t tiles = (end - begin + A.width() - 1) / A.width() * tile_count(A.width(), columns);
-  const int64_t lines = result.next == nullptr ? 0 : lines_to_fetch(tiles, B);
-  for (int64_t k = 0; k < B.rows(); k += kDepthDown) {
-    const int64_t count = std::min(kDepthDown, B.rows() - k);
+  const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tiles, B);
+  const int64_t at_once = depth_of_pass(B.rows(), kDepthDown, kBlock);
+  for (int64_t k = 0; k < B.rows(); k += at_once) {
+    const int64_t count = std::min(at_once, B.rows() - k);
     const bool last = k + count == B.rows();
     const float* const from = B.at(k, b * B.width());
     Operands o{.a = nullptr,
@@ -245,13 +254,13 @@ void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int6
                .b_stride = B.row_stride(),
                .k = count,
                .c = nullptr,
-               .c_stride = result.stride,
-               .accumulate = result.accumulate || k > 0,
-               .next = bytes_at(last ? result.next : from + count * B.row_stride()),
+               .c_stride = c_stride,
+               .accumulate = k > 0,
+               .next = bytes_at(last ? next : from + count * B.row_stride()),
                .lines = lines};
     for (int64_t column = begin; column < end; column += A.width()) {
       o.a = A.at(first_row + k, column);
-      o.c = result.C + (column - begin) * result.stride;
+      o.c = C + (column - begin) * c_stride;
       all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
     }
   }
@@ -268,13 +277,14 @@ HWY_EXPORT(multiply);
 HWY_EXPORT(multiply_transposed);
 
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result) {
-  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, k, depth, result);
+              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
+  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, k, depth, result, next);
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, const PanelResult& result) {
-  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, result);
+                         const Panels& B, int64_t b, float* C, int64_t c_stride,
+                         const float* next) {
+  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, C, c_stride, next);
 }
 
 }  // namespace unroll::cpu

@@ -6,14 +6,11 @@
 
 namespace unroll::cpu {
 
-/// Where a product of panels goes, and what the one after it reads.
+/// Where a product of panels goes.
 struct PanelResult {
-  float* C;         ///< on a 64-byte boundary
-  int64_t stride;   ///< floats from row to row
-  bool accumulate;  ///< C += the product
-  /// Where the next product reads its right side, if that does not stay in a core's own cache: it
-  /// is then fetched little by little, and so is the rest of this product's. Null: nothing is.
-  const float* next = nullptr;
+  float* C = nullptr;       ///< on a 64-byte boundary
+  int64_t stride = kPanel;  ///< floats from row to row
+  bool accumulate = false;  ///< C += the product
 };
 
 /// One panel of a product: C = A[first_row .. first_row + rows) B[:, panel p], the sum over the
@@ -22,15 +19,19 @@ struct PanelResult {
 /// A (., K), B (K, .), C (rows, B.panel_columns(p)); k is the first column of one of A's panels.
 /// Each value is summed over k in ascending order, whatever the rows asked for: the result does not
 /// depend on how the work is split.
+///
+/// `next`: where the next product reads its right side, if B does not stay in a core's own cache.
+/// It is prefetched during this product, and so is the rest of B's panel. Null: nothing is.
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result);
+              int64_t k, int64_t depth, const PanelResult& result, const float* next = nullptr);
 
 /// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`,
 /// summed over K = B.rows() rows of both, A's from `first_row` on.
 ///
 /// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
-/// B.panel_columns(b)).
+/// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary. `next` as above.
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, const PanelResult& result);
+                         const Panels& B, int64_t b, float* C, int64_t c_stride,
+                         const float* next = nullptr);
 
 }  // namespace unroll::cpu

@@ -10,7 +10,7 @@ namespace unroll::cpu {
 /// Units of a block, the least that is computed together: one AVX-512 vector of floats.
 inline constexpr int64_t kBlock = 16;
 
-/// Columns of a panel that holds a single gate.
+/// Columns of a panel, at most: of three gates side by side 48.
 inline constexpr int64_t kPanel = 64;
 
 /// Columns of a panel of states and inputs, which are multiplied row by row in each step and column
@@ -29,8 +29,8 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
 /// then read from consecutive memory, and within a panel so is its left side (along a row). The
 /// columns past the last one are zero until they are written to.
 ///
-/// A panel has room for an odd number of rows: the same row of all panels would else fall on a few
-/// sets of the first-level cache alone, which hold a dozen lines each.
+/// A panel has room for an odd number of rows. With an even one, the same row of all panels can
+/// fall on a few sets of the first-level cache.
 class Panels {
  public:
   Panels() = default;
@@ -94,16 +94,17 @@ struct StridedMatrix {
   }
 };
 
-/// Gates that are computed by one product: kBlock units of each gate stand side by side in a panel,
-/// as many such sets as a panel holds, so that one tile of the product has all gates of its units.
+/// Gates that are computed by one product: kBlock units of each gate stand side by side, as many
+/// such sets as a panel holds, so that one tile of the product has all gates of its units.
 struct Gates {
   int64_t count = 1;
   int64_t hidden = 0;
 
   /// Columns of all gates, in whole blocks.
   int64_t columns() const { return count * round_up(hidden, kBlock); }
-  /// Width of their panels, and of it what kBlock units take.
+  /// Width of their panels.
   int64_t width() const { return kPanel / width_of_block() * width_of_block(); }
+  /// Columns of kBlock units of every gate.
   int64_t width_of_block() const { return count * kBlock; }
   /// Where block u of a gate stands among the columns.
   int64_t column(int64_t u, int64_t gate) const { return (u * count + gate) * kBlock; }

@@ -5,6 +5,9 @@
 #ifndef _OPENMP
 #error "at::parallel_for is serial, without a word, in a file that is compiled without OpenMP"
 #endif
+#if !AT_PARALLEL_OPENMP
+#error "with LibTorch's other thread pool, parts of a parallel_for may wait for each other for ever"
+#endif
 
 namespace unroll::cpu {
 

@@ -1,7 +1,6 @@
 #include "kernels/cpu/product.h"
 
-#include "kernels/cpu/caches.h"
-#include "kernels/cpu/panel_product.h"
+#include "kernels/cpu/l2_cache.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile_product.h"
 
@@ -32,65 +31,81 @@ void copy_rows(const float* from, int64_t from_stride, int64_t rows, int64_t col
   }
 }
 
-// The rows [first, last) of C by the panels [p_begin, p_end) of B, by one thread. So many rows and
-// so much depth of A at once that they stay in the core's own cache while the panels pass by.
+// A thread's part of C: its rows [first, last), or in tiles these pairs of tiles of rows, by the
+// panels [p_begin, p_end).
+struct ResultPart {
+  int64_t first;
+  int64_t last;
+  int64_t p_begin;
+  int64_t p_end;
+};
+
+void start_rows(const Panels& start, int64_t p, int64_t first, int64_t last, Panels& C) {
+  for (int64_t r = first; r < last; ++r) {
+    std::copy_n(start.at(0, p * C.width()), C.panel_columns(p), C.at(r, p * C.width()));
+  }
+}
+
+// So many rows and so much depth of A at once that they stay in the second-level cache while the
+// panels of B pass by.
 void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Panels* start,
-                   bool accumulate, Panels& C, int64_t first, int64_t last, int64_t p_begin,
-                   int64_t p_end) {
+                   bool accumulate, Panels& C, const ResultPart& part) {
   constexpr int64_t kDepthAtOnce = 1024;
   const int64_t K = B.rows();
-  const int64_t depth_at_once = kDepthAtOnce / A.width() * A.width();
-  const int64_t bytes_of_row = std::min(K, depth_at_once) * int64_t{sizeof(float)};
-  const int64_t rows_at_once = std::max(kPanel, own_cache_bytes() / 2 / bytes_of_row);
-  const bool stays = stays_cached(B.bytes());
-  for (int64_t r = first; r < last; r += rows_at_once) {
-    const int64_t rows = std::min(rows_at_once, last - r);
+  const int64_t passes = (K + kDepthAtOnce - 1) / kDepthAtOnce;
+  const int64_t depth_at_once = round_up((K + passes - 1) / passes, A.width());
+  const int64_t bytes_of_row = depth_at_once * int64_t{sizeof(float)};
+  const int64_t rows_at_once = std::max(kPanel, l2_cache_bytes() / 2 / bytes_of_row);
+  const bool stays = stay_in_l2_cache(B.bytes());
+  for (int64_t r = part.first; r < part.last; r += rows_at_once) {
+    const int64_t rows = std::min(rows_at_once, part.last - r);
     for (int64_t k = 0; k < K; k += depth_at_once) {
       const int64_t depth = std::min(depth_at_once, K - k);
       const int64_t next_k = k + depth < K ? k + depth : 0;
-      for (int64_t p = p_begin; p < p_end; ++p) {
-        float* const to = C.at(r, p * C.width());
+      for (int64_t p = part.p_begin; p < part.p_end; ++p) {
         if (k == 0 && start != nullptr) {
-          for (int64_t i = 0; i < rows; ++i) {
-            std::copy_n(start->at(0, p * C.width()), C.panel_columns(p), to + i * C.width());
-          }
+          start_rows(*start, p, r, r + rows, C);
         }
+        const float* const next = p + 1 < part.p_end ? B.at(k, (p + 1) * B.width())
+                                                     : B.at(next_k, part.p_begin * B.width());
         multiply(A, first_row + r, rows, B, p, k, depth,
-                 {.C = to,
+                 {.C = C.at(r, p * C.width()),
                   .stride = C.width(),
-                  .accumulate = accumulate || start != nullptr || k > 0,
-                  .next = stays           ? nullptr
-                          : p + 1 < p_end ? B.at(k, (p + 1) * B.width())
-                                          : B.at(next_k, p_begin * B.width())});
+                  .accumulate = accumulate || start != nullptr || k > 0},
+                 stays ? nullptr : next);
       }
     }
   }
 }
 
-// The same in tiles: the pairs of tiles of rows [first, last) of all steps.
-void multiply_pairs(const Activations& A, int64_t first_step, const Weights& B, bool accumulate,
-                    Panels& C, int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
+void multiply_pairs(const Activations& A, int64_t first_step, const Weights& B, const Panels* start,
+                    bool accumulate, Panels& C, const ResultPart& part) {
   const int64_t batch_size = A.batch_size();
-  const TileScope scope(B.parts());
   const int64_t pairs_of_step = (batch_size + kTwoTiles - 1) / kTwoTiles;
+  const TileScope scope(B.parts());
   alignas(64) float tile[kTwoTiles * kPanel];
-  for (int64_t n = first; n < last; ++n) {
+  for (int64_t n = part.first; n < part.last; ++n) {
     const int64_t t = n / pairs_of_step;
     const int64_t b = n % pairs_of_step * kTwoTiles;
     const int64_t rows = std::min(kTwoTiles, batch_size - b);
+    const int64_t row = t * batch_size + b;
     const StepTerm term{&A, first_step + t, &B};
-    for (int64_t p = p_begin; p < p_end; ++p) {
-      float* const to = C.at(t * batch_size + b, p * C.width());
+    for (int64_t p = part.p_begin; p < part.p_end; ++p) {
+      if (start != nullptr) {
+        start_rows(*start, p, row, row + rows, C);
+      }
+      const bool adds = accumulate || start != nullptr;
+      float* const to = C.at(row, p * C.width());
       if (rows % kTileRows == 0) {
-        multiply_step({&term, 1}, b, rows, p, to, C.width(), accumulate, -1);
+        multiply_step({&term, 1}, b, rows, p, {.C = to, .stride = C.width(), .accumulate = adds});
         continue;
       }
       // The unit writes whole tiles, for whose last rows C has no room.
       const int64_t columns = B.panel_columns(p);
-      if (accumulate) {
+      if (adds) {
         copy_rows(to, C.width(), rows, columns, tile, kPanel);
       }
-      multiply_step({&term, 1}, b, rows, p, tile, kPanel, accumulate, -1);
+      multiply_step({&term, 1}, b, rows, p, {.C = tile, .accumulate = adds});
       copy_rows(tile, kPanel, rows, columns, to, C.width());
     }
   }
@@ -98,34 +113,32 @@ void multiply_pairs(const Activations& A, int64_t first_step, const Weights& B, 
 
 }  // namespace
 
-void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
-                   int64_t c_stride, bool accumulate, int64_t next_p) {
+void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                   PanelResult result, int64_t next_p) {
   if (terms.front().B->parts() > 0) {
     for (int64_t i = 0; i < rows; i += kTwoTiles) {
-      tile_work_of_step(terms, b + i, rows - i, p, C + i * c_stride, c_stride, accumulate).finish();
+      tile_work_of_step(terms, b + i, rows - i, p, result).finish();
+      result.C += kTwoTiles * result.stride;
     }
     return;
   }
   for (const auto& [A, t, B] : terms) {
     const Panels& right = B->values();
-    multiply(A->values(), t * A->batch_size() + b, rows, right, p, 0, right.rows(),
-             {.C = C,
-              .stride = c_stride,
-              .accumulate = accumulate,
-              .next = next_p < 0 ? nullptr : right.at(0, next_p * right.width())});
-    accumulate = true;
+    multiply(A->values(), t * A->batch_size() + b, rows, right, p, 0, right.rows(), result,
+             next_p < 0 ? nullptr : right.at(0, next_p * right.width()));
+    result.accumulate = true;
     next_p = -1;
   }
 }
 
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
-                           float* C, int64_t c_stride, bool accumulate) {
+                           const PanelResult& result) {
   const Weights& B = *terms.front().B;
   TileTask task{.parts = B.parts(),
                 .rows = rows <= kTileRows ? 1 : 2,
                 .columns = static_cast<int>(B.panel_columns(p) / kBlock),
-                .result = {C, c_stride},
-                .accumulate = accumulate};
+                .result = {result.C, result.stride},
+                .accumulate = result.accumulate};
   for (const auto& term : terms) {
     task.terms[task.term_count++] = tile_term(term, b, p);
   }
@@ -134,33 +147,28 @@ TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t r
 
 void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, const Panels* start,
                     bool accumulate, Panels& C) {
-  const int64_t at_once = B.parts() == 0 ? 1 : kTwoTiles;
+  const bool tiles = B.parts() > 0;
+  const int64_t at_once = tiles ? kTwoTiles : 1;
   const int64_t units_of_step = (A.batch_size() + at_once - 1) / at_once;
-  const int64_t steps = C.rows() / A.batch_size();
-  const auto work = [&](int64_t first, int64_t last, int64_t p_begin, int64_t p_end) {
-    if (B.parts() == 0) {
+  const int64_t units = C.rows() / A.batch_size() * units_of_step;
+  const auto work = [&](const ResultPart& part) {
+    if (tiles) {
+      multiply_pairs(A, first_step, B, start, accumulate, C, part);
+    } else {
       multiply_rows(A.values(), first_step * A.batch_size(), B.values(), start, accumulate, C,
-                    first, last, p_begin, p_end);
-      return;
+                    part);
     }
-    const auto row_of = [&](int64_t unit) {
-      return unit / units_of_step * A.batch_size() + unit % units_of_step * at_once;
-    };
-    for (int64_t p = p_begin; start != nullptr && p < p_end; ++p) {
-      for (int64_t r = row_of(first); r < row_of(last); ++r) {
-        std::copy_n(start->at(0, p * C.width()), C.panel_columns(p), C.at(r, p * C.width()));
-      }
-    }
-    multiply_pairs(A, first_step, B, accumulate || start != nullptr, C, first, last, p_begin,
-                   p_end);
   };
-  const int64_t units = steps * units_of_step;
   if (units >= B.panels()) {
     parallel_for(0, units, grain(at_once * B.rows() * B.columns()),
-                 [&](int64_t first, int64_t last) { work(first, last, 0, B.panels()); });
+                 [&](int64_t first, int64_t last) {
+                   work({first, last, 0, B.panels()});
+                 });
   } else {
     parallel_for(0, B.panels(), grain(C.rows() * B.rows() * B.width()),
-                 [&](int64_t first, int64_t last) { work(0, units, first, last); });
+                 [&](int64_t first, int64_t last) {
+                   work({0, units, first, last});
+                 });
   }
 }
 

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/cpu/activations.h"
+#include "kernels/cpu/panel_product.h"
 #include "kernels/cpu/tile_product.h"
 #include "kernels/cpu/weights.h"
 
@@ -36,19 +37,18 @@ struct StepTerm {
 };
 
 /// Panel p of C = the sum of the terms' products for the sequences [b, b + rows), or C += when
-/// `accumulate`.
+/// that is said.
 ///
-/// C (rows, .) with `c_stride` floats from row to row, on a 64-byte boundary; b a multiple of
-/// sequences_at_once(), and C has room for rows rounded up to one. Each value is summed in the same
-/// order whatever the rows asked for: the result does not depend on how the work is split. The
-/// calling thread has a TileScope. `next_p`: the panel by which it multiplies next, to be fetched
-/// meanwhile; -1 where the weights stay cached.
-void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p, float* C,
-                   int64_t c_stride, bool accumulate, int64_t next_p);
+/// C (rows, .); b a multiple of sequences_at_once(), and C has room for rows rounded up to one.
+/// Each value is summed in the same order whatever the rows asked for: the result does not depend
+/// on how the work is split. The calling thread has a TileScope. `next_p`: the panel of the first
+/// term's weights to prefetch meanwhile, in float32, or -1.
+void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
+                   PanelResult result, int64_t next_p = -1);
 
 /// The same as work on the tile unit, of up to 32 rows, to be done little by little.
 TileWork tile_work_of_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int64_t p,
-                           float* C, int64_t c_stride, bool accumulate);
+                           const PanelResult& result);
 
 /// C (steps*B, N) = A's steps from `first_step` on times B, plus `start` (1, N) in every row unless
 /// it is null, or C += the product when `accumulate`. C has as many rows as those steps have. On

@@ -9,6 +9,7 @@
 #include "kernels/cpu/work_in_turns.h"
 
 namespace unroll::cpu {
+
 Recurrence::Recurrence(CellKind cell, int64_t hidden, int parts)
     : hidden_(hidden), parts_(parts), groups_(gate_groups(cell, hidden)), memory_{.cell = cell} {
   if (cell == CellKind::kGruAfter) {
@@ -127,9 +128,10 @@ void Recurrence::forward_part(const StepPart& part) {
   const StepTerm term{&left(part.phase), part.t, &group.recurrent_weights()};
   const auto formulas = [&](const CellTile& tile) { forward_cell(tile); };
   WorkInTurns turns(memory_.cell, parts_, formulas);
+  const int64_t rows_of_part = turns.rows_of_part(part.b_end - part.b_begin);
   for (int64_t p = part.p_begin; p < part.p_end; ++p) {
-    for (int64_t b = part.b_begin; b < part.b_end; b += turns.rows()) {
-      const int64_t rows = std::min(turns.rows(), part.b_end - b);
+    for (int64_t b = part.b_begin; b < part.b_end; b += rows_of_part) {
+      const int64_t rows = std::min(rows_of_part, part.b_end - b);
       turns.add({&term, 1}, p, /*accumulate=*/false,
                 {.sums = turns.sums(),
                  .stride = kPanel,
@@ -140,7 +142,7 @@ void Recurrence::forward_part(const StepPart& part) {
                  .block = p * (group.recurrent_weights().width() / width_of_block),
                  .blocks = group.recurrent_weights().panel_columns(p) / width_of_block,
                  .phase = static_cast<int>(part.phase)},
-                part.panel_after(p, b + rows));
+                part.panel_to_prefetch(p, b + rows));
     }
   }
   turns.end();
@@ -205,9 +207,10 @@ void Recurrence::backward_part(const StepPart& part) {
   }
   const auto formulas = [&](const CellTile& tile) { backward_cell(tile); };
   WorkInTurns turns(memory_.cell, parts_, formulas);
+  const int64_t rows_of_part = turns.rows_of_part(part.b_end - part.b_begin);
   for (int64_t p = part.p_begin; p < part.p_end; ++p) {
-    for (int64_t b = part.b_begin; b < part.b_end; b += turns.rows()) {
-      const int64_t rows = std::min(turns.rows(), part.b_end - b);
+    for (int64_t b = part.b_begin; b < part.b_end; b += rows_of_part) {
+      const int64_t rows = std::min(rows_of_part, part.b_end - b);
       const float* from = turns.sums();
       if (last) {
         from = dh_last_.at(b, p * kPanel);
@@ -226,7 +229,7 @@ void Recurrence::backward_part(const StepPart& part) {
                  .block = p * (kPanel / kBlock),
                  .blocks = dh_last_.panel_columns(p) / kBlock,
                  .phase = static_cast<int>(part.phase)},
-                part.panel_after(p, b + rows));
+                part.panel_to_prefetch(p, b + rows));
     }
   }
   turns.end();
@@ -280,7 +283,7 @@ void Recurrence::summed_gradients(const LayerParameters& gradients) {
 void Recurrence::input_gradient(Panels& dx) const {
   dx.resize(steps_ * batch_size_, inputs_);
   for (std::size_t k = 0; k < input_gradients_.size(); ++k) {
-    input_gradients_[k].add_to(dx, /*accumulate=*/k > 0);
+    input_gradients_[k].by_input(dx, /*accumulate=*/k > 0);
   }
 }
 

@@ -8,8 +8,10 @@
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/gate_group.h"
 #include "kernels/cpu/input_gradient.h"
+#include "kernels/cpu/layer_parameters.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/step_loop.h"
+#include "kernels/cpu/token_rows.h"
 #include "kernels/cpu/weight_gradients.h"
 #include "kernels/cpu/weights.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/caches.h"
+#include "kernels/cpu/l2_cache.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/panel_product.h"
 #include "kernels/cpu/parallel.h"
@@ -48,7 +48,7 @@ void gradients_of_values(const Panels& A, const GradientTerm& term) {
   // Of the transposed matrix so many rows at once, which share what they read of dz.
   const int64_t at_once = kRowsAtOnce / A.width() * A.width();
   const int64_t groups = (A.columns() + at_once - 1) / at_once;
-  const bool stays = stays_cached(dz.bytes());
+  const bool stays = stay_in_l2_cache(dz.bytes());
   const auto work = [&](int64_t first, int64_t last) {
     alignas(64) float C[kRowsAtOnce * kPanel];
     for (int64_t n = first; n < last; ++n) {
@@ -56,11 +56,8 @@ void gradients_of_values(const Panels& A, const GradientTerm& term) {
       const int64_t end = std::min(begin + at_once, A.columns());
       const int64_t p = n / groups;
       const int64_t next_p = (n + 1) / groups % dz.panels();
-      multiply_transposed(A, first_row, begin, end, dz, p,
-                          {.C = C,
-                           .stride = kPanel,
-                           .accumulate = false,
-                           .next = stays ? nullptr : dz.at(0, next_p * dz.width())});
+      multiply_transposed(A, first_row, begin, end, dz, p, C, kPanel,
+                          stays ? nullptr : dz.at(0, next_p * dz.width()));
       write_gradients(C, begin, end, p, term);
     }
   };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -8,40 +9,42 @@
 
 namespace unroll::cpu {
 
-// Sequences whose sums are kept beside a panel of weights: 16 KiB of them, a third of a first-level
-// cache.
-inline constexpr int64_t kRowsOfSums = 64;
-// With tiles, whose unit works beside the vector units: two sets of half as many, so that the
-// formulas of one are computed during the products of the next.
-inline constexpr int64_t kRowsOfTiles = 32;
-
-/// A step's products and formulas, a part of the units and sequences at a time. With tiles, the
-/// formulas of a part are computed during the products of the next.
+/// A step's products and formulas, a part of the units and sequences at a time. With tiles, whose
+/// unit works beside the vector units, the formulas of a part are computed during the products of
+/// the next.
 template <typename Formulas>
 class WorkInTurns {
  public:
   WorkInTurns(CellKind cell, int parts, const Formulas& formulas)
       : by_row_(is_simple(cell)), tiles_(parts > 0), formulas_(formulas) {}
+  WorkInTurns(const WorkInTurns&) = delete;
+  WorkInTurns& operator=(const WorkInTurns&) = delete;
 
-  /// Sequences of a part.
-  int64_t rows() const { return tiles_ ? kRowsOfTiles : kRowsOfSums; }
+  /// Sequences of a part where there are so many in all.
+  int64_t rows_of_part(int64_t all) const {
+    if (tiles_) {
+      return kRowsOfTiles;
+    }
+    const int64_t count = (all + kRows - 1) / kRows;
+    return (all + count - 1) / count;
+  }
   /// Where the sums of the next part go.
   float* sums() { return sums_ + parts_done_ % 2 * kRowsOfTiles * kPanel; }
 
-  /// The sums of a part, of panel p, are these products, if any, or added to them; then its
-  /// formulas. `next_p`: the panel of the part after it.
+  /// Computes the sums of a part of panel p from the products, if there are any, added to what is
+  /// there when `accumulate`; then, or later, its formulas. `next_p` as for multiply_step.
   void add(std::span<const StepTerm> terms, int64_t p, bool accumulate, const CellTile& tile,
            int64_t next_p) {
+    const PanelResult result{.C = sums(), .accumulate = accumulate};
     if (!tiles_) {
       if (!terms.empty()) {
-        multiply_step(terms, tile.row, tile.rows, p, sums(), kPanel, accumulate, next_p);
+        multiply_step(terms, tile.row, tile.rows, p, result, next_p);
       }
       formulas_(tile);
       return;
     }
-    TileWork products = terms.empty() ? TileWork()
-                                      : tile_work_of_step(terms, tile.row, tile.rows, p, sums(),
-                                                          kPanel, accumulate);
+    TileWork products =
+        terms.empty() ? TileWork() : tile_work_of_step(terms, tile.row, tile.rows, p, result);
     products.spread(rounds_of(waiting_, by_row_));
     waiting_.meanwhile = &products;
     end();
@@ -59,12 +62,17 @@ class WorkInTurns {
   }
 
  private:
+  // Whose sums are kept beside a panel of weights: 16 KiB, a third of a first-level cache. With
+  // tiles two sets of half as many.
+  static constexpr int64_t kRows = 64;
+  static constexpr int64_t kRowsOfTiles = kRows / 2;
+
   bool by_row_;
   bool tiles_;
   const Formulas& formulas_;
   CellTile waiting_{};
   int parts_done_ = 0;
-  alignas(64) float sums_[kRowsOfSums * kPanel];
+  alignas(64) float sums_[kRows * kPanel];
 };
 
 }  // namespace unroll::cpu
