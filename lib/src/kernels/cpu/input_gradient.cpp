@@ -35,15 +35,7 @@ void InputGradient::write_block(const TokenRows* rows, int64_t column,
       total[j] += sums[j];
     }
     if (rows != nullptr && member >= 0) {
-      const auto& W_x = gradients.gates[member].W_x;
-      float* const to = &W_x(rows->tokens[s], unit);
-      if (W_x.column_stride == 1) {
-        std::copy_n(sums, units, to);
-      } else {
-        for (int64_t j = 0; j < units; ++j) {
-          to[j * W_x.column_stride] = sums[j];
-        }
-      }
+      unpack_block(sums, kBlock, 1, units, rows->tokens[s], unit, gradients.gates[member].W_x);
     }
   }
   if (member < 0) {

@@ -199,13 +199,6 @@ int64_t lines_to_prefetch(int64_t tiles, const Panels& B) {
   return tiles == 1 ? 0 : (lines_of_block + tiles - 1) / tiles;
 }
 
-// Passes over a depth are about equal, so that each prefetches what the next one reads; along A's
-// rows they begin with one of its panels.
-int64_t depth_of_pass(int64_t depth, int64_t most, int64_t multiple) {
-  const int64_t passes = (depth + most - 1) / most;
-  return passes == 1 ? depth : round_up((depth + passes - 1) / passes, multiple);
-}
-
 HWY_INLINE const char* bytes_at(const float* values) {
   return reinterpret_cast<const char*>(values);
 }
@@ -214,7 +207,8 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
               int64_t k, int64_t depth, const PanelResult& result, const float* next) {
   const int64_t columns = B.panel_columns(p);
   const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tile_count(rows, columns), B);
-  const int64_t at_once = depth_of_pass(depth, kDepth, A.width());
+  // About equal, so that each pass prefetches what the next one reads
+  const int64_t at_once = equal_part(depth, kDepth, A.width());
   for (int64_t from = k; from < k + depth; from += at_once) {
     const int64_t count = std::min(at_once, k + depth - from);
     const bool last = from + count == k + depth;
@@ -241,7 +235,7 @@ void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int6
   const int64_t columns = B.panel_columns(b);
   const int64_t tiles = (end - begin + A.width() - 1) / A.width() * tile_count(A.width(), columns);
   const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tiles, B);
-  const int64_t at_once = depth_of_pass(B.rows(), kDepthDown, kBlock);
+  const int64_t at_once = equal_part(B.rows(), kDepthDown, kBlock);
   for (int64_t k = 0; k < B.rows(); k += at_once) {
     const int64_t count = std::min(at_once, B.rows() - k);
     const bool last = k + count == B.rows();

@@ -24,6 +24,13 @@ inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
+/// The size of the parts when n is cut into about equal ones of at most `most`, rounded up to a
+/// multiple of `multiple`.
+inline constexpr int64_t equal_part(int64_t n, int64_t most, int64_t multiple) {
+  const int64_t parts = (n + most - 1) / most;
+  return round_up((n + parts - 1) / parts, multiple);
+}
+
 /// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
 /// of every row, row after row, on 64-byte boundaries. A product's right side (down a panel) is
 /// then read from consecutive memory, and within a panel so is its left side (along a row). The

@@ -52,8 +52,7 @@ void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Pa
                    bool accumulate, Panels& C, const ResultPart& part) {
   constexpr int64_t kDepthAtOnce = 1024;
   const int64_t K = B.rows();
-  const int64_t passes = (K + kDepthAtOnce - 1) / kDepthAtOnce;
-  const int64_t depth_at_once = round_up((K + passes - 1) / passes, A.width());
+  const int64_t depth_at_once = equal_part(K, kDepthAtOnce, A.width());
   const int64_t bytes_of_row = depth_at_once * int64_t{sizeof(float)};
   const int64_t rows_at_once = std::max(kPanel, l2_cache_bytes() / 2 / bytes_of_row);
   const bool stays = stay_in_l2_cache(B.bytes());

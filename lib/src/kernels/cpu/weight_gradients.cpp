@@ -39,18 +39,15 @@ void write_gradients(const float* C, int64_t begin, int64_t end, int64_t p,
   }
 }
 
-// Rows of a gradient that are computed together.
-constexpr int64_t kRowsAtOnce = kPanel;
-
 void gradients_of_values(const Panels& A, const GradientTerm& term) {
   const Panels& dz = term.dz->values();
   const int64_t first_row = term.first_step * term.dz->batch_size();
   // Of the transposed matrix so many rows at once, which share what they read of dz.
-  const int64_t at_once = kRowsAtOnce / A.width() * A.width();
+  const int64_t at_once = kPanel / A.width() * A.width();
   const int64_t groups = (A.columns() + at_once - 1) / at_once;
   const bool stays = stay_in_l2_cache(dz.bytes());
   const auto work = [&](int64_t first, int64_t last) {
-    alignas(64) float C[kRowsAtOnce * kPanel];
+    alignas(64) float C[kPanel * kPanel];
     for (int64_t n = first; n < last; ++n) {
       const int64_t begin = n % groups * at_once;
       const int64_t end = std::min(begin + at_once, A.columns());

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -22,11 +21,7 @@ class WorkInTurns {
 
   /// Sequences of a part where there are so many in all.
   int64_t rows_of_part(int64_t all) const {
-    if (tiles_) {
-      return kRowsOfTiles;
-    }
-    const int64_t count = (all + kRows - 1) / kRows;
-    return (all + count - 1) / count;
+    return tiles_ ? kRowsOfTiles : equal_part(all, kRows, 1);
   }
   /// Where the sums of the next part go.
   float* sums() { return sums_ + parts_done_ % 2 * kRowsOfTiles * kPanel; }
