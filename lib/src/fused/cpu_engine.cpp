@@ -5,7 +5,7 @@
 #include "fused/language_model_node.h"
 #include "fused/layout.h"
 #include "kernels/cpu/decoder.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 #include "models/arguments.h"
 
 namespace unroll {

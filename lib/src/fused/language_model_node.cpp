@@ -7,7 +7,7 @@
 
 #include "base/formatted.h"
 #include "fused/tensor_pointers.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 

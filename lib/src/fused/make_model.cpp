@@ -10,7 +10,7 @@
 #include "base/formatted.h"
 #include "cuda_part/cuda_part.h"
 #include "fused/computed_model.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/matrices/tile_product.h"
 #include "models/plain_model.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"

@@ -5,8 +5,8 @@
 
 #include "base/fields.h"
 #include "base/median.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/peak.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/machine/peak.h"
 #include "study/peak_memory.h"
 #include "study/threads.h"
 #include "unroll/notebook.h"

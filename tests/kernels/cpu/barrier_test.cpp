@@ -1,4 +1,4 @@
-#include "kernels/cpu/barrier.h"
+#include "kernels/cpu/machine/barrier.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "kernels/cpu/each_target.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 
 namespace unroll::cpu {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
 // Before Highway's own headers.
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 //
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 namespace unroll::cpu {
 

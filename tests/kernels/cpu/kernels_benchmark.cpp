@@ -1,5 +1,5 @@
 // Before Highway's own headers.
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 //
 #include <benchmark/benchmark.h>
 #include <hwy/highway.h>
@@ -11,15 +11,15 @@
 #include <vector>
 
 #include "kernels/cpu/cells.h"
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/panel_product.h"
-#include "kernels/cpu/peak.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/machine/peak.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/panel_product.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/rows.h"
+#include "kernels/cpu/matrices/tile_product.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
 #include "kernels/cpu/softmax.h"
-#include "kernels/cpu/tile_product.h"
 #include "kernels/cpu/vector_ops.h"
-#include "kernels/cpu/weight_gradients.h"
 
 // The kernels one by one, at the sizes of the default model: batch 32, hidden 512, vocabulary 28,
 // on each instruction set.

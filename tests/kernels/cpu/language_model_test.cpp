@@ -6,7 +6,7 @@
 
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/each_target.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 
 namespace unroll::cpu {
 namespace {

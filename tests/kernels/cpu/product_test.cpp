@@ -1,11 +1,11 @@
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/matrices/product.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "kernels/cpu/each_target.h"
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/panel_product.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/panel_product.h"
 
 namespace unroll::cpu {
 namespace {

@@ -1,7 +1,7 @@
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 
 #include "kernels/cpu/each_target.h"
-#include "kernels/cpu/pack.h"
+#include "kernels/cpu/matrices/pack.h"
 
 namespace unroll::cpu {
 namespace {

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/machine/parallel.h"
 #include "kernels/cpu/threads.h"
 
 namespace unroll::cpu {

@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/machine/parallel.h"
 #include "kernels/cpu/threads.h"
 
 namespace unroll::cpu {

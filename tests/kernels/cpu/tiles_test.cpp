@@ -1,17 +1,17 @@
-#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/matrices/tiles.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 
-#include "kernels/cpu/activations.h"
 #include "kernels/cpu/each_target.h"
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
-#include "kernels/cpu/weight_gradients.h"
-#include "kernels/cpu/weights.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/rows.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
+#include "kernels/cpu/matrices/weights.h"
 
 namespace unroll::cpu {
 namespace {

@@ -3,9 +3,9 @@
 #include <cstdint>
 
 #include "kernels/cell_table.h"
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 namespace unroll::cpu {
 

@@ -14,8 +14,8 @@
 #include <type_traits>
 
 #include "kernels/cpu/cells.h"
-#include "kernels/cpu/tile_unit-inl.h"
-#include "kernels/cpu/views-inl.h"
+#include "kernels/cpu/matrices/tile_unit-inl.h"
+#include "kernels/cpu/matrices/views-inl.h"
 
 // What the cells' formulas share: activation functions, the forms of states and gradients, and the
 // loops over the vectors of a tile, which let products run in between. Formulas are HWY_FLATTEN:

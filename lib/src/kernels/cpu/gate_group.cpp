@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/product.h"
 
 namespace unroll::cpu {
 

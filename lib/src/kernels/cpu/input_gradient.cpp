@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/rows.h"
 
 namespace unroll::cpu {
 

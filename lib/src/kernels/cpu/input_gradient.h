@@ -4,12 +4,12 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cpu/activations.h"
 #include "kernels/cpu/layer_parameters.h"
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
+#include "kernels/cpu/matrices/weights.h"
 #include "kernels/cpu/token_rows.h"
-#include "kernels/cpu/weight_gradients.h"
-#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 

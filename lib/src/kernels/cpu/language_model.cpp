@@ -1,7 +1,7 @@
 #include "kernels/cpu/language_model.h"
 
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/rows.h"
 
 namespace unroll::cpu {
 

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
 

@@ -1,5 +1,5 @@
 #include "kernels/cpu/cells.h"
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/lstm_cell.cpp"

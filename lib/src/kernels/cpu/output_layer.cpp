@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/rows.h"
 #include "kernels/cpu/softmax.h"
 
 namespace unroll::cpu {

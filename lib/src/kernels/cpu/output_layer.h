@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/weight_gradients.h"
-#include "kernels/cpu/weights.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
+#include "kernels/cpu/matrices/weights.h"
 
 namespace unroll::cpu {
 

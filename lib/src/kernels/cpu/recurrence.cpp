@@ -4,8 +4,8 @@
 #include <numeric>
 #include <utility>
 
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/rows.h"
 #include "kernels/cpu/work_in_turns.h"
 
 namespace unroll::cpu {

@@ -4,16 +4,16 @@
 #include <vector>
 
 #include "kernels/cell_table.h"
-#include "kernels/cpu/activations.h"
 #include "kernels/cpu/cells.h"
 #include "kernels/cpu/gate_group.h"
 #include "kernels/cpu/input_gradient.h"
 #include "kernels/cpu/layer_parameters.h"
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
+#include "kernels/cpu/matrices/weights.h"
 #include "kernels/cpu/step_loop.h"
 #include "kernels/cpu/token_rows.h"
-#include "kernels/cpu/weight_gradients.h"
-#include "kernels/cpu/weights.h"
 
 namespace unroll::cpu {
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
 

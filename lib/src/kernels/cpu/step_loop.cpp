@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/barrier.h"
-#include "kernels/cpu/l2_cache.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/machine/barrier.h"
+#include "kernels/cpu/machine/l2_cache.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 namespace unroll::cpu {
 namespace {

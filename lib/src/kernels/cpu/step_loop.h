@@ -4,7 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "kernels/cpu/weights.h"
+#include "kernels/cpu/matrices/weights.h"
 
 namespace unroll::cpu {
 

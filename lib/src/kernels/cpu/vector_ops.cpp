@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/vector_ops.cpp"

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "kernels/cpu/cells.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/matrices/product.h"
 
 namespace unroll::cpu {
 

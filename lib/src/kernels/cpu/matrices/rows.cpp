@@ -1,16 +1,16 @@
-#include "kernels/cpu/rows.h"
+#include "kernels/cpu/matrices/rows.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/rows.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/matrices/rows.cpp"
 #include <hwy/foreach_target.h>
 // Highway's headers come in this order.
 #include <hwy/highway.h>
 //
-#include "kernels/cpu/views-inl.h"
+#include "kernels/cpu/matrices/views-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

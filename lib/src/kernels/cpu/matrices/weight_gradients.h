@@ -4,8 +4,8 @@
 #include <span>
 #include <vector>
 
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
 

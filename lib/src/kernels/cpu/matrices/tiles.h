@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/aligned_array.h"
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/machine/aligned_array.h"
+#include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
 

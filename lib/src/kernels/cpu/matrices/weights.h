@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/tiles.h"
 
 namespace unroll::cpu {
 

@@ -1,17 +1,17 @@
-#include "kernels/cpu/pack.h"
+#include "kernels/cpu/matrices/pack.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/pack.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/matrices/pack.cpp"
 #include <hwy/foreach_target.h>
 // Highway's headers come in this order.
 #include <hwy/highway.h>
 //
-#include "kernels/cpu/bf16-inl.h"
-#include "kernels/cpu/transpose-inl.h"
+#include "kernels/cpu/matrices/bf16-inl.h"
+#include "kernels/cpu/matrices/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

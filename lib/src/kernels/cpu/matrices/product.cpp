@@ -1,8 +1,8 @@
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/matrices/product.h"
 
-#include "kernels/cpu/l2_cache.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/machine/l2_cache.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 namespace unroll::cpu {
 namespace {

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/panel_product.h"
-#include "kernels/cpu/tile_product.h"
-#include "kernels/cpu/weights.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panel_product.h"
+#include "kernels/cpu/matrices/tile_product.h"
+#include "kernels/cpu/matrices/weights.h"
 
 namespace unroll::cpu {
 

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/targets.h"
-#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/machine/targets.h"
+#include "kernels/cpu/matrices/tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

@@ -1,11 +1,11 @@
-#include "kernels/cpu/panel_product.h"
+#include "kernels/cpu/matrices/panel_product.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/panel_product.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/matrices/panel_product.cpp"
 #include <hwy/foreach_target.h>
 // Highway's headers come in this order.
 #include <hwy/highway.h>

@@ -1,4 +1,4 @@
-#include "kernels/cpu/l2_cache.h"
+#include "kernels/cpu/machine/l2_cache.h"
 
 #include <unistd.h>
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/cpu/tile_work.h"
+#include "kernels/cpu/matrices/tile_work.h"
 
 namespace unroll::cpu {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cpu/aligned_array.h"
+#include "kernels/cpu/machine/aligned_array.h"
 
 namespace unroll::cpu {
 

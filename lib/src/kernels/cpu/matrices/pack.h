@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/weights.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/weights.h"
 
 namespace unroll::cpu {
 

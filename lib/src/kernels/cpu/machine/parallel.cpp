@@ -1,4 +1,4 @@
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/machine/parallel.h"
 
 #include <ATen/Parallel.h>
 

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/panels.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
 

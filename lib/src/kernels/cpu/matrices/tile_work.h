@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/matrices/tiles.h"
 
 namespace unroll::cpu {
 

@@ -1,9 +1,9 @@
-#include "kernels/cpu/peak.h"
+#include "kernels/cpu/machine/peak.h"
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/peak.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/machine/peak.cpp"
 #include <hwy/foreach_target.h>
 // Highway's headers come in this order.
 #include <hwy/highway.h>

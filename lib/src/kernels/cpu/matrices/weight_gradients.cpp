@@ -1,13 +1,13 @@
-#include "kernels/cpu/weight_gradients.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/l2_cache.h"
-#include "kernels/cpu/pack.h"
-#include "kernels/cpu/panel_product.h"
-#include "kernels/cpu/parallel.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/machine/l2_cache.h"
+#include "kernels/cpu/machine/parallel.h"
+#include "kernels/cpu/matrices/pack.h"
+#include "kernels/cpu/matrices/panel_product.h"
+#include "kernels/cpu/matrices/product.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 namespace unroll::cpu {
 namespace {

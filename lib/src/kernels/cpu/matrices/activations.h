@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/panels.h"
-#include "kernels/cpu/tiles.h"
+#include "kernels/cpu/matrices/panels.h"
+#include "kernels/cpu/matrices/tiles.h"
 
 namespace unroll::cpu {
 

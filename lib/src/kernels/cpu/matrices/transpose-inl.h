@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

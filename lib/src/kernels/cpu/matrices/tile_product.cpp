@@ -1,4 +1,4 @@
-#include "kernels/cpu/tile_product.h"
+#include "kernels/cpu/matrices/tile_product.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -9,16 +9,16 @@
 #include <unistd.h>
 #endif
 
-#include "kernels/cpu/targets.h"
+#include "kernels/cpu/machine/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/cpu/tile_product.cpp"
+#define HWY_TARGET_INCLUDE "kernels/cpu/matrices/tile_product.cpp"
 #include <hwy/foreach_target.h>
 // Highway's headers come in this order.
 #include <hwy/highway.h>
 //
-#include "kernels/cpu/tile_unit-inl.h"
-#include "kernels/cpu/transpose-inl.h"
+#include "kernels/cpu/matrices/tile_unit-inl.h"
+#include "kernels/cpu/matrices/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

@@ -14,8 +14,8 @@
 #include <cstring>
 #include <type_traits>
 
-#include "kernels/cpu/targets.h"
-#include "kernels/cpu/tile_work.h"
+#include "kernels/cpu/machine/targets.h"
+#include "kernels/cpu/matrices/tile_work.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {

@@ -10,8 +10,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/activations.h"
-#include "kernels/cpu/bf16-inl.h"
+#include "kernels/cpu/matrices/activations.h"
+#include "kernels/cpu/matrices/bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace unroll::cpu::HWY_NAMESPACE {
