@@ -111,7 +111,7 @@ void MultiplyTransposed(benchmark::State& state) {
   for (auto _ : state) {
     for (int64_t b = 0; b < dz.panels(); ++b) {
       for (int64_t begin = 0; begin < kHidden; begin += kPanel) {
-        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, C, kPanel);
+        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, 0, dz.rows(), {.C = C});
         benchmark::DoNotOptimize(C);
       }
     }

@@ -6,6 +6,8 @@
 #include "kernels/cpu/each_target.h"
 #include "kernels/cpu/matrices/pack.h"
 #include "kernels/cpu/matrices/panel_product.h"
+#include "kernels/cpu/matrices/weight_gradients.h"
+#include "kernels/cpu/threads.h"
 
 namespace unroll::cpu {
 namespace {
@@ -64,7 +66,14 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     const int64_t end = std::min(a_end * a_width, M);
     AlignedArray<float> C;
     C.assign_zeros((a_end - a) * a_width * kPanel);
-    multiply_transposed(A, first_row, begin, end, B, b, C.data(), kPanel);
+    // In two parts, the second of which is added; fetching what comes next changes nothing.
+    const int64_t part = draw(1, K);
+    multiply_transposed(A, first_row, begin, end, B, b, 0, part, {.C = C.data()},
+                        part < K ? B.at(part, b * b_width) : nullptr);
+    if (part < K) {
+      multiply_transposed(A, first_row, begin, end, B, b, part, K - part,
+                          {.C = C.data(), .accumulate = true});
+    }
     for (int64_t i = 0; i < end - begin; ++i) {
       for (int64_t j = 0; j < std::min(b_width, N - b * b_width); ++j) {
         double expected = 0;
@@ -147,6 +156,49 @@ TEST_P(Product, OfAllStepsIsThePlainSum) {
           expected += static_cast<double>(*A.values().at(batch_size + i, k)) * *B.values().at(k, j);
         }
         EXPECT_NEAR(*C.at(i, j), expected, tolerance(K)) << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
+  // Several squares, the last ones not whole, and more rows than one takes at once
+  const int64_t steps = 100;
+  const int64_t batch_size = 5;
+  const int64_t H = 300;
+  const Gates gates{.count = 3, .hidden = 107};
+  Activations A;
+  A.resize(steps + 1, batch_size, H, kStatePanel, {});
+  A.values() = panels((steps + 1) * batch_size, H, kStatePanel);
+  Activations dz;
+  dz.resize(steps, batch_size, gates.columns(), gates.width(), {});
+  dz.values() = panels(steps * batch_size, gates.columns(), gates.width());
+  const auto gradients = [&](int64_t threads) {
+    const Threads scope(threads);
+    std::vector<float> result(static_cast<std::size_t>(3 * H * gates.hidden));
+    std::vector<StridedMatrix> places;
+    GradientTerm term{.dz = &dz, .first_step = 1, .gates = gates, .gradients = {}};
+    for (int64_t g = 0; g < gates.count; ++g) {
+      places.push_back({result.data() + g * H * gates.hidden, H, gates.hidden, gates.hidden, 1});
+    }
+    for (const auto& place : places) {
+      term.gradients.push_back(&place);
+    }
+    weight_gradients(A, {&term, 1});
+    return result;
+  };
+  const auto of_one_thread = gradients(1);
+  EXPECT_EQ(of_one_thread, gradients(16));
+  for (const int64_t i : {int64_t{0}, int64_t{255}, int64_t{256}, H - 1}) {
+    for (const int64_t u : {int64_t{0}, int64_t{90}, gates.hidden - 1}) {
+      for (int64_t g = 0; g < gates.count; ++g) {
+        double expected = 0;
+        for (int64_t r = 0; r < steps * batch_size; ++r) {
+          expected += static_cast<double>(*A.values().at(batch_size + r, i)) *
+                      *dz.values().at(r, gates.column(u / kBlock, g) + u % kBlock);
+        }
+        EXPECT_NEAR(of_one_thread[(g * H + i) * gates.hidden + u], expected, tolerance(500))
+            << i << ", " << u << " of gate " << g;
       }
     }
   }

@@ -32,6 +32,14 @@ constexpr int kMostRows = 6;
 // --benchmark_filter=Multiply).
 constexpr int64_t kDepth = 512;
 constexpr int64_t kDepthDown = kLanes == kBlock ? 384 : 96;
+
+// With fewer rows than this, a product waits for what it reads of B, if that comes from afar. It is
+// then read once, and stays in the first-level cache for all tiles: with 8 rows 1.15 times as fast.
+constexpr int64_t kHidesReading = 24;
+constexpr int64_t kDepthOfFew = 128;
+
+// Rows of B between two bursts of prefetches: a core waits for only a few lines at a time.
+constexpr int64_t kBurst = 4;
 constexpr int64_t kLine = 64;  // bytes of a line of cache
 
 // Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down
@@ -63,27 +71,40 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
   }
 }
 
-// What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is
-// the first. Meanwhile so many lines of what is read next are prefetched for each block of k.
-struct Operands {
-  const float* a;
-  int64_t a_stride;
-  int64_t a_panel_stride;
-  int64_t a_width;
-  const float* b;
-  int64_t b_stride;
-  int64_t k;
-  float* c;
-  int64_t c_stride;
-  bool accumulate;
+// What is read next. A tile prefetches so many lines of it for each kBurst of k.
+struct Ahead {
   const char* next = nullptr;
+  const char* end = nullptr;
   int64_t lines = 0;
 };
 
-HWY_INLINE void prefetch(const Operands& o, int64_t block) {
-  const char* const first = o.next + block * o.lines * kLine;
-  for (int64_t n = 0; n < o.lines; ++n) {
-    __builtin_prefetch(first + n * kLine, 0, 2);  // into the second-level cache
+// What a tile is computed from. Along A's rows the sum runs through A's panels, of which this is
+// the first.
+struct Operands {
+  const float* a = nullptr;
+  int64_t a_stride = 0;
+  int64_t a_panel_stride = 0;
+  int64_t a_width = 0;
+  const float* b = nullptr;
+  int64_t b_stride = 0;
+  int64_t k = 0;
+  float* c = nullptr;
+  int64_t c_stride = 0;
+  bool accumulate = false;
+  Ahead ahead = {};
+};
+
+// Adds the products of one block of k.
+template <Left left, int M, int N>
+HWY_INLINE void add_block(const float* HWY_RESTRICT a, int64_t a_stride,
+                          const float* HWY_RESTRICT b, int64_t b_stride, Ahead& ahead,
+                          Vector (&sums)[M][N]) {
+  for (int64_t k = 0; k < kBlock; k += kBurst) {
+    for (int64_t n = 0; n < ahead.lines; ++n, ahead.next += kLine) {
+      __builtin_prefetch(ahead.next, 0, 2);  // into the second-level cache
+    }
+    add_products<left, M, N>(left == Left::kRows ? a + k : a + k * a_stride, a_stride,
+                             b + k * b_stride, b_stride, kBurst, sums);
   }
 }
 
@@ -100,17 +121,15 @@ HWY_NOINLINE void tile(const Operands& o) {
   }
   const int64_t blocks = o.k / kBlock;
   const float* a = o.a;
+  Ahead ahead = o.ahead;
   if (left == Left::kRows && o.a_width == kStatePanel && o.b_stride == kPanel) {
     // Most often, and 1.02 times as fast with all strides known
     for (int64_t n = 0; n < blocks; ++n, a += o.a_panel_stride) {
-      prefetch(o, n);
-      add_products<left, M, N>(a, kStatePanel, o.b + n * kBlock * kPanel, kPanel, kBlock, sums);
+      add_block<left, M, N>(a, kStatePanel, o.b + n * kBlock * kPanel, kPanel, ahead, sums);
     }
   } else {
     for (int64_t n = 0, in_panel = 0; n < blocks; ++n) {
-      prefetch(o, n);
-      add_products<left, M, N>(a, o.a_stride, o.b + n * kBlock * o.b_stride, o.b_stride, kBlock,
-                               sums);
+      add_block<left, M, N>(a, o.a_stride, o.b + n * kBlock * o.b_stride, o.b_stride, ahead, sums);
       in_panel += kBlock;
       a += left == Left::kColumns ? kBlock * o.a_stride : kBlock;
       if (left == Left::kRows && in_panel == o.a_width) {
@@ -173,91 +192,102 @@ int64_t tile_count(int64_t rows, int64_t columns) {
   return row_tiles(rows) * ((columns + kTileColumns - 1) / kTileColumns);
 }
 
-// Cuts a product of `rows` x `columns` into tiles of about equal height. Each prefetches its share
-// of what is read next.
+// Cuts a product of `rows` x `columns` into tiles of about equal height, which in turn prefetch
+// what is ahead, to its end.
 template <Left left>
 void all_tiles(int64_t rows, int64_t columns, Operands& o) {
   const int64_t count = row_tiles(rows);
-  const int64_t bytes = o.k / kBlock * o.lines * kLine;
+  const int64_t bytes = o.k / kBlock * (kBlock / kBurst) * o.ahead.lines * kLine;
   for (int64_t n = 0; n < count; ++n) {
     const int64_t begin = rows * n / count;
     const int64_t end = rows * (n + 1) / count;
-    for (int64_t column = 0; column < columns; column += kTileColumns, o.next += bytes) {
+    for (int64_t column = 0; column < columns; column += kTileColumns) {
       Operands part = o;
       part.a += left == Left::kRows ? begin * o.a_stride : begin;
       part.b += column;
       part.c += begin * o.c_stride + column;
       tile_of_columns<left>(end - begin, std::min(kTileColumns, columns - column), part);
+      o.ahead.next += bytes;
+      if (o.ahead.next >= o.ahead.end) {
+        o.ahead = {};
+      }
     }
   }
 }
 
-// Lines that each of so many tiles prefetches for each block of k: together what they read of B,
-// at least. A single tile has no time to spare.
-int64_t lines_to_prefetch(int64_t tiles, const Panels& B) {
-  const int64_t lines_of_block = B.row_stride() * kBlock * int64_t{sizeof(float)} / kLine;
-  return tiles == 1 ? 0 : (lines_of_block + tiles - 1) / tiles;
+// So many rows of B's panel from `next` on, for so many tiles. A single one has no time to spare.
+Ahead ahead_of(const Panels& B, const float* next, int64_t rows, int64_t tiles) {
+  if (next == nullptr || tiles == 1) {
+    return {};
+  }
+  const int64_t lines_of_row = B.row_stride() * int64_t{sizeof(float)} / kLine;
+  const auto* const bytes = reinterpret_cast<const char*>(next);
+  return {.next = bytes,
+          .end = bytes + rows * lines_of_row * kLine,
+          .lines = (kBurst * lines_of_row + tiles - 1) / tiles};
 }
 
-HWY_INLINE const char* bytes_at(const float* values) {
-  return reinterpret_cast<const char*>(values);
-}
+// A product's right side: the rows [k, k + depth) of B's panel p, at most `at_once` in a pass.
+struct RightSide {
+  const Panels& B;
+  int64_t p;
+  int64_t k;
+  int64_t depth;
+  int64_t at_once;
+};
 
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
-  const int64_t columns = B.panel_columns(p);
-  const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tile_count(rows, columns), B);
-  // About equal, so that each pass prefetches what the next one reads
-  const int64_t at_once = equal_part(depth, kDepth, A.width());
+// Calls pass(from, operands) for each pass, with the right side, its result and what is ahead: the
+// next pass, and in the end `next`.
+template <typename Pass>
+void for_passes(const RightSide& right, const PanelResult& result, const float* next, int64_t tiles,
+                const Pass& pass) {
+  const auto& [B, p, k, depth, at_once] = right;
   for (int64_t from = k; from < k + depth; from += at_once) {
     const int64_t count = std::min(at_once, k + depth - from);
     const bool last = from + count == k + depth;
     const float* const b = B.at(from, p * B.width());
-    Operands o{.a = A.at(first_row, from),
-               .a_stride = A.row_stride(),
-               .a_panel_stride = A.panel_stride(),
-               .a_width = A.width(),
-               .b = b,
+    const float* const follows = last || next == nullptr ? next : b + count * B.row_stride();
+    Operands o{.b = b,
                .b_stride = B.row_stride(),
                .k = count,
                .c = result.C,
                .c_stride = result.stride,
                .accumulate = result.accumulate || from > k,
-               .next = bytes_at(last ? next : b + count * B.row_stride()),
-               .lines = lines};
-    all_tiles<Left::kRows>(rows, columns, o);
+               .ahead = ahead_of(B, follows, count, tiles)};
+    pass(from, o);
   }
 }
 
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
+              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
+  const int64_t columns = B.panel_columns(p);
+  const bool waits = next != nullptr && rows < kHidesReading;
+  // Equal passes, so that each prefetches what the next one reads
+  const int64_t at_once = equal_part(depth, waits ? kDepthOfFew : kDepth, A.width());
+  for_passes({B, p, k, depth, at_once}, result, next, tile_count(rows, columns),
+             [&](int64_t from, Operands& o) {
+               o.a = A.at(first_row, from);
+               o.a_stride = A.row_stride();
+               o.a_panel_stride = A.panel_stride();
+               o.a_width = A.width();
+               all_tiles<Left::kRows>(rows, columns, o);
+             });
+}
+
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride,
-                         const float* next) {
-  const int64_t columns = B.panel_columns(b);
+                         const Panels& B, int64_t p, int64_t k, int64_t depth,
+                         const PanelResult& result, const float* next) {
+  const int64_t columns = B.panel_columns(p);
   const int64_t tiles = (end - begin + A.width() - 1) / A.width() * tile_count(A.width(), columns);
-  const int64_t lines = next == nullptr ? 0 : lines_to_prefetch(tiles, B);
-  const int64_t at_once = equal_part(B.rows(), kDepthDown, kBlock);
-  for (int64_t k = 0; k < B.rows(); k += at_once) {
-    const int64_t count = std::min(at_once, B.rows() - k);
-    const bool last = k + count == B.rows();
-    const float* const from = B.at(k, b * B.width());
-    Operands o{.a = nullptr,
-               .a_stride = A.row_stride(),
-               .a_panel_stride = 0,
-               .a_width = 0,
-               .b = from,
-               .b_stride = B.row_stride(),
-               .k = count,
-               .c = nullptr,
-               .c_stride = c_stride,
-               .accumulate = k > 0,
-               .next = bytes_at(last ? next : from + count * B.row_stride()),
-               .lines = lines};
-    for (int64_t column = begin; column < end; column += A.width()) {
-      o.a = A.at(first_row + k, column);
-      o.c = C + (column - begin) * c_stride;
-      all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
-    }
-  }
+  for_passes({B, p, k, depth, equal_part(depth, kDepthDown, kBlock)}, result, next, tiles,
+             [&](int64_t from, Operands& o) {
+               o.a_stride = A.row_stride();
+               for (int64_t column = begin; column < end; column += A.width()) {
+                 o.a = A.at(first_row + from, column);
+                 o.c = result.C + (column - begin) * result.stride;
+                 all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
+               }
+             });
 }
 
 }  // namespace
@@ -276,9 +306,10 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride,
-                         const float* next) {
-  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, B, b, C, c_stride, next);
+                         const Panels& B, int64_t p, int64_t k, int64_t depth,
+                         const PanelResult& result, const float* next) {
+  HWY_DYNAMIC_DISPATCH(multiply_transposed)
+  (A, first_row, begin, end, B, p, k, depth, result, next);
 }
 
 }  // namespace unroll::cpu

@@ -25,13 +25,13 @@ struct PanelResult {
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
               int64_t k, int64_t depth, const PanelResult& result, const float* next = nullptr);
 
-/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel `b`,
-/// summed over K = B.rows() rows of both, A's from `first_row` on.
+/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel p, summed
+/// over the rows [k, k + depth) of B alone, and those of A from first_row + k on.
 ///
 /// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
-/// B.panel_columns(b)), `c_stride` floats from row to row, on a 64-byte boundary. `next` as above.
+/// B.panel_columns(p)). `next` as above.
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t b, float* C, int64_t c_stride,
-                         const float* next = nullptr);
+                         const Panels& B, int64_t p, int64_t k, int64_t depth,
+                         const PanelResult& result, const float* next = nullptr);
 
 }  // namespace unroll::cpu
