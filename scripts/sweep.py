@@ -1,8 +1,7 @@
 """The sweep of scripts/bench_peers: our kernels beside torch::nn's modules, over sizes, batches and threads.
 
-A row is one run of `unroll bench --model concise,fused`, in which both take turns; its ratio is that of the medians of
-their epochs, its share of the peak the fused model's. The text is made: words that follow
-Zipf's law, or their letters.
+A case is one run of `unroll bench --model concise,fused`, in which both take turns; its ratio is that of the medians of their
+epochs, its share of the peak the fused model's. The text is made: words that follow Zipf's law, or their letters.
 """
 
 import argparse
@@ -60,22 +59,26 @@ def measure(args: argparse.Namespace, text: list, vocab_size: int, tokens: int, 
     return row
 
 
+def shown(row: dict) -> str:
+    """For each number of threads the ratio and the share of the peak."""
+    return ", ".join(f"{one['ratio']:.2f} ({one['share_of_peak']:.0%})" for one in row["by_threads"].values())
+
+
 def sweep(args: argparse.Namespace) -> list[dict]:
-    """Prints one line of a table for each case."""
+    """Prints one line of a table for each cell and number of units."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         words = max(args.words, 5000)
         tokens = 4 * words + 80_000
         text = ["--text", write_words(Path(folder), words, tokens), "--tokens", "word" if args.words > 0 else "char"]
         vocab_size = args.words or LETTERS
-        by_threads = {threads: f"{threads} thread{'s' if threads > 1 else ''}" for threads in args.threads}
-        columns = [f"{name}: ratio, peak" for name in by_threads.values()]
-        print(f"| cell | hidden | batch | {' | '.join(columns)} |", "|---" * (3 + len(columns)) + "|", sep="\n")
-        rows = []
-        for case in [(cell, hidden, B) for cell in args.cell for hidden in args.hidden for B in args.batch_size]:
-            rows.append(measure(args, text, vocab_size, tokens, case))
-            cells = [f"{one['ratio']:.2f}, {one['share_of_peak']:.0%}" for one in rows[-1]["by_threads"].values()]
-            print(f"| {' | '.join(map(str, case))} | {' | '.join(cells)} |", flush=True)
-    for threads, name in by_threads.items():
+        columns = ["cell", "units", *(f"batch {batch_size}" for batch_size in args.batch_size)]
+        print(f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", sep="\n")
+        for cell, hidden in itertools.product(args.cell, args.hidden):
+            rows += [measure(args, text, vocab_size, tokens, (cell, hidden, batch_size)) for batch_size in args.batch_size]
+            line = [cell, f"{hidden:,}", *map(shown, rows[-len(args.batch_size) :])]
+            print(f"| {' | '.join(line)} |", flush=True)
+    for threads in args.threads:
         ratios = [row["by_threads"][threads]["ratio"] for row in rows]
-        print(f"{name}: lowest {min(ratios):.2f}, median {statistics.median(ratios):.2f}")
+        print(f"{threads} thread{'s' if threads > 1 else ''}: lowest {min(ratios):.2f}, median {statistics.median(ratios):.2f}")
     return rows

@@ -58,6 +58,21 @@ void count_flops(benchmark::State& state, double flops) {
                                                 benchmark::Counter::kIsRate);
 }
 
+// Where the gradient of W_hh goes.
+struct RecurrentGradient {
+  explicit RecurrentGradient(const Activations& dz)
+      : term{.dz = &dz,
+             .first_step = 0,
+             .gates = {.count = 1, .hidden = kHidden},
+             .gradients = {&to}} {}
+  RecurrentGradient(const RecurrentGradient&) = delete;
+  RecurrentGradient& operator=(const RecurrentGradient&) = delete;
+
+  std::vector<float> values = std::vector<float>(kHidden * kHidden);
+  StridedMatrix to{values.data(), kHidden, kHidden, kHidden, 1};
+  GradientTerm term;
+};
+
 // What the products are to be held to.
 void Peak(benchmark::State& state) {
   constexpr int64_t kRounds = 10000;
@@ -76,7 +91,7 @@ void Multiply(benchmark::State& state) {
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
-      multiply(h, 0, rows, W, p, 0, kHidden, {.C = C});
+      multiply(h, 0, rows, {.B = W, .p = p, .depth = kHidden}, {.C = C});
       benchmark::DoNotOptimize(C);
     }
   }
@@ -94,7 +109,8 @@ void uncached_weights(benchmark::State& state) {
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
       const float* const next = W.at(0, (p + 1) % W.panels() * kPanel);
-      multiply(h, 0, rows, W, p, 0, kUnits, {.C = C}, prefetch ? next : nullptr);
+      multiply(h, 0, rows, {.B = W, .p = p, .depth = kUnits, .next = prefetch ? next : nullptr},
+               {.C = C});
       benchmark::DoNotOptimize(C);
     }
   }
@@ -103,20 +119,21 @@ void uncached_weights(benchmark::State& state) {
 void MultiplyUncached(benchmark::State& state) { uncached_weights<false>(state); }
 void MultiplyPrefetched(benchmark::State& state) { uncached_weights<true>(state); }
 
-// The gradient of W_hh.
+// The gradient of W_hh, a product over all steps of a batch.
 void MultiplyTransposed(benchmark::State& state) {
-  const auto h = filled(kSteps * kBatch, kHidden, kStatePanel);
-  const auto dz = filled(kSteps * kBatch, kHidden);
-  alignas(64) float C[kPanel * kPanel];
+  const int64_t batch_size = state.range(0);
+  Activations h;
+  h.resize(kSteps + 1, batch_size, kHidden, kStatePanel, {});
+  h.values() = filled((kSteps + 1) * batch_size, kHidden, kStatePanel);
+  Activations dz;
+  dz.resize(kSteps, batch_size, kHidden, kPanel, {});
+  dz.values() = filled(kSteps * batch_size, kHidden);
+  const RecurrentGradient gradient(dz);
   for (auto _ : state) {
-    for (int64_t b = 0; b < dz.panels(); ++b) {
-      for (int64_t begin = 0; begin < kHidden; begin += kPanel) {
-        multiply_transposed(h, 0, begin, begin + kPanel, dz, b, 0, dz.rows(), {.C = C});
-        benchmark::DoNotOptimize(C);
-      }
-    }
+    weight_gradients(h, {&gradient.term, 1});
+    benchmark::ClobberMemory();
   }
-  count_flops(state, 2.0 * static_cast<double>(kSteps * kBatch * kHidden * kHidden));
+  count_flops(state, 2.0 * static_cast<double>(kSteps * batch_size * kHidden * kHidden));
 }
 
 void Pack(benchmark::State& state) {
@@ -227,12 +244,9 @@ void GradientTiles(benchmark::State& state) {
   dz.resize(kSteps, kBatch, kHidden, kPanel, {.values = false, .parts = parts, .right = true});
   fill(h.left().at(0, 0), parts * h.left().part_stride(), 0.5F);
   fill(dz.right().at(0, 0), parts * dz.right().part_stride(), 1e-4F);
-  std::vector<float> gradient(kHidden * kHidden);
-  const StridedMatrix to{gradient.data(), kHidden, kHidden, kHidden, 1};
-  const GradientTerm term{
-      .dz = &dz, .first_step = 0, .gates = {.count = 1, .hidden = kHidden}, .gradients = {&to}};
+  const RecurrentGradient gradient(dz);
   for (auto _ : state) {
-    weight_gradients(h, {&term, 1});
+    weight_gradients(h, {&gradient.term, 1});
     benchmark::ClobberMemory();
   }
   count_flops(state, 2.0 * static_cast<double>(kSteps * kBatch * kHidden * kHidden));
@@ -311,7 +325,7 @@ int main(int argc, char** argv) {
   on_each_target("Multiply", Multiply, {1, 8, 16, 32});
   on_each_target("MultiplyUncached", MultiplyUncached, {1, 8, 32});
   on_each_target("MultiplyPrefetched", MultiplyPrefetched, {1, 8, 32});
-  on_each_target("MultiplyTransposed", MultiplyTransposed, {0});
+  on_each_target("MultiplyTransposed", MultiplyTransposed, {32, 512});
   on_each_target("LstmForward", LstmForward, {0, 1, 2});
   on_each_target("RnnForward", RnnForward, {0, 1, 2});
   on_each_target("RnnBackward", RnnBackward, {0, 1, 2});

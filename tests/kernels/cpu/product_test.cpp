@@ -33,7 +33,8 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
     for (int64_t p = 0; p < B.panels(); ++p) {
       alignas(64) float C[20 * kPanel];
       std::fill_n(C, rows * kPanel, accumulate ? 2.0F : -9.0F);
-      multiply(A, first_row, rows, B, p, 0, K, {.C = C, .accumulate = accumulate});
+      multiply(A, first_row, rows, {.B = B, .p = p, .depth = K},
+               {.C = C, .accumulate = accumulate});
       for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < std::min(b_width, N - p * b_width); ++j) {
           double expected = accumulate ? 2 : 0;
@@ -68,10 +69,12 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     C.assign_zeros((a_end - a) * a_width * kPanel);
     // In two parts, the second of which is added; fetching what comes next changes nothing.
     const int64_t part = draw(1, K);
-    multiply_transposed(A, first_row, begin, end, B, b, 0, part, {.C = C.data()},
-                        part < K ? B.at(part, b * b_width) : nullptr);
+    multiply_transposed(
+        A, first_row, begin, end,
+        {.B = B, .p = b, .depth = part, .next = part < K ? B.at(part, b * b_width) : nullptr},
+        {.C = C.data()});
     if (part < K) {
-      multiply_transposed(A, first_row, begin, end, B, b, part, K - part,
+      multiply_transposed(A, first_row, begin, end, {.B = B, .p = b, .k = part, .depth = K - part},
                           {.C = C.data(), .accumulate = true});
     }
     for (int64_t i = 0; i < end - begin; ++i) {
@@ -90,11 +93,12 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
 TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
   const auto A = panels(13, 77);
   const auto B = panels(77, kPanel);
+  const RightSide right{.B = B, .depth = 77};
   alignas(64) float together[13 * kPanel];
   alignas(64) float alone[kPanel];
-  multiply(A, 0, 13, B, 0, 0, 77, {.C = together});
+  multiply(A, 0, 13, right, {.C = together});
   for (int64_t i = 0; i < 13; ++i) {
-    multiply(A, i, 1, B, 0, 0, 77, {.C = alone});
+    multiply(A, i, 1, right, {.C = alone});
     for (int64_t j = 0; j < kPanel; ++j) {
       EXPECT_EQ(alone[j], together[i * kPanel + j]);
     }
@@ -102,20 +106,23 @@ TEST_P(Product, OfARowDoesNotDependOnItsNeighbours) {
 }
 
 TEST_P(Product, OfAPartOfTheDepthAddsUpToTheSameBits) {
-  // More than is passed over at a time, of panels of any width
-  for (const int64_t a_width : {16, 48, 64}) {
+  // More than is passed over at a time, of panels of any width; few rows wait for what they read.
+  constexpr int64_t kMost = 32;
+  for (const auto& [rows, a_width] : {std::pair<int64_t, int64_t>{1, 16}, {9, 48}, {kMost, 64}}) {
     const int64_t K = 1200;
-    const auto A = panels(9, K, a_width);
+    const auto A = panels(rows, K, a_width);
     const auto B = panels(K, 80, 48);
     for (int64_t p = 0; p < B.panels(); ++p) {
-      alignas(64) float whole[9 * kPanel];
-      alignas(64) float added[9 * kPanel];
-      multiply(A, 0, 9, B, p, 0, K, {.C = whole});
+      alignas(64) float whole[kMost * kPanel];
+      alignas(64) float added[kMost * kPanel];
+      multiply(A, 0, rows, {.B = B, .p = p, .depth = K}, {.C = whole});
       const int64_t half = 12 * a_width;
       // Fetching what comes next changes nothing.
-      multiply(A, 0, 9, B, p, 0, half, {.C = added}, B.at(half, p * 48));
-      multiply(A, 0, 9, B, p, half, K - half, {.C = added, .accumulate = true}, B.at(0, 0));
-      for (int64_t i = 0; i < 9; ++i) {
+      multiply(A, 0, rows, {.B = B, .p = p, .depth = half, .next = B.at(half, p * 48)},
+               {.C = added});
+      multiply(A, 0, rows, {.B = B, .p = p, .k = half, .depth = K - half, .next = B.at(0, 0)},
+               {.C = added, .accumulate = true});
+      for (int64_t i = 0; i < rows; ++i) {
         for (int64_t j = 0; j < B.panel_columns(p); ++j) {
           ASSERT_EQ(whole[i * kPanel + j], added[i * kPanel + j]) << i << ", " << j;
         }
@@ -164,7 +171,7 @@ TEST_P(Product, OfAllStepsIsThePlainSum) {
 TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
   // Several squares, the last ones not whole, and more rows than one takes at once
   const int64_t steps = 100;
-  const int64_t batch_size = 5;
+  const int64_t batch_size = 11;
   const int64_t H = 300;
   const Gates gates{.count = 3, .hidden = 107};
   Activations A;
@@ -175,7 +182,7 @@ TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
   dz.values() = panels(steps * batch_size, gates.columns(), gates.width());
   const auto gradients = [&](int64_t threads) {
     const Threads scope(threads);
-    std::vector<float> result(static_cast<std::size_t>(3 * H * gates.hidden));
+    std::vector<float> result(static_cast<std::size_t>(gates.count * H * gates.hidden));
     std::vector<StridedMatrix> places;
     GradientTerm term{.dz = &dz, .first_step = 1, .gates = gates, .gradients = {}};
     for (int64_t g = 0; g < gates.count; ++g) {
@@ -188,8 +195,10 @@ TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
     return result;
   };
   const auto of_one_thread = gradients(1);
-  EXPECT_EQ(of_one_thread, gradients(16));
-  for (const int64_t i : {int64_t{0}, int64_t{255}, int64_t{256}, H - 1}) {
+  for (const int64_t threads : {3, 16}) {
+    EXPECT_EQ(of_one_thread, gradients(threads)) << threads << " threads";
+  }
+  for (const int64_t i : {int64_t{0}, int64_t{159}, int64_t{160}, H - 1}) {
     for (const int64_t u : {int64_t{0}, int64_t{90}, gates.hidden - 1}) {
       for (int64_t g = 0; g < gates.count; ++g) {
         double expected = 0;
@@ -197,7 +206,8 @@ TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
           expected += static_cast<double>(*A.values().at(batch_size + r, i)) *
                       *dz.values().at(r, gates.column(u / kBlock, g) + u % kBlock);
         }
-        EXPECT_NEAR(of_one_thread[(g * H + i) * gates.hidden + u], expected, tolerance(500))
+        EXPECT_NEAR(of_one_thread[(g * H + i) * gates.hidden + u], expected,
+                    tolerance(steps * batch_size))
             << i << ", " << u << " of gate " << g;
       }
     }

@@ -14,17 +14,19 @@ TEST_P(Rows, SumBySlot) {
   const auto original = values(9 * 70);
   copy_rows_in(original.data(), 9, 70, from.values());
   const std::vector<int32_t> slot{0, 2, 2, 1, 0, 0, 2, 2, 0};
-  Panels sums = panels(3, 70, 48);  // holds something that must go
-  for (int64_t p = 0; p < from.values().panels(); ++p) {
-    sum_rows(from, slot.data(), p, sums);
-  }
-  for (int64_t s = 0; s < 3; ++s) {
-    for (int64_t c = 0; c < 70; ++c) {
-      float expected = 0;
-      for (int64_t r = 0; r < 9; ++r) {
-        expected += slot[r] == s ? original[r * 70 + c] : 0;
+  for (const bool into_one : {false, true}) {
+    Panels sums = panels(3, 70, 48);  // holds something that must go
+    for (int64_t p = 0; p < from.values().panels(); ++p) {
+      sum_rows(from, into_one ? nullptr : slot.data(), p, sums);
+    }
+    for (int64_t s = 0; s < 3; ++s) {
+      for (int64_t c = 0; c < 70; ++c) {
+        float expected = 0;
+        for (int64_t r = 0; r < 9; ++r) {
+          expected += (into_one ? 0 : slot[r]) == s ? original[r * 70 + c] : 0;
+        }
+        EXPECT_FLOAT_EQ(*sums.at(s, c), expected);
       }
-      EXPECT_FLOAT_EQ(*sums.at(s, c), expected);
     }
   }
 }

@@ -227,17 +227,19 @@ TEST_P(TilesOfEachTarget, RowsSumBySlot) {
     for (int64_t r = 0; r < 21; ++r) {
       slot.push_back(static_cast<int32_t>(draw(0, 2)));
     }
-    auto sums = panels(3, 70, width);  // holds something that must go
-    for (int64_t p = 0; p < sums.panels(); ++p) {
-      sum_rows(from.tiles, slot.data(), p, sums);
-    }
-    for (int64_t s = 0; s < 3; ++s) {
-      for (int64_t c = 0; c < 70; ++c) {
-        double expected = 0;
-        for (int64_t r = 0; r < 21; ++r) {
-          expected += slot[r] == s ? from.values[r * 70 + c] : 0;
+    for (const bool into_one : {false, true}) {
+      auto sums = panels(3, 70, width);  // holds something that must go
+      for (int64_t p = 0; p < sums.panels(); ++p) {
+        sum_rows(from.tiles, into_one ? nullptr : slot.data(), p, sums);
+      }
+      for (int64_t s = 0; s < 3; ++s) {
+        for (int64_t c = 0; c < 70; ++c) {
+          double expected = 0;
+          for (int64_t r = 0; r < 21; ++r) {
+            expected += (into_one ? 0 : slot[r]) == s ? from.values[r * 70 + c] : 0;
+          }
+          EXPECT_NEAR(*sums.at(s, c), expected, 30 * unit_of(parts));
         }
-        EXPECT_NEAR(*sums.at(s, c), expected, 30 * unit_of(parts));
       }
     }
   }

@@ -53,12 +53,11 @@ void GateGroup::pack(const LayerParameters& parameters, int64_t inputs, int part
       }
     }
   });
-  parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(cost_of_block),
-               [&](int64_t first, int64_t last) {
-                 for (int64_t g = 0; g < gates_.count; ++g) {
-                   cpu::pack(parameters.gates[members_[g]].W_x, gates_, g, first, last, W_x_);
-                 }
-               });
+  parallel_for(0, parts_of(inputs, kBlock), grain(cost_of_block), [&](int64_t first, int64_t last) {
+    for (int64_t g = 0; g < gates_.count; ++g) {
+      cpu::pack(parameters.gates[members_[g]].W_x, gates_, g, first, last, W_x_);
+    }
+  });
 }
 
 void GateGroup::set_input(const TokenRows& rows, const LayerParameters& parameters) {

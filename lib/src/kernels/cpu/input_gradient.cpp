@@ -11,7 +11,7 @@ namespace unroll::cpu {
 
 void InputGradient::pack(const LayerParameters& parameters, int64_t inputs, int parts) {
   W_x_t_.resize(gates_.columns(), inputs, kPanel, parts);
-  parallel_for(0, (inputs + kBlock - 1) / kBlock, grain(kCopying * kBlock * gates_.columns()),
+  parallel_for(0, parts_of(inputs, kBlock), grain(kCopying * kBlock * gates_.columns()),
                [&](int64_t first, int64_t last) {
                  for (int64_t g = 0; g < gates_.count; ++g) {
                    if (members_[g] >= 0) {
@@ -51,15 +51,12 @@ void InputGradient::write_block(const TokenRows* rows, int64_t column,
 
 void InputGradient::sum(const TokenRows* rows, const LayerParameters& gradients) {
   const int64_t all = dz_.steps() * dz_.batch_size();
-  if (rows == nullptr) {
-    one_slot_.assign(static_cast<std::size_t>(all), 0);
-  }
-  const auto& slots = rows == nullptr ? one_slot_ : rows->slot;
+  const int32_t* const slot = rows == nullptr ? nullptr : rows->slot.data();
   sums_.resize(rows == nullptr ? 1 : static_cast<int64_t>(rows->tokens.size()), gates_.columns(),
                gates_.width());
   parallel_for(0, sums_.panels(), grain(all * sums_.width()), [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
-      sum_rows(dz_, slots.data(), p, sums_);
+      sum_rows(dz_, slot, p, sums_);
       for (int64_t c = 0; c < sums_.panel_columns(p); c += kBlock) {
         write_block(rows, p * sums_.width() + c, gradients);
       }

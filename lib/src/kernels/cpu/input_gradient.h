@@ -45,9 +45,8 @@ class InputGradient {
   std::vector<int64_t> members_;
   Gates gates_;
   const Activations& dz_;
-  Weights W_x_t_;                  // (columns, inputs)
-  Panels sums_;                    // (distinct tokens, or 1, columns)
-  std::vector<int32_t> one_slot_;  // of a layer that reads a matrix
+  Weights W_x_t_;  // (columns, inputs)
+  Panels sums_;    // (distinct tokens, or 1, columns)
 };
 
 }  // namespace unroll::cpu

@@ -19,7 +19,7 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
   }
   b_.resize(1, V);
   copy_rows_in(parameters.b_q, 1, V, b_);
-  parallel_for(0, (hidden + kBlock - 1) / kBlock, grain(kCopying * kBlock * V),
+  parallel_for(0, parts_of(hidden, kBlock), grain(kCopying * kBlock * V),
                [&](int64_t first, int64_t last) {
                  cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);
                  if (with_backward) {
@@ -39,7 +39,7 @@ double OutputLayer::mean_cross_entropy(const int64_t* labels) {
   constexpr int64_t kRowsOfAPart = 64;
   auto& logits = logits_.values();
   const int64_t rows = logits.rows();
-  const int64_t parts = (rows + kRowsOfAPart - 1) / kRowsOfAPart;
+  const int64_t parts = parts_of(rows, kRowsOfAPart);
   std::vector<double> totals(static_cast<std::size_t>(parts));
   const int64_t counted = rows - std::count(labels, labels + rows, kIgnoredLabel);
   const float scale = 1.0F / static_cast<float>(counted);
@@ -64,12 +64,11 @@ void OutputLayer::backward(const OutputParameters& gradients) {
     parallel_for(0, logits_.steps(), grain(kCopying * logits_.batch_size() * V),
                  [&](int64_t first, int64_t last) { values_to_tiles(first, last, logits_); });
   }
-  one_slot_.assign(static_cast<std::size_t>(logits_.steps() * logits_.batch_size()), 0);
   sums_.resize(1, V);
   const int64_t cost = logits_.steps() * logits_.batch_size() * sums_.width();
   parallel_for(0, sums_.panels(), grain(cost), [&](int64_t first, int64_t last) {
     for (int64_t p = first; p < last; ++p) {
-      sum_rows(logits_, one_slot_.data(), p, sums_);
+      sum_rows(logits_, /*slot=*/nullptr, p, sums_);
     }
   });
   copy_rows_out(sums_, 0, 1, V, gradients.b_q);

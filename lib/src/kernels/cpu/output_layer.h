@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/cpu/matrices/activations.h"
 #include "kernels/cpu/matrices/panels.h"
@@ -55,7 +54,6 @@ class OutputLayer {
   Panels b_;     // (1, V)
   Activations logits_;
   Panels sums_;
-  std::vector<int32_t> one_slot_;
 };
 
 }  // namespace unroll::cpu

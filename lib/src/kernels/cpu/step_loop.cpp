@@ -85,7 +85,7 @@ void run_steps(const StepLoop& loop, const std::function<void(const StepPart&)>&
   if (divides_sequences(loop)) {
     const int64_t at_once = sequences_at_once(parts);
     const bool prefetches = !stay_in_l2_cache(bytes_of_weights(loop));
-    parallel_for(0, (loop.batch_size + at_once - 1) / at_once,
+    parallel_for(0, parts_of(loop.batch_size, at_once),
                  grain(cost_of_sequence(loop) * loop.steps * at_once),
                  [&](int64_t first, int64_t last) {
                    const TileScope scope(parts);

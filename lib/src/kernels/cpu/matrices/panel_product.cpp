@@ -33,18 +33,26 @@ constexpr int kMostRows = 6;
 constexpr int64_t kDepth = 512;
 constexpr int64_t kDepthDown = kLanes == kBlock ? 384 : 96;
 
-// With fewer rows than this, a product waits for what it reads of B, if that comes from afar. It is
-// then read once, and stays in the first-level cache for all tiles: with 8 rows 1.15 times as fast.
-constexpr int64_t kHidesReading = 24;
-constexpr int64_t kDepthOfFew = 128;
+// With fewer rows than this, a product waits for what it reads of B, unless B is in a core's own
+// cache. With less depth B is read once, and stays in the first-level cache for all tiles: with 8
+// rows 1.15 times as fast (--benchmark_filter=MultiplyPrefetched).
+constexpr int64_t kRowsThatHideReading = 24;
+constexpr int64_t kDepthForFewRows = 128;
 
-// Rows of B between two bursts of prefetches: a core waits for only a few lines at a time.
+// Rows of B between two bursts of prefetches. A core can have only a few reads under way, and a
+// longer burst stops it: bursts for 16 rows are 0.94 times as fast (the same benchmark).
 constexpr int64_t kBurst = 4;
 constexpr int64_t kLine = 64;  // bytes of a line of cache
 
 // Where A's value for row i of the tile and sum index k stands: k runs along a row of A, or down
 // its column.
 enum class Left { kRows, kColumns };
+
+// A's first value for sum index k.
+template <Left left>
+HWY_INLINE const float* at_k(const float* a, int64_t a_stride, int64_t k) {
+  return left == Left::kRows ? a + k : a + k * a_stride;
+}
 
 // Adds `count` products to the sums of one tile.
 template <Left left, int M, int N>
@@ -62,7 +70,7 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i) {
       const auto value =
-          hn::Set(d, left == Left::kRows ? a[i * a_stride + k] : a[k * a_stride + i]);
+          hn::Set(d, at_k<left>(a, a_stride, k)[left == Left::kRows ? i * a_stride : i]);
 #pragma GCC unroll 16
       for (int j = 0; j < N; ++j) {
         sums[i][j] = hn::MulAdd(value, row[j], sums[i][j]);
@@ -71,7 +79,7 @@ HWY_INLINE void add_products(const float* HWY_RESTRICT a, int64_t a_stride,
   }
 }
 
-// What is read next. A tile prefetches so many lines of it for each kBurst of k.
+// What is read next. Each tile prefetches so many lines of it for kBurst rows of B.
 struct Ahead {
   const char* next = nullptr;
   const char* end = nullptr;
@@ -100,16 +108,16 @@ HWY_INLINE void add_block(const float* HWY_RESTRICT a, int64_t a_stride,
                           const float* HWY_RESTRICT b, int64_t b_stride, Ahead& ahead,
                           Vector (&sums)[M][N]) {
   for (int64_t k = 0; k < kBlock; k += kBurst) {
-    for (int64_t n = 0; n < ahead.lines; ++n, ahead.next += kLine) {
+    for (int64_t n = 0; n < ahead.lines && ahead.next < ahead.end; ++n, ahead.next += kLine) {
       __builtin_prefetch(ahead.next, 0, 2);  // into the second-level cache
     }
-    add_products<left, M, N>(left == Left::kRows ? a + k : a + k * a_stride, a_stride,
-                             b + k * b_stride, b_stride, kBurst, sums);
+    add_products<left, M, N>(at_k<left>(a, a_stride, k), a_stride, b + k * b_stride, b_stride,
+                             kBurst, sums);
   }
 }
 
 template <Left left, int M, int N>
-HWY_NOINLINE void tile(const Operands& o) {
+HWY_NOINLINE void tile(Operands& o) {
   const Tag d;
   Vector sums[M][N];
 #pragma GCC unroll 16
@@ -121,7 +129,7 @@ HWY_NOINLINE void tile(const Operands& o) {
   }
   const int64_t blocks = o.k / kBlock;
   const float* a = o.a;
-  Ahead ahead = o.ahead;
+  Ahead ahead = o.ahead;  // a copy, which stays in registers
   if (left == Left::kRows && o.a_width == kStatePanel && o.b_stride == kPanel) {
     // Most often, and 1.02 times as fast with all strides known
     for (int64_t n = 0; n < blocks; ++n, a += o.a_panel_stride) {
@@ -131,13 +139,14 @@ HWY_NOINLINE void tile(const Operands& o) {
     for (int64_t n = 0, in_panel = 0; n < blocks; ++n) {
       add_block<left, M, N>(a, o.a_stride, o.b + n * kBlock * o.b_stride, o.b_stride, ahead, sums);
       in_panel += kBlock;
-      a += left == Left::kColumns ? kBlock * o.a_stride : kBlock;
+      a = at_k<left>(a, o.a_stride, kBlock);
       if (left == Left::kRows && in_panel == o.a_width) {
         in_panel = 0;
         a += o.a_panel_stride - o.a_width;
       }
     }
   }
+  o.ahead = ahead;
   add_products<left, M, N>(a, o.a_stride, o.b + blocks * kBlock * o.b_stride, o.b_stride,
                            o.k % kBlock, sums);
 #pragma GCC unroll 16
@@ -150,7 +159,7 @@ HWY_NOINLINE void tile(const Operands& o) {
 }
 
 template <Left left, int N>
-void tile_of_rows(int64_t rows, const Operands& o) {
+void tile_of_rows(int64_t rows, Operands& o) {
   static_assert(kMostRows == 6);
   switch (rows) {
     case 1:
@@ -169,7 +178,7 @@ void tile_of_rows(int64_t rows, const Operands& o) {
 }
 
 template <Left left>
-void tile_of_columns(int64_t rows, int64_t columns, const Operands& o) {
+void tile_of_columns(int64_t rows, int64_t columns, Operands& o) {
   if constexpr (kTileColumns > kBlock) {
     switch (columns / kLanes) {
       case 4:
@@ -187,17 +196,16 @@ void tile_of_columns(int64_t rows, int64_t columns, const Operands& o) {
 }
 
 // Tiles that a product of so many rows and columns is cut into.
-int64_t row_tiles(int64_t rows) { return (rows + kMostRows - 1) / kMostRows; }
+int64_t row_tiles(int64_t rows) { return parts_of(rows, kMostRows); }
 int64_t tile_count(int64_t rows, int64_t columns) {
-  return row_tiles(rows) * ((columns + kTileColumns - 1) / kTileColumns);
+  return row_tiles(rows) * parts_of(columns, kTileColumns);
 }
 
-// Cuts a product of `rows` x `columns` into tiles of about equal height, which in turn prefetch
-// what is ahead, to its end.
+// Cuts a product of `rows` x `columns` into tiles of about equal height, each of which prefetches
+// on from where the last one ended.
 template <Left left>
 void all_tiles(int64_t rows, int64_t columns, Operands& o) {
   const int64_t count = row_tiles(rows);
-  const int64_t bytes = o.k / kBlock * (kBlock / kBurst) * o.ahead.lines * kLine;
   for (int64_t n = 0; n < count; ++n) {
     const int64_t begin = rows * n / count;
     const int64_t end = rows * (n + 1) / count;
@@ -207,15 +215,13 @@ void all_tiles(int64_t rows, int64_t columns, Operands& o) {
       part.b += column;
       part.c += begin * o.c_stride + column;
       tile_of_columns<left>(end - begin, std::min(kTileColumns, columns - column), part);
-      o.ahead.next += bytes;
-      if (o.ahead.next >= o.ahead.end) {
-        o.ahead = {};
-      }
+      o.ahead = part.ahead;
     }
   }
 }
 
-// So many rows of B's panel from `next` on, for so many tiles. A single one has no time to spare.
+// So many rows of one of B's panels from `next` on, to be fetched by so many tiles. Not by a single
+// one: whatever it does, it waits for what it reads itself.
 Ahead ahead_of(const Panels& B, const float* next, int64_t rows, int64_t tiles) {
   if (next == nullptr || tiles == 1) {
     return {};
@@ -224,47 +230,40 @@ Ahead ahead_of(const Panels& B, const float* next, int64_t rows, int64_t tiles) 
   const auto* const bytes = reinterpret_cast<const char*>(next);
   return {.next = bytes,
           .end = bytes + rows * lines_of_row * kLine,
-          .lines = (kBurst * lines_of_row + tiles - 1) / tiles};
+          .lines = parts_of(kBurst * lines_of_row, tiles)};
 }
 
-// A product's right side: the rows [k, k + depth) of B's panel p, at most `at_once` in a pass.
-struct RightSide {
-  const Panels& B;
-  int64_t p;
-  int64_t k;
-  int64_t depth;
-  int64_t at_once;
-};
-
-// Calls pass(from, operands) for each pass, with the right side, its result and what is ahead: the
-// next pass, and in the end `next`.
-template <typename Pass>
-void for_passes(const RightSide& right, const PanelResult& result, const float* next, int64_t tiles,
-                const Pass& pass) {
-  const auto& [B, p, k, depth, at_once] = right;
-  for (int64_t from = k; from < k + depth; from += at_once) {
-    const int64_t count = std::min(at_once, k + depth - from);
-    const bool last = from + count == k + depth;
-    const float* const b = B.at(from, p * B.width());
-    const float* const follows = last || next == nullptr ? next : b + count * B.row_stride();
+// A product in `tiles` tiles passes over at most `most` rows of its right side at a time. Calls
+// compute(from, operands) for each pass, with the right side from that row on, its result and what
+// is ahead: the next pass, and in the end what comes next.
+template <typename Compute>
+void for_passes(const RightSide& right, int64_t most, int64_t multiple, int64_t tiles,
+                const PanelResult& result, const Compute& compute) {
+  const Panels& B = right.B;
+  const int64_t end = right.k + right.depth;
+  const int64_t at_once = equal_part(right.depth, most, multiple);
+  for (int64_t from = right.k; from < end; from += at_once) {
+    const int64_t count = std::min(at_once, end - from);
+    const int64_t rest = end - from - count;
+    const float* const b = B.at(from, right.p * B.width());
+    const float* const follows =
+        rest == 0 || right.next == nullptr ? right.next : b + count * B.row_stride();
     Operands o{.b = b,
                .b_stride = B.row_stride(),
                .k = count,
                .c = result.C,
                .c_stride = result.stride,
-               .accumulate = result.accumulate || from > k,
-               .ahead = ahead_of(B, follows, count, tiles)};
-    pass(from, o);
+               .accumulate = result.accumulate || from > right.k,
+               .ahead = ahead_of(B, follows, rest == 0 ? at_once : std::min(at_once, rest), tiles)};
+    compute(from, o);
   }
 }
 
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
-  const int64_t columns = B.panel_columns(p);
-  const bool waits = next != nullptr && rows < kHidesReading;
-  // Equal passes, so that each prefetches what the next one reads
-  const int64_t at_once = equal_part(depth, waits ? kDepthOfFew : kDepth, A.width());
-  for_passes({B, p, k, depth, at_once}, result, next, tile_count(rows, columns),
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const RightSide& right,
+              const PanelResult& result) {
+  const int64_t columns = right.B.panel_columns(right.p);
+  const bool waits = right.next != nullptr && row_tiles(rows) > 1 && rows < kRowsThatHideReading;
+  for_passes(right, waits ? kDepthForFewRows : kDepth, A.width(), tile_count(rows, columns), result,
              [&](int64_t from, Operands& o) {
                o.a = A.at(first_row, from);
                o.a_stride = A.row_stride();
@@ -275,19 +274,17 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B,
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t p, int64_t k, int64_t depth,
-                         const PanelResult& result, const float* next) {
-  const int64_t columns = B.panel_columns(p);
-  const int64_t tiles = (end - begin + A.width() - 1) / A.width() * tile_count(A.width(), columns);
-  for_passes({B, p, k, depth, equal_part(depth, kDepthDown, kBlock)}, result, next, tiles,
-             [&](int64_t from, Operands& o) {
-               o.a_stride = A.row_stride();
-               for (int64_t column = begin; column < end; column += A.width()) {
-                 o.a = A.at(first_row + from, column);
-                 o.c = result.C + (column - begin) * result.stride;
-                 all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
-               }
-             });
+                         const RightSide& right, const PanelResult& result) {
+  const int64_t columns = right.B.panel_columns(right.p);
+  const int64_t tiles = parts_of(end - begin, A.width()) * tile_count(A.width(), columns);
+  for_passes(right, kDepthDown, kBlock, tiles, result, [&](int64_t from, Operands& o) {
+    o.a_stride = A.row_stride();
+    for (int64_t column = begin; column < end; column += A.width()) {
+      o.a = A.at(first_row + from, column);
+      o.c = result.C + (column - begin) * result.stride;
+      all_tiles<Left::kColumns>(A.panel_columns(column / A.width()), columns, o);
+    }
+  });
 }
 
 }  // namespace
@@ -300,16 +297,14 @@ namespace unroll::cpu {
 HWY_EXPORT(multiply);
 HWY_EXPORT(multiply_transposed);
 
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result, const float* next) {
-  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, B, p, k, depth, result, next);
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const RightSide& right,
+              const PanelResult& result) {
+  HWY_DYNAMIC_DISPATCH(multiply)(A, first_row, rows, right, result);
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t p, int64_t k, int64_t depth,
-                         const PanelResult& result, const float* next) {
-  HWY_DYNAMIC_DISPATCH(multiply_transposed)
-  (A, first_row, begin, end, B, p, k, depth, result, next);
+                         const RightSide& right, const PanelResult& result) {
+  HWY_DYNAMIC_DISPATCH(multiply_transposed)(A, first_row, begin, end, right, result);
 }
 
 }  // namespace unroll::cpu

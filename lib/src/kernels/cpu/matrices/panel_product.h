@@ -1,10 +1,24 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/machine/l2_cache.h"
 #include "kernels/cpu/matrices/panels.h"
 
 namespace unroll::cpu {
+
+/// The right side of a product of panels: the rows [k, k + depth) of B's panel p.
+struct RightSide {
+  const Panels& B;
+  int64_t p = 0;
+  int64_t k = 0;
+  int64_t depth = 0;
+  /// Where the next product reads its right side, if B does not stay in a core's own cache. It is
+  /// prefetched during this product, and so is the rest of the panel, whose products are cut for
+  /// slow reading. Null: B stays cached, or nothing follows.
+  const float* next = nullptr;
+};
 
 /// Where a product of panels goes.
 struct PanelResult {
@@ -13,25 +27,39 @@ struct PanelResult {
   bool accumulate = false;  ///< C += the product
 };
 
-/// One panel of a product: C = A[first_row .. first_row + rows) B[:, panel p], the sum over the
-/// depth [k, k + depth) alone.
+/// C (rows, B.panel_columns(p)) = A's rows from first_row on, by the right side: the sum over A's
+/// columns from k on, k the first of one of its panels.
 ///
-/// A (., K), B (K, .), C (rows, B.panel_columns(p)); k is the first column of one of A's panels.
-/// Each value is summed over k in ascending order, whatever the rows asked for: the result does not
-/// depend on how the work is split.
-///
-/// `next`: where the next product reads its right side, if B does not stay in a core's own cache.
-/// It is prefetched during this product, and so is the rest of B's panel. Null: nothing is.
-void multiply(const Panels& A, int64_t first_row, int64_t rows, const Panels& B, int64_t p,
-              int64_t k, int64_t depth, const PanelResult& result, const float* next = nullptr);
+/// Each value is summed over k in ascending order, whatever the rows asked for and however the
+/// depth is cut: the result does not depend on how the work is split.
+void multiply(const Panels& A, int64_t first_row, int64_t rows, const RightSide& right,
+              const PanelResult& result);
 
-/// Some rows of one panel of A^T B: A's columns [begin, end) by the columns of B's panel p, summed
-/// over the rows [k, k + depth) of B alone, and those of A from first_row + k on.
+/// C (end - begin in whole blocks, B.panel_columns(p)) = A's columns [begin, end), transposed, by
+/// the right side: the sum over A's rows from first_row + k on, as above.
 ///
-/// begin is a panel's first column, and end one, or the last. C (end - begin in whole blocks,
-/// B.panel_columns(p)). `next` as above.
+/// begin is the first column of one of A's panels, and end one, or A.columns().
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
-                         const Panels& B, int64_t p, int64_t k, int64_t depth,
-                         const PanelResult& result, const float* next = nullptr);
+                         const RightSide& right, const PanelResult& result);
+
+/// Calls product(right) for each of B's panels [p_begin, p_end), with so much depth at once; after
+/// the last one follows `next`. Nothing is prefetched if B stays in a core's own cache.
+template <typename Product>
+void for_right_sides(const Panels& B, int64_t p_begin, int64_t p_end, int64_t depth_at_once,
+                     const float* next, const Product& product) {
+  const bool stays = stay_in_l2_cache(B.bytes());
+  for (int64_t k = 0; k < B.rows(); k += depth_at_once) {
+    const int64_t depth = std::min(depth_at_once, B.rows() - k);
+    for (int64_t p = p_begin; p < p_end; ++p) {
+      const float* follows = next;
+      if (p + 1 < p_end) {
+        follows = B.at(k, (p + 1) * B.width());
+      } else if (k + depth < B.rows()) {
+        follows = B.at(k + depth, p_begin * B.width());
+      }
+      product(RightSide{.B = B, .p = p, .k = k, .depth = depth, .next = stays ? nullptr : follows});
+    }
+  }
+}
 
 }  // namespace unroll::cpu

@@ -19,16 +19,18 @@ inline constexpr int64_t kPanel = 64;
 /// (unroll_kernels_benchmark --benchmark_filter=MultiplyTransposed).
 inline constexpr int64_t kStatePanel = kBlock;
 
-/// n rounded up to whole blocks.
+/// How many parts of that size n has, the last of which may be smaller.
+inline constexpr int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/// n rounded up to a multiple.
 inline constexpr int64_t round_up(int64_t n, int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
+  return parts_of(n, multiple) * multiple;
 }
 
 /// The size of the parts when n is cut into about equal ones of at most `most`, rounded up to a
 /// multiple of `multiple`.
 inline constexpr int64_t equal_part(int64_t n, int64_t most, int64_t multiple) {
-  const int64_t parts = (n + most - 1) / most;
-  return round_up((n + parts - 1) / parts, multiple);
+  return round_up(parts_of(n, parts_of(n, most)), multiple);
 }
 
 /// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
@@ -57,7 +59,7 @@ class Panels {
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   int64_t width() const { return width_; }
-  int64_t panels() const { return (columns_ + width_ - 1) / width_; }
+  int64_t panels() const { return parts_of(columns_, width_); }
 
   /// Columns of panel p, in whole blocks.
   int64_t panel_columns(int64_t p) const {

@@ -51,36 +51,28 @@ void start_rows(const Panels& start, int64_t p, int64_t first, int64_t last, Pan
 void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Panels* start,
                    bool accumulate, Panels& C, const ResultPart& part) {
   constexpr int64_t kDepthAtOnce = 1024;
-  const int64_t K = B.rows();
-  const int64_t depth_at_once = equal_part(K, kDepthAtOnce, A.width());
+  const int64_t depth_at_once = equal_part(B.rows(), kDepthAtOnce, A.width());
   const int64_t bytes_of_row = depth_at_once * int64_t{sizeof(float)};
   const int64_t rows_at_once = std::max(kPanel, l2_cache_bytes() / 2 / bytes_of_row);
-  const bool stays = stay_in_l2_cache(B.bytes());
   for (int64_t r = part.first; r < part.last; r += rows_at_once) {
     const int64_t rows = std::min(rows_at_once, part.last - r);
-    for (int64_t k = 0; k < K; k += depth_at_once) {
-      const int64_t depth = std::min(depth_at_once, K - k);
-      const int64_t next_k = k + depth < K ? k + depth : 0;
-      for (int64_t p = part.p_begin; p < part.p_end; ++p) {
-        if (k == 0 && start != nullptr) {
-          start_rows(*start, p, r, r + rows, C);
-        }
-        const float* const next = p + 1 < part.p_end ? B.at(k, (p + 1) * B.width())
-                                                     : B.at(next_k, part.p_begin * B.width());
-        multiply(A, first_row + r, rows, B, p, k, depth,
-                 {.C = C.at(r, p * C.width()),
-                  .stride = C.width(),
-                  .accumulate = accumulate || start != nullptr || k > 0},
-                 stays ? nullptr : next);
+    const float* const again = B.at(0, part.p_begin * B.width());
+    for_right_sides(B, part.p_begin, part.p_end, depth_at_once, again, [&](const RightSide& right) {
+      if (right.k == 0 && start != nullptr) {
+        start_rows(*start, right.p, r, r + rows, C);
       }
-    }
+      multiply(A, first_row + r, rows, right,
+               {.C = C.at(r, right.p * C.width()),
+                .stride = C.width(),
+                .accumulate = accumulate || start != nullptr || right.k > 0});
+    });
   }
 }
 
 void multiply_pairs(const Activations& A, int64_t first_step, const Weights& B, const Panels* start,
                     bool accumulate, Panels& C, const ResultPart& part) {
   const int64_t batch_size = A.batch_size();
-  const int64_t pairs_of_step = (batch_size + kTwoTiles - 1) / kTwoTiles;
+  const int64_t pairs_of_step = parts_of(batch_size, kTwoTiles);
   const TileScope scope(B.parts());
   alignas(64) float tile[kTwoTiles * kPanel];
   for (int64_t n = part.first; n < part.last; ++n) {
@@ -123,8 +115,9 @@ void multiply_step(std::span<const StepTerm> terms, int64_t b, int64_t rows, int
   }
   for (const auto& [A, t, B] : terms) {
     const Panels& right = B->values();
-    multiply(A->values(), t * A->batch_size() + b, rows, right, p, 0, right.rows(), result,
-             next_p < 0 ? nullptr : right.at(0, next_p * right.width()));
+    const float* const next = next_p < 0 ? nullptr : right.at(0, next_p * right.width());
+    multiply(A->values(), t * A->batch_size() + b, rows,
+             {.B = right, .p = p, .depth = right.rows(), .next = next}, result);
     result.accumulate = true;
     next_p = -1;
   }
@@ -148,7 +141,7 @@ void multiply_steps(const Activations& A, int64_t first_step, const Weights& B, 
                     bool accumulate, Panels& C) {
   const bool tiles = B.parts() > 0;
   const int64_t at_once = tiles ? kTwoTiles : 1;
-  const int64_t units_of_step = (A.batch_size() + at_once - 1) / at_once;
+  const int64_t units_of_step = parts_of(A.batch_size(), at_once);
   const int64_t units = C.rows() / A.batch_size() * units_of_step;
   const auto work = [&](const ResultPart& part) {
     if (tiles) {

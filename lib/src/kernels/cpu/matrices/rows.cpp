@@ -24,12 +24,17 @@ HWY_INLINE void add_to(float* sum, Float value) {
   hn::Store(hn::Add(hn::Load(kTag, sum), value), kTag, sum);
 }
 
+// Where row r is summed, of the rows of a panel from `first` on.
+HWY_INLINE float* sum_of(const int32_t* slot, int64_t r, float* first, int64_t width) {
+  return slot == nullptr ? first : first + slot[r] * width;
+}
+
 void sum_values(const Panels& values, const int32_t* slot, int64_t p, Panels& sums) {
   const int64_t width = values.width();
   float* const first = sums.at(0, p * width);
   const float* from = values.at(0, p * width);
   for (int64_t r = 0; r < values.rows(); ++r, from += width) {
-    float* const to = first + slot[r] * width;
+    float* const to = sum_of(slot, r, first, width);
     for (int64_t k = 0; k < width; k += kLanes) {
       add_to(to + k, hn::Load(kTag, from + k));
     }
@@ -52,12 +57,11 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
   float* const first = sums.at(0, p * width);
   const int64_t B = values.batch_size();
   for (int64_t t = 0; t < values.steps(); ++t) {
-    const int32_t* const slot_of = slot + t * B;
     for (int64_t b = 0; b < B; b += 2) {
       const Bf16* const from = tiles.at(t * values.depth_of_step() + b / kTileDepth, p * width) +
                                b % kTileDepth * kTileRows;
-      float* const even = first + slot_of[b] * width;
-      float* const odd = b + 1 < B ? first + slot_of[b + 1] * width : nullptr;
+      float* const even = sum_of(slot, t * B + b, first, width);
+      float* const odd = b + 1 < B ? sum_of(slot, t * B + b + 1, first, width) : nullptr;
       const auto add = [&](int64_t c) HWY_ATTR {
         const Bf16* const at =
             from + c / kTileDepth * pair_stride + c / kBlock % 2 * kTileSize + c % kBlock * 2;

@@ -10,8 +10,8 @@ namespace unroll::cpu {
 /// sums[slot[r]] += values[r] over all rows r = t*B + b, for panel p alone, whose sums are zeroed
 /// first.
 ///
-/// values (R, N), from its tiles on the right where it has some; slot[r] in [0, sums.rows()), sums
-/// (., N) of the same width.
+/// values (R, N), from its tiles on the right where it has some; slot[r] in [0, sums.rows()), all 0
+/// when it is null; sums (., N) of the same width.
 void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums);
 
 /// values *= factor.

@@ -76,8 +76,8 @@ class RightTiles {
     if (rows == rows_ && columns == columns_ && width == width_ && parts == parts_) {
       return;
     }
-    data_.assign_zeros(parts * ((columns + width - 1) / width) * round_up(width, kTileDepth) *
-                       depth * kTileDepth);
+    data_.assign_zeros(parts * parts_of(columns, width) * round_up(width, kTileDepth) * depth *
+                       kTileDepth);
     rows_ = rows;
     depth_ = depth;
     columns_ = columns;
@@ -90,7 +90,7 @@ class RightTiles {
   int parts() const { return parts_; }
   int64_t columns() const { return columns_; }
   int64_t width() const { return width_; }
-  int64_t panels() const { return (columns_ + width_ - 1) / width_; }
+  int64_t panels() const { return parts_of(columns_, width_); }
   /// Tiles below each other.
   int64_t depth() const { return depth_; }
   /// Columns of panel p, in whole blocks.

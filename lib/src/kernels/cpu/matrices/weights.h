@@ -28,7 +28,7 @@ class Weights {
   int64_t columns() const { return columns_; }
   int64_t width() const { return width_; }
   int parts() const { return parts_; }
-  int64_t panels() const { return (columns_ + width_ - 1) / width_; }
+  int64_t panels() const { return parts_of(columns_, width_); }
   /// Columns of panel p, in whole blocks.
   int64_t panel_columns(int64_t p) const {
     return std::min(width_, round_up(columns_ - p * width_, kBlock));
