@@ -40,7 +40,7 @@ constexpr int64_t kRowsThatHideReading = 24;
 constexpr int64_t kDepthForFewRows = 128;
 
 // Rows of B between two bursts of prefetches. A core can have only a few reads under way, and a
-// longer burst stops it: bursts for 16 rows are 0.94 times as fast (the same benchmark).
+// longer burst stops it: with 8 rows of A, bursts for 16 rows of B are 0.94 times as fast.
 constexpr int64_t kBurst = 4;
 constexpr int64_t kLine = 64;  // bytes of a line of cache
 
