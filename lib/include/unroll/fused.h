@@ -6,7 +6,7 @@
 namespace unroll {
 
 /// What the scratch model's forward function of such a cell computes (`rnn`, `gru`, ...), by the
-/// fused backend as one autograd node, for RNNModelScratch.
+/// fused backend, for RNNModelScratch.
 ///
 /// inputs (T,B,V), state and parameters are float32 on a CPU; the plain function computes anything
 /// else. Throws UsageError for the mlp cell, which has no recurrence.

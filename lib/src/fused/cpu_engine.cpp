@@ -3,20 +3,15 @@
 
 #include "fused/engine.h"
 #include "fused/language_model_node.h"
+#include "fused/layers_node.h"
 #include "fused/layout.h"
+#include "fused/pool.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/matrices/rows.h"
 #include "models/arguments.h"
 
 namespace unroll {
 namespace {
-
-using cpu::LanguageModelPass;
-
-// How many bf16 stand for a value in the CPU kernels' products; 0: float32.
-int parts_of(Precision precision) {
-  return precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 1 : 2;
-}
 
 // Over weights that are packed once.
 class CpuDecoder : public Decoder {
@@ -39,30 +34,6 @@ class CpuDecoder : public Decoder {
   std::vector<float> logits_;
 };
 
-// The memory of a pass serves again once the graph that was computed in it is gone.
-class Passes {
- public:
-  Passes(CellKind cell, int64_t layers, int64_t hidden, int parts)
-      : cell_(cell), layers_(layers), hidden_(hidden), parts_(parts) {}
-
-  std::shared_ptr<LanguageModelPass> take() {
-    const auto free = std::find_if(passes_.begin(), passes_.end(),
-                                   [](const auto& pass) { return pass.use_count() == 1; });
-    if (free != passes_.end()) {
-      return *free;
-    }
-    passes_.push_back(std::make_shared<LanguageModelPass>(cell_, layers_, hidden_, parts_));
-    return passes_.back();
-  }
-
- private:
-  CellKind cell_;
-  int64_t layers_;
-  int64_t hidden_;
-  int parts_;
-  std::vector<std::shared_ptr<LanguageModelPass>> passes_;
-};
-
 class CpuEngine : public Engine {
  public:
   CpuEngine(SequenceModel& model, const ModelConfig& config, const Compute& compute)
@@ -72,7 +43,10 @@ class CpuEngine : public Engine {
         dropout_(config.dropout),
         generator_(compute.generator),
         precision_(compute.precision),
-        passes_(layout_.cell, layout_.layers, config.hidden, parts_of(precision_)) {}
+        passes_([layout = layout_, hidden = hidden_, parts = bf16_parts(precision_)] {
+          return std::make_shared<cpu::LanguageModelPass>(layout.cell, layout.layers, hidden,
+                                                          parts);
+        }) {}
 
   Backend backend() const override { return Backend::kFused; }
 
@@ -108,7 +82,8 @@ class CpuEngine : public Engine {
   double dropout_;
   std::optional<at::Generator> generator_;
   Precision precision_;
-  Passes passes_;
+  // The memory of a pass serves again once the graph that was computed in it is gone.
+  Pool<cpu::LanguageModelPass> passes_;
 };
 
 }  // namespace

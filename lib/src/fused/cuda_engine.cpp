@@ -1,4 +1,3 @@
-#include <map>
 #include <memory>
 
 #include "cuda_part/cuda_part.h"
@@ -17,10 +16,9 @@ class CudaEngine : public Engine {
       : kernels_(kernels),
         model_(model),
         layout_(layout_of(config)),
-        hidden_(config.hidden),
         dropout_(config.dropout),
         generator_(compute.generator),
-        precision_(compute.precision) {}
+        operands_(kernels, compute.precision, layout_.cell, config.hidden) {}
 
   Backend backend() const override { return Backend::kFused; }
 
@@ -51,26 +49,16 @@ class CudaEngine : public Engine {
  private:
   // What the kernels multiply; nothing where there are none, as for tensors that are not float32.
   std::optional<cuda::Operands> operands(int64_t batch_size, at::TensorList tensors) const {
-    if (!all_float(tensors)) {
-      return std::nullopt;
-    }
-    const auto [found, is_new] = operands_.try_emplace(batch_size);
-    if (is_new) {
-      found->second = operands_of(kernels_, precision_, layout_.cell, batch_size, hidden_,
-                                  tensors.front().device());
-    }
-    return found->second;
+    return all_float(tensors) ? operands_.of(batch_size, tensors.front().device()) : std::nullopt;
   }
 
   const CudaKernels& kernels_;
   SequenceModel& model_;
   Layout layout_;
-  int64_t hidden_;
   double dropout_;
   std::optional<at::Generator> generator_;
-  Precision precision_;
   std::shared_ptr<Workspace> workspace_ = std::make_shared<Workspace>();
-  mutable std::map<int64_t, std::optional<cuda::Operands>> operands_;  // by batch size
+  mutable LayerOperands operands_;
 };
 
 }  // namespace

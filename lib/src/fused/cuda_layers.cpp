@@ -6,10 +6,12 @@
 #include <cstddef>
 
 #include "fused/cuda_output.h"
+#include "fused/dropout.h"
 #include "fused/engine.h"
 #include "fused/packed_layer.h"
 #include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
+#include "models/arguments.h"
 #include "tensors/one_hot.h"
 #include "unroll/error.h"
 
@@ -24,15 +26,6 @@ bool wants_gradient(const Tensors& tensors) {
   return torch::GradMode::is_enabled() &&
          std::any_of(tensors.begin(), tensors.end(),
                      [](const auto& t) { return t.requires_grad(); });
-}
-
-// As at::dropout, which takes no generator.
-torch::Tensor dropped(const torch::Tensor& h, double p,
-                      const std::optional<at::Generator>& generator) {
-  if (!generator) {
-    return torch::dropout(h, p, /*train=*/true);
-  }
-  return h * torch::empty_like(h).bernoulli_(1 - p, generator).div_(1 - p);
 }
 
 // A layer and a batch for it.
@@ -296,20 +289,34 @@ std::optional<cuda::Operands> operands_of(const CudaKernels& kernels, Precision 
   return std::nullopt;
 }
 
-std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
-                                            at::TensorList weights, const Batch& batch,
-                                            const State& state, double dropout,
-                                            cuda::Operands operands,
-                                            const std::optional<at::Generator>& generator,
-                                            const std::shared_ptr<Workspace>& workspace) {
-  const int64_t B = batch.X.size(0);
-  const int64_t T = batch.X.size(1);
+std::optional<cuda::Operands> LayerOperands::of(int64_t batch_size, torch::Device device) {
+  const auto [found, is_new] = found_.try_emplace({batch_size, device.index()});
+  if (is_new) {
+    found->second = operands_of(kernels_, precision_, cell_, batch_size, hidden_, device);
+  }
+  return found->second;
+}
+
+std::pair<torch::Tensor, State> run_layers_on_cuda(const CudaKernels& kernels, const Layout& layout,
+                                                   at::TensorList weights,
+                                                   const torch::Tensor& input, const State& state,
+                                                   cuda::Operands operands,
+                                                   const std::shared_ptr<Workspace>& workspace,
+                                                   double dropout,
+                                                   const std::optional<at::Generator>& generator) {
+  const int64_t T = input.size(0);
+  const int64_t B = input.size(1);
   const int64_t H = hidden_of(layout, weights);
-  check_states(layout, state, B, H, weights.back());
+  const bool from_tokens = !input.is_floating_point();
+  if (!from_tokens) {
+    check_shape(input, {T, B, inputs_of(layout, weights)}, "the inputs");
+  }
+  check_states(layout, state, B, H, weights.front());
   const auto of_layer = [&](const torch::Tensor& s, int64_t l) {
     return layout.concise ? s[l] : s;
   };
-  torch::Tensor h;
+  // Tokens in memory of their own: else a view if T is 1.
+  auto h = from_tokens ? input.reshape({-1}).contiguous() : input.reshape({T * B, -1});
   std::vector<State> after(state.size());
   for (int64_t l = 0; l < layout.layers; ++l) {
     auto tensors = weights_of_layer(layout, weights, l).vec();
@@ -322,11 +329,11 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
     call->layout = layout;
     call->operands = operands;
     call->steps = T;
-    if (l == 0) {
+    if (l == 0 && from_tokens) {
       // Looking a token up is a product with its one-hot row.
-      call->tokens = batch.X.t().reshape({-1}).contiguous();  // else a view if T is 1
+      call->tokens = h;
     } else {
-      tensors.push_back(dropout > 0 ? dropped(h, dropout, generator) : h);
+      tensors.push_back(l > 0 && dropout > 0 ? dropped(h, dropout, generator) : h);
     }
     call->with_backward = wants_gradient(tensors);
     const auto results = RecurrentLayer::apply(call, at::TensorList(tensors));
@@ -342,6 +349,21 @@ std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const La
                    : layers.size() == 1 ? layers.front().unsqueeze(0)
                                         : torch::stack(layers));
   }
+  return {h.view({T, B, H}), std::move(next)};
+}
+
+std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
+                                            at::TensorList weights, const Batch& batch,
+                                            const State& state, double dropout,
+                                            cuda::Operands operands,
+                                            const std::optional<at::Generator>& generator,
+                                            const std::shared_ptr<Workspace>& workspace) {
+  check_weight_count(layout, weights.size());
+  auto [outputs, next] =
+      run_layers_on_cuda(kernels, layout, weights.slice(0, layer_weight_count(layout)), batch.X.t(),
+                         state, operands, workspace, dropout, generator);
+  const int64_t H = outputs.size(2);
+  const auto h = outputs.view({-1, H});
   const auto& b_q = weights.back();
   const auto& stored = weights[weights.size() - 2];
   const auto W_hq = layout.concise ? stored.t() : stored;

@@ -18,7 +18,7 @@ namespace unroll {
 struct LanguageModelCall : torch::CustomClassHolder {
   Layout layout{};
   std::shared_ptr<cpu::LanguageModelPass> pass;  // null once its memory has served the way back
-  torch::Tensor tokens;  // (T,B) int64 in [0,V), or undefined: then the last tensor is the input
+  torch::Tensor tokens;                          // (T,B) int64 in [0,V)
   torch::Tensor labels;  // (T,B) int64 in [0,V) or -100, or undefined: then the result is logits
   double dropout = 0;    // between the layers
   std::optional<at::Generator> generator;  // that it draws from, or LibTorch's default
@@ -28,12 +28,9 @@ struct LanguageModelCall : torch::CustomClassHolder {
 
 /// Logits (T*B,V), or the loss, and the states after the last step.
 ///
-/// `tensors`: the weights, the states (see check_states), then the input (T,B,inputs) if it is not
-/// tokens; float32 on the CPU. Throws Error for a shape that does not fit.
+/// `tensors`: the weights, then the states (see check_states); float32 on the CPU. Throws Error for
+/// a shape that does not fit.
 std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<LanguageModelCall>& call,
                                     const std::vector<torch::Tensor>& tensors);
-
-/// Whether kernels of the CPU can compute with all of these.
-bool all_float_on_cpu(at::TensorList tensors);
 
 }  // namespace unroll

@@ -24,6 +24,13 @@ float* bias(const torch::Tensor& tensor, int64_t size) {
   return tensor.data_ptr<float>();
 }
 
+at::IntArrayRef matrix_sizes(const torch::Tensor& weight) {
+  if (weight.dim() != 2) {
+    throw Error(formatted("a weight must have 2 dimensions, got {}", weight.dim()));
+  }
+  return weight.sizes();
+}
+
 }  // namespace
 
 Layout layout_of(const ModelConfig& config) {
@@ -32,11 +39,13 @@ Layout layout_of(const ModelConfig& config) {
           .layers = config.layers};
 }
 
-std::size_t weight_count(const Layout& layout) {
+std::size_t layer_weight_count(const Layout& layout) {
   const auto layers = static_cast<std::size_t>(layout.layers);
   const auto gates = static_cast<std::size_t>(gate_count(layout.cell));
-  return 2 + (layout.concise ? 4 * layers : 3 * gates + (table_of(layout.cell).has_b_hh ? 1 : 0));
+  return layout.concise ? 4 * layers : 3 * gates + (table_of(layout.cell).has_b_hh ? 1 : 0);
 }
+
+std::size_t weight_count(const Layout& layout) { return layer_weight_count(layout) + 2; }
 
 std::size_t state_count(const Layout& layout) {
   return static_cast<std::size_t>(table_of(layout.cell).state_count);
@@ -54,12 +63,11 @@ bool has_row_of_each_token(const Layout& layout, std::size_t i) {
 }
 
 int64_t hidden_of(const Layout& layout, at::TensorList weights) {
-  check_weight_count(layout, weights.size());
-  const auto& W_hq = weights[weights.size() - 2];
-  if (W_hq.dim() != 2) {
-    throw Error(formatted("the output layer's weight must have 2 dimensions, got {}", W_hq.dim()));
-  }
-  return W_hq.size(layout.concise ? 1 : 0);
+  return matrix_sizes(weights[1])[layout.concise ? 1 : 0];
+}
+
+int64_t inputs_of(const Layout& layout, at::TensorList weights) {
+  return matrix_sizes(weights[0])[layout.concise ? 1 : 0];
 }
 
 void check_states(const Layout& layout, const State& states, int64_t B, int64_t H,
@@ -70,9 +78,8 @@ void check_states(const Layout& layout, const State& states, int64_t B, int64_t 
 }
 
 at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l) {
-  check_weight_count(layout, weights.size());
   return layout.concise ? weights.slice(static_cast<std::size_t>(4 * l), 4)
-                        : weights.slice(0, weights.size() - 2);
+                        : weights.slice(0, layer_weight_count(layout));
 }
 
 LayerTensors layer_tensors(const Layout& layout, at::TensorList own, int64_t H) {
@@ -105,17 +112,13 @@ LayerTensors layer_tensors(const Layout& layout, at::TensorList own, int64_t H) 
   return layer;
 }
 
-cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
-  cpu::ModelParameters parameters;
-  hidden_of(layout, tensors);  // throws unless all are there
-  const auto& stored = tensors[tensors.size() - 2];
-  const auto W_hq = layout.concise ? stored.t() : stored;
-  const int64_t H = W_hq.size(0);
-  const int64_t V = W_hq.size(1);
-  parameters.output = {.W_hq = matrix(W_hq, H, V), .b_q = bias(tensors.back(), V)};
+std::vector<cpu::LayerParameters> layer_parameters_of(const Layout& layout,
+                                                      at::TensorList tensors) {
+  std::vector<cpu::LayerParameters> parameters;
+  const int64_t H = hidden_of(layout, tensors);
   for (int64_t l = 0; l < layout.layers; ++l) {
-    const int64_t inputs = l > 0 ? H : tensors[0].size(layout.concise ? 1 : 0);
-    auto& layer = parameters.layers.emplace_back();
+    const int64_t inputs = l > 0 ? H : inputs_of(layout, tensors);
+    auto& layer = parameters.emplace_back();
     const auto own = layer_tensors(layout, weights_of_layer(layout, tensors, l), H);
     for (const auto& gate : own.gates) {
       layer.gates.push_back({.W_x = matrix(gate.W_x, inputs, H),
@@ -126,6 +129,16 @@ cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors)
     layer.b_hh = own.b_hh.defined() ? bias(own.b_hh, H) : nullptr;
   }
   return parameters;
+}
+
+cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors) {
+  check_weight_count(layout, tensors.size());
+  const auto& stored = tensors[tensors.size() - 2];
+  const auto W_hq = layout.concise ? stored.t() : stored;
+  const int64_t V = tensors.back().numel();
+  return {.layers = layer_parameters_of(layout, tensors),
+          .output = {.W_hq = matrix(W_hq, hidden_of(layout, tensors), V),
+                     .b_q = bias(tensors.back(), V)}};
 }
 
 }  // namespace unroll

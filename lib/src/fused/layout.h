@@ -14,7 +14,8 @@
 
 namespace unroll {
 
-/// How a model's weights, in their order, make up the cells that the kernels know.
+/// How the weights of recurrent layers, in their order, make up the cells that the kernels know. A
+/// language model has those of its output layer after them.
 struct Layout {
   CellKind cell;
   bool concise;  ///< torch::nn's layout, else the scratch models'
@@ -24,21 +25,25 @@ struct Layout {
 /// Of a scratch or concise model. Throws UsageError for the mlp cell.
 Layout layout_of(const ModelConfig& config);
 
-/// How many weights, and how many state tensors, such a model has.
+/// How many weights all the layers have, how many such a language model, and how many state
+/// tensors.
+std::size_t layer_weight_count(const Layout& layout);
 std::size_t weight_count(const Layout& layout);
 std::size_t state_count(const Layout& layout);
 
-/// Throws Error unless there are as many weights as such a model has.
+/// Throws Error unless there are as many weights as such a language model has.
 void check_weight_count(const Layout& layout, std::size_t count);
 
 /// Whether weight i is a W_x that tokens are looked up in.
 bool has_row_of_each_token(const Layout& layout, std::size_t i);
 
-/// Hidden units of a model with these weights. Throws Error when they are too many or too few.
+/// Hidden units, and inputs of the first layer, of layers with these weights. Throws Error for one
+/// that is no matrix.
 int64_t hidden_of(const Layout& layout, at::TensorList weights);
+int64_t inputs_of(const Layout& layout, at::TensorList weights);
 
-/// Throws Error unless these are the model's states for B sequences, as its weights are of (H
-/// units).
+/// Throws Error unless these are the states for B sequences of layers of H units, as the weights
+/// are.
 void check_states(const Layout& layout, const State& states, int64_t B, int64_t H,
                   const torch::Tensor& weight);
 
@@ -57,14 +62,15 @@ struct LayerTensors {
   torch::Tensor b_hh;  ///< (H): GRU with the reset after the product; else undefined
 };
 
-/// The weights of layer l, of all of a model's.
+/// The weights of layer l, out of all layers' or a model's.
 at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l);
 
 /// A layer of H units by its own weights. Throws Error for a shape that does not fit.
 LayerTensors layer_tensors(const Layout& layout, at::TensorList own, int64_t H);
 
-/// The kernels' view of a model's weights, float32 on the CPU, or of tensors shaped like them,
-/// which must outlive it. Throws Error for a shape that does not fit.
+/// The kernels' view of all layers' weights, or of a language model's, float32 on the CPU, or of
+/// tensors shaped like them, which must outlive it. Throws Error for a shape that does not fit.
+std::vector<cpu::LayerParameters> layer_parameters_of(const Layout& layout, at::TensorList tensors);
 cpu::ModelParameters parameters_of(const Layout& layout, at::TensorList tensors);
 
 }  // namespace unroll

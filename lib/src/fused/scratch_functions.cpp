@@ -1,4 +1,4 @@
-#include "fused/language_model_node.h"
+#include "fused/layers_node.h"
 #include "models/plain_model.h"
 #include "unroll/fused.h"
 
@@ -6,8 +6,10 @@ namespace unroll {
 
 ForwardFn fused_forward(const ModelConfig& config) {
   const auto cell = cell_kind(config);
-  return [cell](const torch::Tensor& inputs, const State& state, const NamedTensors& params) {
-    auto tensors = values(params);
+  return [cell](const torch::Tensor& inputs, const State& state,
+                const NamedTensors& params) -> std::pair<torch::Tensor, State> {
+    const auto weights = values(params);
+    auto tensors = weights;
     tensors.insert(tensors.end(), state.begin(), state.end());
     tensors.push_back(inputs);
     const Layout layout{.cell = cell, .concise = false, .layers = 1};
@@ -16,12 +18,14 @@ ForwardFn fused_forward(const ModelConfig& config) {
     if (!complete || !all_float_on_cpu(tensors)) {
       return scratch_forward(cell)(inputs, state, params);
     }
-    const int64_t H = hidden_of(layout, values(params));
-    check_states(layout, state, inputs.size(1), H, tensors.front());
-    const auto call = c10::make_intrusive<LanguageModelCall>();
-    call->layout = layout;
-    call->pass = std::make_shared<cpu::LanguageModelPass>(cell, 1, H);
-    return run(call, tensors);
+    const int64_t H = hidden_of(layout, weights);
+    const auto stacks = std::make_shared<LayerStacks>(
+        [=] { return std::make_shared<cpu::LayerStack>(cell, 1, H); });
+    auto [h, after] =
+        run_layers_on_cpu(layout, at::TensorList(weights).slice(0, layer_weight_count(layout)),
+                          inputs, state, stacks);
+    return {torch::addmm(weights.back(), h.view({-1, H}), weights[weights.size() - 2]),
+            std::move(after)};
   };
 }
 

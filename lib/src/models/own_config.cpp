@@ -16,7 +16,16 @@
 namespace unroll {
 namespace {
 
-Cell cell_of(const torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t& mode) {
+std::size_t state_count(const ModelConfig& config) {
+  return config.cell == Cell::kMlp
+             ? 0
+             : static_cast<std::size_t>(table_of(cell_kind(config)).state_count);
+}
+
+}  // namespace
+
+Cell cell_of(const torch::nn::detail::RNNOptionsBase& options) {
+  const auto& mode = options.mode();
   if (std::holds_alternative<torch::enumtype::kLSTM>(mode)) {
     return Cell::kLstm;
   }
@@ -25,14 +34,6 @@ Cell cell_of(const torch::nn::detail::RNNOptionsBase::rnn_options_base_mode_t& m
   }
   return std::holds_alternative<torch::enumtype::kRNN_RELU>(mode) ? Cell::kRnnRelu : Cell::kRnn;
 }
-
-std::size_t state_count(const ModelConfig& config) {
-  return config.cell == Cell::kMlp
-             ? 0
-             : static_cast<std::size_t>(table_of(cell_kind(config)).state_count);
-}
-
-}  // namespace
 
 ModelConfig SequenceModel::config() const {
   throw Error("no description stands for this model: it is a class of its own");
@@ -67,7 +68,7 @@ ModelConfig RNNModel::config() const {
           throw Error("no description stands for this model: its recurrent layer has no biases");
         }
         ModelConfig config{.model = ModelKind::kConcise,
-                           .cell = cell_of(options.mode()),
+                           .cell = cell_of(options),
                            .hidden = options.hidden_size(),
                            .layers = options.num_layers()};
         config.dropout = config.layers > 1 ? options.dropout() : 0;  // torch drops nothing else

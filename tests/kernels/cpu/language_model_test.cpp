@@ -82,7 +82,11 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
       const std::vector<const float*> masks(masked ? kLayers - 1 : 0, between.data());
       LanguageModelPass pass(cell, kLayers, H);
       const auto loss = [&](bool with_backward) {
-        pass.forward(tokens.data(), T, B, weights.parameters, {}, with_backward, masks);
+        pass.forward(weights.parameters, {.steps = T,
+                                          .batch_size = B,
+                                          .tokens = tokens.data(),
+                                          .masks = masks,
+                                          .with_backward = with_backward});
         return pass.mean_cross_entropy(labels.data());
       };
       loss(true);
@@ -94,7 +98,8 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
         std::vector<float> h(kLayers * B * H);
         std::vector<float> c(h.size());
         for (int64_t steps = 1; steps <= T; ++steps) {
-          pass.forward(tokens.data(), steps, B, weights.parameters, {}, false, masks);
+          pass.forward(weights.parameters,
+                       {.steps = steps, .batch_size = B, .tokens = tokens.data(), .masks = masks});
           pass.copy_state({.h = h.data(), .c = c.data()});
           std::transform(h.begin(), h.end(), std::back_inserter(result),
                          [](float value) { return value > 0; });
@@ -159,39 +164,40 @@ TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
     for (int64_t r = 0; r < T * B; ++r) {
       tokens.push_back(draw(0, V - 1));
     }
-    LanguageModelPass pass(cell, kLayers, H);
-    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false,
-                 std::vector{between.data()});
+    LayerStack pass(cell, kLayers, H);
+    const std::vector masks{between.data()};
+    pass.forward(model.parameters.layers,
+                 {.steps = T, .batch_size = B, .tokens = tokens.data(), .masks = masks});
     std::vector<float> states(kLayers * B * H);
     std::vector<float> cell_states(states.size());
     pass.copy_state({.h = states.data(), .c = cell_states.data()});
 
     // The lower layer alone, step by step, and the upper one over what the mask leaves of it.
-    const ModelParameters lower{.layers = {model.parameters.layers[0]},
-                                .output = model.parameters.output};
-    const ModelParameters upper{.layers = {model.parameters.layers[1]},
-                                .output = model.parameters.output};
+    const auto layer = [&](std::size_t l) { return std::span(&model.parameters.layers[l], 1); };
     std::vector<float> h(B * H);
     std::vector<float> c(B * H);
     std::vector<float> x;
     for (int64_t t = 0; t < T; ++t) {
-      LanguageModelPass step(cell, 1, H);
+      LayerStack step(cell, 1, H);
       const StatePointers state{.h = h.data(), .c = c.data()};
-      step.forward(tokens.data() + t * B, 1, B, lower, state, /*with_backward=*/false);
+      step.forward(layer(0),
+                   {.steps = 1, .batch_size = B, .tokens = tokens.data() + t * B, .state = state});
       step.copy_state(state);
       for (const float value : h) {
         x.push_back(value * between[x.size()]);
       }
     }
-    LanguageModelPass above(cell, 1, H);
-    above.forward(x.data(), H, T, B, upper, {}, /*with_backward=*/false);
+    LayerStack above(cell, 1, H);
+    above.forward(layer(1), {.steps = T, .batch_size = B, .x = x.data()});
     for (std::size_t i = 0; i < h.size(); ++i) {
       EXPECT_NEAR(states[i], h[i], 1e-6);
     }
-    for (int64_t r = 0; r < T * B; ++r) {
-      for (int64_t v = 0; v < V; ++v) {
-        EXPECT_NEAR(*pass.logits().at(r, v), *above.logits().at(r, v), 1e-5);
-      }
+    std::vector<float> outputs(T * B * H);
+    std::vector<float> expected(outputs.size());
+    pass.copy_outputs(outputs.data());
+    above.copy_outputs(expected.data());
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      EXPECT_NEAR(outputs[i], expected[i], 1e-6);
     }
   }
 }
@@ -208,7 +214,7 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
       tokens.push_back(draw(0, V - 1));
     }
     LanguageModelPass pass(cell, kLayers, H);
-    pass.forward(tokens.data(), T, B, model.parameters, {}, /*with_backward=*/false);
+    pass.forward(model.parameters, {.steps = T, .batch_size = B, .tokens = tokens.data()});
     Decoder decoder(cell, B, model.parameters);
     for (int64_t t = 0; t < T; ++t) {
       const auto& logits = decoder.step({tokens.data() + t * B, static_cast<std::size_t>(B)});
@@ -308,10 +314,17 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       const int64_t more = round_up(B, 32);
       const std::vector<int64_t> others(static_cast<std::size_t>(T * more), V - 1);
       auto unused = model(cell, L, V, H, {});
-      pass.forward(others.data(), T, more, weights.parameters, {}, true);
+      pass.forward(
+          weights.parameters,
+          {.steps = T, .batch_size = more, .tokens = others.data(), .with_backward = true});
       pass.mean_cross_entropy(others.data());
       pass.backward(unused.parameters, {});
-      pass.forward(tokens.data(), T, B, weights.parameters, before, true, masks);
+      pass.forward(weights.parameters, {.steps = T,
+                                        .batch_size = B,
+                                        .tokens = tokens.data(),
+                                        .state = before,
+                                        .masks = masks,
+                                        .with_backward = true});
       pass.copy_state({.h = r.h.data(), .c = r.c.data()});
       r.loss = pass.mean_cross_entropy(labels.data());
       pass.backward(r.gradients.parameters, upstream);
@@ -337,6 +350,51 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
         EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), of_gradients)
             << "array " << a;
+      }
+    }
+  }
+}
+
+TEST_P(EachCellInTiles, LayersOnAMatrixAreThoseOfFloat32) {
+  constexpr int64_t B = 20;
+  constexpr int64_t T = 3;
+  constexpr int64_t H = 40;
+  for (const int64_t inputs : {1, 19, 100}) {
+    for (const auto cell :
+         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
+      SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell) << " " << inputs);
+      const auto weights = model(cell, kLayers, inputs, H, {0.2F, 0.15F, 0.1F, 0.3F, 0, 0});
+      const auto x = values(T * B * inputs);
+      const auto upstream = values(T * B * H, 0.02F);
+      struct Result {
+        Storage gradients;
+        std::vector<float> h, dx;
+      };
+      const auto run = [&](int parts) {
+        Result r{.gradients = model(cell, kLayers, inputs, H, {}),
+                 .h = std::vector<float>(T * B * H),
+                 .dx = std::vector<float>(x.size())};
+        LayerStack stack(cell, kLayers, H, parts);
+        stack.forward(
+            weights.parameters.layers,
+            {.steps = T, .batch_size = B, .x = x.data(), .masks = {}, .with_backward = true});
+        stack.copy_outputs(r.h.data());
+        stack.set_outside_gradient(upstream.data());
+        stack.backward(r.gradients.parameters.layers, {});
+        stack.copy_input_gradient(r.dx.data());
+        return r;
+      };
+      const auto expected = run(0);
+      for (const int parts : {1, 2}) {
+        SCOPED_TRACE(::testing::Message() << parts << " parts");
+        const double tolerance = parts == 2 ? 1e-4 : 2e-2;
+        const auto actual = run(parts);
+        EXPECT_LT(distance(actual.h, expected.h), tolerance);
+        EXPECT_LT(distance(actual.dx, expected.dx), tolerance);
+        for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
+          EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), tolerance)
+              << "array " << a;
+        }
       }
     }
   }

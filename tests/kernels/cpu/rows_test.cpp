@@ -12,7 +12,7 @@ TEST_P(Rows, SumBySlot) {
   Activations from;
   from.resize(3, 3, 70, 48, {});
   const auto original = values(9 * 70);
-  copy_rows_in(original.data(), 9, 70, from.values());
+  copy_rows_in(original.data(), 0, 9, 70, from.values());
   const std::vector<int32_t> slot{0, 2, 2, 1, 0, 0, 2, 2, 0};
   for (const bool into_one : {false, true}) {
     Panels sums = panels(3, 70, 48);  // holds something that must go
@@ -34,7 +34,7 @@ TEST_P(Rows, SumBySlot) {
 TEST_P(Rows, CopyInAndOutAgain) {
   const auto from = values(3 * 70);
   auto to = panels(4, 70);
-  copy_rows_in(from.data(), 3, 70, to);
+  copy_rows_in(from.data(), 0, 3, 70, to);
   std::vector<float> back(2 * 70);
   copy_rows_out(to, 1, 2, 70, back.data());
   EXPECT_TRUE(std::equal(back.begin(), back.end(), from.begin() + 70));

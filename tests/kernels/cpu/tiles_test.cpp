@@ -32,7 +32,7 @@ class TilesOfEachTarget : public EachTarget {
     Matrix result;
     result.values = values(steps * batch_size * columns);
     result.tiles.resize(steps, batch_size, columns, width, {.parts = parts, .right = true});
-    copy_rows_in(result.values.data(), steps * batch_size, columns, result.tiles.values());
+    copy_rows_in(result.values.data(), 0, steps * batch_size, columns, result.tiles.values());
     values_to_tiles(0, steps, result.tiles);
     return result;
   }

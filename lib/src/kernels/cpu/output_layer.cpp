@@ -18,7 +18,7 @@ void OutputLayer::pack(const OutputParameters& parameters, bool with_backward) {
     W_t_.resize(V, hidden, kPanel, parts_);
   }
   b_.resize(1, V);
-  copy_rows_in(parameters.b_q, 1, V, b_);
+  copy_rows_in(parameters.b_q, 0, 1, V, b_);
   parallel_for(0, parts_of(hidden, kBlock), grain(kCopying * kBlock * V),
                [&](int64_t first, int64_t last) {
                  cpu::pack(parameters.W_hq, outputs, 0, first, last, W_);

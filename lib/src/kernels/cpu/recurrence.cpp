@@ -34,7 +34,7 @@ void Recurrence::pack(const LayerParameters& parameters, int64_t inputs, bool wi
   }
   if (table_of(memory_.cell).has_b_hh) {
     memory_.b_hh.resize(1, hidden_);
-    copy_rows_in(parameters.b_hh, 1, hidden_, memory_.b_hh);
+    copy_rows_in(parameters.b_hh, 0, 1, hidden_, memory_.b_hh);
   }
 }
 
@@ -70,7 +70,7 @@ void Recurrence::begin(int64_t steps, int64_t batch_size, bool with_backward) {
 void Recurrence::set_state(const float* h, const float* c) {
   copy_step_in(h, 0, memory_.h);
   if (has_c(memory_.cell)) {
-    copy_rows_in(c, batch_size_, hidden_, memory_.c);
+    copy_rows_in(c, 0, batch_size_, hidden_, memory_.c);
   }
 }
 
@@ -183,9 +183,9 @@ void Recurrence::set_outside_gradient(const Activations& left, const Weights& ri
 }
 
 void Recurrence::set_state_gradient(const float* dh, const float* dc) {
-  copy_rows_in(dh, batch_size_, hidden_, dh_last_);
+  copy_rows_in(dh, 0, batch_size_, hidden_, dh_last_);
   if (!is_simple(memory_.cell)) {
-    copy_rows_in(dc, batch_size_, hidden_, memory_.carry);
+    copy_rows_in(dc, 0, batch_size_, hidden_, memory_.carry);
   }
 }
 

@@ -154,12 +154,7 @@ void step_from_tiles(const Activations& from, int64_t t, float* to) {
 
 void copy_step_in(const float* from, int64_t t, Activations& to) {
   if (!to.values().empty()) {
-    for (int64_t b = 0; b < to.batch_size(); ++b) {
-      for_each_block_of(from == nullptr ? from : from + b * to.columns(), to.columns(),
-                        [&](int64_t c, const float* block) {
-                          std::copy_n(block, kBlock, to.values().at(t * to.batch_size() + b, c));
-                        });
-    }
+    cpu::copy_rows_in(from, t * to.batch_size(), to.batch_size(), to.columns(), to.values());
   }
   if (!to.left().empty()) {
     (to.left().parts() == 1 ? step_to_tiles<1> : step_to_tiles<2>)(from, t, to);
@@ -286,15 +281,18 @@ void scale(float factor, Panels& values) {
   std::transform(first, first + size, first, [&](float value) { return value * factor; });
 }
 
-void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to) {
+void copy_rows_in(const float* from, int64_t first_row, int64_t rows, int64_t columns, Panels& to) {
   for (int64_t r = 0; r < rows; ++r) {
+    const float* const row = from == nullptr ? nullptr : from + r * columns;
     for (int64_t c = 0; c < columns; c += kBlock) {
-      const int64_t count = from == nullptr ? 0 : std::min(kBlock, columns - c);
-      float* block = to.at(r, c);
-      if (count > 0) {
-        std::copy_n(from + r * columns + c, count, block);
+      float* const block = to.at(first_row + r, c);
+      if (row == nullptr) {
+        std::fill_n(block, kBlock, 0.0F);
+      } else if (c + kBlock <= columns) {
+        std::copy_n(row + c, kBlock, block);
+      } else {
+        std::fill_n(std::copy_n(row + c, columns - c, block), kBlock - (columns - c), 0.0F);
       }
-      std::fill_n(block + count, kBlock - count, 0.0F);
     }
   }
 }
@@ -302,8 +300,13 @@ void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to) 
 void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns,
                    float* to) {
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; c += kBlock) {
-      std::copy_n(from.at(first_row + r, c), std::min(kBlock, columns - c), to + r * columns + c);
+    float* const row = to + r * columns;
+    int64_t c = 0;
+    for (; c + kBlock <= columns; c += kBlock) {
+      std::copy_n(from.at(first_row + r, c), kBlock, row + c);
+    }
+    if (c < columns) {
+      std::copy_n(from.at(first_row + r, c), columns - c, row + c);
     }
   }
 }

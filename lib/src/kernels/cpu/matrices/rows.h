@@ -17,9 +17,9 @@ void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels&
 /// values *= factor.
 void scale(float factor, Panels& values);
 
-/// to[r] = row r of the row-major `from` (rows, columns), zeros past the last column; all zeros
-/// when it is null.
-void copy_rows_in(const float* from, int64_t rows, int64_t columns, Panels& to);
+/// to[first_row + r] = row r of the row-major `from` (rows, columns), zeros past the last column;
+/// all zeros when it is null.
+void copy_rows_in(const float* from, int64_t first_row, int64_t rows, int64_t columns, Panels& to);
 
 /// Row r of the row-major `to` (rows, columns) = from[first_row + r].
 void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t columns, float* to);
