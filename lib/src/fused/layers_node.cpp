@@ -42,11 +42,10 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
  public:
   static Tensors forward(torch::autograd::AutogradContext* context,
                          const c10::intrusive_ptr<LayersCall>& call, at::TensorList tensors) {
-    compute(*call, tensors);
     const auto& x = tensors.back();
     const auto H = hidden_of(call->layout, tensors);
     Tensors results{torch::empty({x.size(0), x.size(1), H}, x.options())};
-    call->stack->copy_outputs(write(results[0]));
+    compute(*call, tensors, write(results[0]));
     State after;
     for (const auto& s : tensors.slice(call->weights(), call->states())) {
       after.push_back(torch::empty_like(s, torch::MemoryFormat::Contiguous));
@@ -69,10 +68,11 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
         c10::static_intrusive_pointer_cast<LayersCall>(context->saved_data["call"].toCapsule());
     const auto tensors = context->get_saved_variables();
     if (!call->stack) {
-      compute(*call, tensors);  // the way back has written over what it read
+      compute(*call, tensors, /*outputs=*/nullptr);  // the way back wrote over what it read
     }
     const auto stack = std::exchange(call->stack, nullptr);
-    stack->set_outside_gradient(read(contiguous_or_undefined(upstream[0])));
+    const auto by_outputs = contiguous_or_undefined(upstream[0]);
+    stack->last().set_outside_gradient(read(by_outputs));
     State by_state;
     for (std::size_t i = 1; i < upstream.size(); ++i) {
       by_state.push_back(contiguous_or_undefined(upstream[i]));
@@ -114,7 +114,7 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
   }
 
  private:
-  static void compute(LayersCall& call, at::TensorList tensors) {
+  static void compute(LayersCall& call, at::TensorList tensors, float* outputs) {
     const auto x = tensors.back().contiguous();
     const auto state = contiguous_states(call, tensors);
     const auto masks = read(call.masks);
@@ -125,6 +125,7 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
                          .x = read(x),
                          .state = pointers(state),
                          .masks = masks,
+                         .outputs = outputs,
                          .with_backward = call.with_backward});
   }
 };

@@ -39,7 +39,7 @@ class OneStep {
             .blocks = 1};
   }
   CellInput input() const { return {&values_, rows_.data()}; }
-  Panels take_values() { return std::move(values_); }
+  const Panels& values() const { return values_; }
 
  private:
   int64_t count_;
@@ -88,12 +88,12 @@ std::vector<float> relu_of(const std::vector<float>& x) { return simple_of(CellK
 // The gradient through ReLU of g by its values h.
 std::vector<float> relu_back(const std::vector<float>& g, const std::vector<float>& h) {
   const auto count = static_cast<int64_t>(g.size());
-  OneStep step(g, {.count = 1, .hidden = 1});
+  const OneStep step(g, {.count = 1, .hidden = 1});
   CellMemory memory{.cell = CellKind::kRnnRelu};
   memory.h = states(count, 0);
   copy_step_in(h.data(), 1, memory.h);
   memory.gates = float32(1, count, 1, kPanel);
-  memory.dh = step.take_values();
+  memory.dh = BlockedView(step.values());
   rnn_backward(step.tile(), memory);
   return first_unit(memory.gates.values(), 0);
 }

@@ -166,8 +166,12 @@ TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
     }
     LayerStack pass(cell, kLayers, H);
     const std::vector masks{between.data()};
-    pass.forward(model.parameters.layers,
-                 {.steps = T, .batch_size = B, .tokens = tokens.data(), .masks = masks});
+    std::vector<float> outputs(T * B * H);
+    pass.forward(model.parameters.layers, {.steps = T,
+                                           .batch_size = B,
+                                           .tokens = tokens.data(),
+                                           .masks = masks,
+                                           .outputs = outputs.data()});
     std::vector<float> states(kLayers * B * H);
     std::vector<float> cell_states(states.size());
     pass.copy_state({.h = states.data(), .c = cell_states.data()});
@@ -188,14 +192,12 @@ TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
       }
     }
     LayerStack above(cell, 1, H);
-    above.forward(layer(1), {.steps = T, .batch_size = B, .x = x.data()});
+    std::vector<float> expected(outputs.size());
+    above.forward(layer(1),
+                  {.steps = T, .batch_size = B, .x = x.data(), .outputs = expected.data()});
     for (std::size_t i = 0; i < h.size(); ++i) {
       EXPECT_NEAR(states[i], h[i], 1e-6);
     }
-    std::vector<float> outputs(T * B * H);
-    std::vector<float> expected(outputs.size());
-    pass.copy_outputs(outputs.data());
-    above.copy_outputs(expected.data());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       EXPECT_NEAR(outputs[i], expected[i], 1e-6);
     }
@@ -375,11 +377,12 @@ TEST_P(EachCellInTiles, LayersOnAMatrixAreThoseOfFloat32) {
                  .h = std::vector<float>(T * B * H),
                  .dx = std::vector<float>(x.size())};
         LayerStack stack(cell, kLayers, H, parts);
-        stack.forward(
-            weights.parameters.layers,
-            {.steps = T, .batch_size = B, .x = x.data(), .masks = {}, .with_backward = true});
-        stack.copy_outputs(r.h.data());
-        stack.set_outside_gradient(upstream.data());
+        stack.forward(weights.parameters.layers, {.steps = T,
+                                                  .batch_size = B,
+                                                  .x = x.data(),
+                                                  .outputs = r.h.data(),
+                                                  .with_backward = true});
+        stack.last().set_outside_gradient(upstream.data());
         stack.backward(r.gradients.parameters.layers, {});
         stack.copy_input_gradient(r.dx.data());
         return r;

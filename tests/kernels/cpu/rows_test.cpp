@@ -41,6 +41,20 @@ TEST_P(Rows, CopyInAndOutAgain) {
   EXPECT_EQ(*(to.at(2, 69) + 1), 0);
 }
 
+TEST_P(Rows, APartOfAStepIsCopiedOut) {
+  Activations from;
+  from.resize(2, 3, 40, kStatePanel, {});
+  const auto original = values(2 * 3 * 40);
+  copy_rows_in(original.data(), 0, 6, 40, from.values());
+  std::vector<float> to(3 * 40, 7);
+  copy_part_out(from, 1, {.row = 1, .rows = 2, .column = 16, .columns = 32}, to.data());
+  for (int64_t b = 0; b < 3; ++b) {
+    for (int64_t c = 0; c < 40; ++c) {
+      EXPECT_EQ(to[b * 40 + c], b < 1 || c < 16 ? 7 : original[(3 + b) * 40 + c]);
+    }
+  }
+}
+
 TEST_P(Rows, PackedWeightsComeBack) {
   for (const int64_t gates_count : {1, 2, 3, 4}) {
     for (const int64_t hidden : {1, 16, 37, 80}) {

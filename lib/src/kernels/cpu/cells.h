@@ -51,7 +51,7 @@ struct CellMemory {
   Activations n = {};   ///< GRU: the candidate; with the reset after the product, what r multiplies
   Activations rh = {};  ///< GRU with the reset before the product: r h
   Panels b_hh = {};     ///< (1, H) GRU with the reset after the product
-  Panels dh = {};       ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
+  BlockedView dh = {};  ///< (T*B, H) by each h from outside the recurrence; empty if among the sums
   /// (B, H) backward, from the next step to this one: LSTM, by c; GRU, by h, past the products
   Panels carry = {};
 };

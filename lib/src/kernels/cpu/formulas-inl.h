@@ -215,7 +215,7 @@ class InputView {
 // The gradient by h from outside the recurrence, where it is not among the sums.
 class OutsideView {
  public:
-  HWY_INLINE OutsideView(const CellTile& tile, const Panels& dh, int64_t column)
+  HWY_INLINE OutsideView(const CellTile& tile, const BlockedView& dh, int64_t column)
       : first_(dh.empty() ? nullptr : dh.at(tile.time * tile.batch_size, column)),
         stride_(dh.row_stride()) {}
 

@@ -22,10 +22,10 @@ void LanguageModelPass::backward(const ModelParameters& gradients,
                                  const StatePointers& state_gradient) {
   output_.backward(gradients.output);
   if (output_.logits().columns() <= kFewTokens) {
-    layers_.set_outside_gradient(output_.logits_gradient(), output_.transposed_weights());
+    layers_.last().set_outside_gradient(output_.logits_gradient(), output_.transposed_weights());
   } else {
     multiply_steps(output_.logits_gradient(), 0, output_.transposed_weights(), nullptr,
-                   /*accumulate=*/false, layers_.outside_gradient());
+                   /*accumulate=*/false, layers_.last().outside_gradient());
   }
   layers_.backward(gradients.layers, state_gradient, {output_.weight_term(gradients.output)});
 }

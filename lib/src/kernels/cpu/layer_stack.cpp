@@ -84,13 +84,8 @@ void LayerStack::forward(std::span<const LayerParameters> parameters, const Laye
     } else {
       layer.set_input(x_, 0);
     }
-    layer.forward();
+    layer.forward(l + 1 == layers_.size() ? batch.outputs : nullptr);
   }
-}
-
-void LayerStack::copy_outputs(float* to) const {
-  for_steps(hidden_,
-            [&](int64_t t, int64_t row) { copy_step_out(h(), t + 1, to + row * hidden_); });
 }
 
 void LayerStack::copy_state(const StatePointers& to) const {
@@ -99,13 +94,6 @@ void LayerStack::copy_state(const StatePointers& to) const {
     const auto offset = static_cast<int64_t>(l) * size;
     layers_[l]->copy_state(to.h + offset, to.c == nullptr ? nullptr : to.c + offset);
   }
-}
-
-void LayerStack::set_outside_gradient(const float* dh) {
-  auto& to = outside_gradient();
-  for_steps(hidden_, [&](int64_t, int64_t row) {
-    copy_rows_in(dh == nullptr ? nullptr : dh + row * hidden_, row, batch_size_, hidden_, to);
-  });
 }
 
 void LayerStack::backward(std::span<const LayerParameters> gradients,
@@ -148,11 +136,10 @@ void LayerStack::copy_state_gradient(const StatePointers& to) const {
   }
 }
 
-void LayerStack::copy_input_gradient(float* to) const {
-  Panels dx;
-  layers_.front()->input_gradient(dx);
-  for_steps(dx.columns(), [&](int64_t, int64_t row) {
-    copy_rows_out(dx, row, batch_size_, dx.columns(), to + row * dx.columns());
+void LayerStack::copy_input_gradient(float* to) {
+  layers_.front()->input_gradient(dx_);
+  for_steps(dx_.columns(), [&](int64_t, int64_t row) {
+    copy_rows_out(dx_, row, batch_size_, dx_.columns(), to + row * dx_.columns());
   });
 }
 

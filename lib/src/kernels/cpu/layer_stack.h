@@ -26,6 +26,7 @@ struct LayerBatch {
   /// Row-major (T*B, H), one for each layer but the last, or none at all; they must stay valid
   /// until the backward pass.
   std::span<const float* const> masks = {};
+  float* outputs = nullptr;  ///< where the last layer's states go, row-major (T*B, H), or null
   bool with_backward = false;
 };
 
@@ -43,17 +44,11 @@ class LayerStack {
 
   /// After forward(): the last layer's states, the first step of which is that before the batch's.
   const Activations& h() const { return layers_.back()->h(); }
-  /// Those after each step, row-major (T*B, H), and all layers' after the last one.
-  void copy_outputs(float* to) const;
+  /// All layers' after the last step.
   void copy_state(const StatePointers& to) const;
 
-  /// Before backward(): the gradient by the last layer's states from outside, as a matrix (T*B, H)
-  /// to be filled, as the product of a matrix and weights, or row-major; null stands for zeros.
-  Panels& outside_gradient() { return layers_.back()->outside_gradient(); }
-  void set_outside_gradient(const Activations& left, const Weights& right) {
-    layers_.back()->set_outside_gradient(left, right);
-  }
-  void set_outside_gradient(const float* dh);
+  /// The last layer, which takes the gradient by its states before backward().
+  Recurrence& last() { return *layers_.back(); }
 
   /// Writes the gradients by all parameters to `gradients` (W_x of tokens: only the rows of tokens
   /// that occur), or none if that is empty. `state_gradient`: by the states after the last step.
@@ -64,7 +59,7 @@ class LayerStack {
 
   /// After backward(): the gradient by the states before the first step, and by x, row-major.
   void copy_state_gradient(const StatePointers& to) const;
-  void copy_input_gradient(float* to) const;
+  void copy_input_gradient(float* to);
 
  private:
   void find_tokens(const int64_t* tokens, int64_t rows_of_W_x);
@@ -86,6 +81,7 @@ class LayerStack {
   std::vector<int32_t> slot_of_token_;
   Activations x_;
   std::vector<std::unique_ptr<Recurrence>> layers_;
+  Panels dx_;
   std::vector<const float*> masks_;
   std::vector<Activations> masked_;  // T steps each, where there are masks
 };

@@ -1,6 +1,7 @@
 #include "kernels/cpu/recurrence.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -118,7 +119,8 @@ StepLoop Recurrence::step_loop(bool backward) const {
   return loop;
 }
 
-void Recurrence::forward() {
+void Recurrence::forward(float* outputs) {
+  outputs_ = outputs;
   run_steps(step_loop(/*backward=*/false), [&](const StepPart& part) { forward_part(part); });
 }
 
@@ -154,12 +156,24 @@ void Recurrence::forward_cell(const CellTile& tile) {
   switch (memory_.cell) {
     case CellKind::kRnn:
     case CellKind::kRnnRelu:
-      return rnn_forward(tile, x, memory_);
+      rnn_forward(tile, x, memory_);
+      break;
     case CellKind::kLstm:
-      return lstm_forward(tile, x, memory_);
+      lstm_forward(tile, x, memory_);
+      break;
     case CellKind::kGruAfter:
     case CellKind::kGruBefore:
-      return gru_forward(tile, x, memory_);
+      gru_forward(tile, x, memory_);
+      break;
+  }
+  // While they are in a core's own cache
+  if (outputs_ != nullptr && tile.phase + 1 == std::ssize(groups_)) {
+    copy_part_out(memory_.h, tile.time + 1,
+                  {.row = tile.row,
+                   .rows = tile.rows,
+                   .column = tile.block * kBlock,
+                   .columns = tile.blocks * kBlock},
+                  outputs_ + tile.time * batch_size_ * hidden_);
   }
 }
 
@@ -172,12 +186,23 @@ void Recurrence::copy_state(float* h, float* c) const {
 
 Panels& Recurrence::outside_gradient() {
   outside_left_ = nullptr;
-  memory_.dh.resize(steps_ * batch_size_, hidden_);
-  return memory_.dh;
+  dh_.resize(steps_ * batch_size_, hidden_);
+  memory_.dh = BlockedView(dh_);
+  return dh_;
+}
+
+void Recurrence::set_outside_gradient(const float* dh) {
+  outside_left_ = nullptr;
+  memory_.dh = {};
+  if (dh != nullptr && BlockedView::can_read(dh, hidden_)) {
+    memory_.dh = BlockedView(dh, hidden_);
+  } else if (dh != nullptr) {
+    copy_rows_in(dh, 0, steps_ * batch_size_, hidden_, outside_gradient());
+  }
 }
 
 void Recurrence::set_outside_gradient(const Activations& left, const Weights& right) {
-  memory_.dh = Panels();
+  memory_.dh = {};
   outside_left_ = &left;
   outside_right_ = &right;
 }

@@ -44,8 +44,9 @@ class Recurrence {
   /// backward pass.
   void set_input(const Activations& x, int64_t first_step);
 
-  /// All time steps.
-  void forward();
+  /// All time steps. Each step's h goes to the row-major `outputs` (T*B, H), too, unless it is
+  /// null.
+  void forward(float* outputs = nullptr);
 
   /// The state after the last step becomes the one before the first.
   void carry_state();
@@ -55,10 +56,11 @@ class Recurrence {
   /// The state after the last step, row-major (B, H); c is the LSTM's.
   void copy_state(float* h, float* c) const;
 
-  /// Before backward(): the gradient by each step's h from outside the recurrence is either a
-  /// matrix (T*B, H), which the caller fills, or the product of a matrix and weights, which each
-  /// step adds to its own product.
+  /// Before backward(): the gradient by each step's h from outside the recurrence is a matrix (T*B,
+  /// H), which the caller fills, or his own, row-major, which is there until then; null stands for
+  /// zeros. Or it is the product of a matrix and weights, which each step adds to its own product.
   Panels& outside_gradient();
+  void set_outside_gradient(const float* dh);
   void set_outside_gradient(const Activations& left, const Weights& right);
 
   /// The gradient by the state after the last step, row-major (B, H); null stands for zeros.
@@ -108,6 +110,8 @@ class Recurrence {
   std::vector<int32_t> every_row_;     // slots of a matrix: each row its own
 
   CellMemory memory_;
+  float* outputs_ = nullptr;  // where the states go, too
+  Panels dh_;                 // (T*B, H), where memory_.dh is no matrix of the caller's
   const Activations* outside_left_ = nullptr;  // their product takes the place of memory_.dh
   const Weights* outside_right_ = nullptr;
   Panels dh_last_;  // (B, H)

@@ -90,6 +90,38 @@ class Panels {
   int64_t width_ = kPanel;
 };
 
+/// A matrix whose values are read in blocks of kBlock columns on 64-byte boundaries: panels, or a
+/// caller's. It must stay where it is.
+class BlockedView {
+ public:
+  BlockedView() = default;
+  explicit BlockedView(const Panels& panels)
+      : data_(panels.at(0, 0)),
+        width_(panels.width()),
+        row_stride_(panels.row_stride()),
+        panel_stride_(panels.panel_stride()) {}
+  /// The caller's, row-major.
+  BlockedView(const float* data, int64_t columns) : data_(data), row_stride_(columns) {}
+
+  /// Whether a caller's matrix can be read so.
+  static bool can_read(const float* data, int64_t columns) {
+    return columns % kBlock == 0 &&
+           reinterpret_cast<std::uintptr_t>(data) % (kBlock * sizeof(float)) == 0;
+  }
+
+  bool empty() const { return data_ == nullptr; }
+  int64_t row_stride() const { return row_stride_; }
+  const float* at(int64_t row, int64_t column) const {
+    return data_ + column / width_ * panel_stride_ + row * row_stride_ + column % width_;
+  }
+
+ private:
+  const float* data_ = nullptr;
+  int64_t width_ = kBlock;
+  int64_t row_stride_ = 0;
+  int64_t panel_stride_ = kBlock;
+};
+
 /// A matrix of floats that the caller owns, with its strides in floats.
 struct StridedMatrix {
   float* data = nullptr;

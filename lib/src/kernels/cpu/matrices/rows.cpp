@@ -138,16 +138,31 @@ void step_to_tiles(const float* from, int64_t t, Activations& to) {
 }
 
 template <int kParts>
-void step_from_tiles(const Activations& from, int64_t t, float* to) {
+void part_from_tiles(const Activations& from, int64_t t, const MatrixPart& part, float* to) {
   const int64_t columns = from.columns();
-  for (int64_t b = 0; b < from.batch_size(); ++b) {
-    for (int64_t c = 0; c < columns; c += kBlock) {
+  for (int64_t b = part.row; b < part.row + part.rows; ++b) {
+    for (int64_t c = part.column; c < std::min(part.column + part.columns, columns); c += kBlock) {
       alignas(64) float block[kBlock];
       const LeftView<kParts> view(from, t, c);
       for (int64_t k = 0; k < kBlock; k += kLanes) {
         hn::Store(view.load(b, k), kTag, block + k);
       }
       std::copy_n(block, std::min(kBlock, columns - c), to + b * columns + c);
+    }
+  }
+}
+
+void part_from_values(const Activations& from, int64_t t, const MatrixPart& part, float* to) {
+  const int64_t columns = from.columns();
+  const auto& values = from.values();
+  for (int64_t b = part.row; b < part.row + part.rows; ++b) {
+    for (int64_t c = part.column; c < std::min(part.column + part.columns, columns); c += kBlock) {
+      const float* const block = values.at(t * from.batch_size() + b, c);
+      if (c + kBlock <= columns) {
+        std::copy_n(block, kBlock, to + b * columns + c);
+      } else {
+        std::copy_n(block, columns - c, to + b * columns + c);
+      }
     }
   }
 }
@@ -161,12 +176,11 @@ void copy_step_in(const float* from, int64_t t, Activations& to) {
   }
 }
 
-void copy_step_out(const Activations& from, int64_t t, float* to) {
-  if (!from.values().empty()) {
-    cpu::copy_rows_out(from.values(), t * from.batch_size(), from.batch_size(), from.columns(), to);
-  } else {
-    (from.left().parts() == 1 ? step_from_tiles<1> : step_from_tiles<2>)(from, t, to);
-  }
+void copy_part_out(const Activations& from, int64_t t, const MatrixPart& part, float* to) {
+  const auto copy = !from.values().empty()     ? part_from_values
+                    : from.left().parts() == 1 ? part_from_tiles<1>
+                                               : part_from_tiles<2>;
+  copy(from, t, part, to);
 }
 
 template <typename From, typename To>
@@ -245,7 +259,7 @@ namespace unroll::cpu {
 
 HWY_EXPORT(sum_rows);
 HWY_EXPORT(copy_step_in);
-HWY_EXPORT(copy_step_out);
+HWY_EXPORT(copy_part_out);
 HWY_EXPORT(scale_step);
 HWY_EXPORT(scale_rows);
 HWY_EXPORT(values_to_tiles);
@@ -258,8 +272,12 @@ void copy_step_in(const float* from, int64_t t, Activations& to) {
   HWY_DYNAMIC_DISPATCH(copy_step_in)(from, t, to);
 }
 
+void copy_part_out(const Activations& from, int64_t t, const MatrixPart& part, float* to) {
+  HWY_DYNAMIC_DISPATCH(copy_part_out)(from, t, part, to);
+}
+
 void copy_step_out(const Activations& from, int64_t t, float* to) {
-  HWY_DYNAMIC_DISPATCH(copy_step_out)(from, t, to);
+  copy_part_out(from, t, {0, from.batch_size(), 0, from.columns()}, to);
 }
 
 void scale_step(const Activations& from, int64_t from_t, const float* factors, int64_t to_t,

@@ -28,6 +28,15 @@ void copy_rows_out(const Panels& from, int64_t first_row, int64_t rows, int64_t 
 /// left, whatever there is.
 void copy_step_in(const float* from, int64_t t, Activations& to);
 
+/// Some rows and columns of a matrix; the columns begin at a block.
+struct MatrixPart {
+  int64_t row, rows, column, columns;
+};
+
+/// Of the row-major `to` (B, N) such a part = that of step t. Columns past the last one do not
+/// count.
+void copy_part_out(const Activations& from, int64_t t, const MatrixPart& part, float* to);
+
 /// The row-major `to` (B, N) = step t.
 void copy_step_out(const Activations& from, int64_t t, float* to);
 
