@@ -1,7 +1,8 @@
 """The sweep of scripts/bench_peers: our kernels beside torch::nn's modules, over sizes, batches and threads.
 
 A case is one run of `unroll bench --model concise,fused`, in which both take turns; its ratio is that of the medians of their
-epochs, its share of the peak the fused model's. The text is made: words that follow Zipf's law, or their letters.
+epochs, its share of the peak the fused model's. The text is made: words that follow Zipf's law, or their letters. With --inputs
+it only says how many steps there are: layers alone read random features.
 """
 
 import argparse
@@ -36,17 +37,19 @@ def write_words(folder: Path, vocab_size: int, count: int) -> Path:
     return path
 
 
-def steps_of_epoch(cell: str, hidden: int, layers: int, vocab_size: int, batch_size: int, tokens: int) -> int:
+def steps_of_epoch(args: argparse.Namespace, vocab_size: int, tokens: int, case: tuple) -> int:
     """As many as make EPOCH_FLOP, or as the text has."""
-    flop = 6 * batch_size * STEPS * hidden * (GATES[cell] * hidden * (2 * layers - 1) + vocab_size)
+    cell, hidden, batch_size = case
+    others = GATES[cell] * args.inputs if args.inputs > 0 else vocab_size
+    flop = 6 * batch_size * STEPS * hidden * (GATES[cell] * hidden * (2 * args.layers - 1) + others)
     return max(1, min(math.ceil(EPOCH_FLOP / flop), tokens // (batch_size * STEPS) - 1, MOST_STEPS))
 
 
 def measure(args: argparse.Namespace, text: list, vocab_size: int, tokens: int, case: tuple) -> dict:
     cell, hidden, batch_size = case
-    steps = steps_of_epoch(cell, hidden, args.layers, vocab_size, batch_size, tokens)
+    steps = steps_of_epoch(args, vocab_size, tokens, case)
     command = [args.unroll, "bench", "--model", "concise,fused", "--cell", cell, "--hidden", hidden, "--layers", args.layers,
-               "--batch-size", batch_size, "--num-steps", STEPS, "--threads", ",".join(map(str, args.threads)),
+               "--inputs", args.inputs, "--batch-size", batch_size, "--num-steps", STEPS, "--threads", ",".join(map(str, args.threads)),
                "--max-tokens", steps * batch_size * STEPS + 1, "--offset", 0, "--repeat", args.repeat, "--device", "cpu",
                "--json", "--quiet", *text]  # fmt: skip
     rows = {(row["model"], row["threads"]): row for row in json.loads(run(command))["rows"]}

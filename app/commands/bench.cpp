@@ -34,7 +34,7 @@ Options declare_bench_options() {
   options.group("Models (each a list: rnn,lstm)")
       .value("model",
              "of scratch and concise, computed plain, fused, by our kernels, cudnn, on a GPU, and "
-             "auto, the one that is expected to be fastest",
+             "auto, the one that is expected to be fastest; with --inputs concise,fused",
              "KINDS", "scratch,concise,fused")
       .value("cell", "of " + names_of(std::optional(Cell::kMlp)), "CELLS", to_text(model.cell))
       .value("hidden", "hidden units of a layer", "H,...", to_text(model.hidden))
@@ -88,11 +88,16 @@ std::vector<ModelSetup> vary(const std::vector<ModelSetup>& setups, const Option
 }
 
 // Every combination of the lists, the cell's changing slowest.
-std::vector<ModelSetup> read_setups(const Options& options) {
+std::vector<ModelSetup> read_setups(const Options& options, bool layers_alone) {
   std::vector<ModelSetup> setups;
-  for (const auto& name : list_of<std::string>(options, "model")) {
-    setups.push_back(setup_named(name));
-    setups.back().config.layers = options.integer("layers");
+  const bool is_torchs = layers_alone && !options.given("model");
+  for (const auto& name : is_torchs ? std::vector<std::string>{"concise", "fused"}
+                                    : list_of<std::string>(options, "model")) {
+    auto& setup = setups.emplace_back(setup_named(name));
+    setup.config.layers = options.integer("layers");
+    if (layers_alone && !setup.config.model) {
+      setup.config.model = ModelKind::kConcise;
+    }
   }
   setups = vary<GraphMode>(setups, options, "graph", [&](auto& setup, auto graph) {
     check_graph(options, graph);
@@ -136,7 +141,7 @@ void bench(int argc, const char* const* argv) {
   }
   BenchOptions request;
   options.read(request);
-  request.models = read_setups(options);
+  request.models = read_setups(options, request.inputs > 0);
   request.threads = list_of<int64_t>(options, "threads");
   check(request);
   CorpusOptions text;

@@ -11,6 +11,7 @@
 #include "base/formatted.h"
 #include "emulation/emulated_driver.h"
 #include "emulation/gpus.h"
+#include "fused/layers_node.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/thrown.h"
@@ -274,6 +275,69 @@ TEST(DeviceLayers, DropoutActsBetweenTheLayers) {
   at::manual_seed(1);
   EXPECT_TRUE(all_close(logits(0.5), net->forward(X, state).first, 1e-5));
   EXPECT_FALSE(torch::equal(logits(0.5), logits(0)));
+}
+
+// Numbers (T,B,inputs) instead of tokens, against the CPU's kernels
+TEST(DeviceLayers, ReadNumbersToo) {
+  constexpr int64_t kInputs = 6, kHidden = 20, B = 5, T = 3;
+  for (const auto& model : {plain(ModelKind::kConcise, Cell::kRnn, kHidden),
+                            plain(ModelKind::kConcise, Cell::kGru, kHidden),
+                            plain(ModelKind::kConcise, Cell::kLstm, kHidden),
+                            plain(ModelKind::kScratch, Cell::kGru, kHidden)}) {
+    SCOPED_TRACE(name_of(model));
+    at::manual_seed(0);
+    auto layers = model;
+    layers.layers = model.model == ModelKind::kConcise ? 2 : 1;
+    const auto net = make_model(layers, kInputs, torch::kCPU);
+    const auto layout = layout_of(layers);
+    auto weights = values(net->weights());
+    weights.resize(layer_weight_count(layout));
+    auto by = weights;
+    State state;
+    for (const auto& s : net->begin_state(B)) {
+      state.push_back(torch::randn_like(s).requires_grad_());
+      by.push_back(state.back());
+    }
+    const auto x = torch::randn({T, B, kInputs}).requires_grad_();
+    by.push_back(x);
+    const auto by_outputs = torch::randn({T, B, kHidden});
+    const auto gradients = [&](const std::pair<torch::Tensor, State>& result) {
+      auto objective = (result.first * by_outputs).sum();
+      for (const auto& s : result.second) {
+        objective = objective + s.square().sum();
+      }
+      return torch::autograd::grad({objective}, by, {}, /*retain_graph=*/true);
+    };
+    const auto expected = run_layers_on_cpu(
+        layout, weights, x, state, std::make_shared<LayerStacks>([&] {
+          return std::make_shared<cpu::LayerStack>(layout.cell, layout.layers, kHidden);
+        }));
+    const auto expected_gradients = gradients(expected);
+    const EmulatedKernels kernels(/*has_clusters=*/true);
+    const auto actual = run_layers_on_cuda(kernels, layout, weights, x, state,
+                                           cuda::Operands::kFloat32, std::make_shared<Workspace>());
+    EXPECT_TRUE(all_close(actual.first, expected.first, 1e-5));
+    for (int times = 0; times < 2; ++times) {
+      const auto actual_gradients = gradients(actual);
+      for (std::size_t i = 0; i < by.size(); ++i) {
+        EXPECT_TRUE(all_close(actual_gradients[i], expected_gradients[i], 2e-5)) << i;
+      }
+    }
+    EXPECT_EQ(thrown<Error>([&] {
+                run_layers_on_cuda(kernels, layout, weights, x.narrow(2, 0, 4), state,
+                                   cuda::Operands::kFloat32, std::make_shared<Workspace>());
+              }),
+              "the inputs must have shape [3, 5, 6], got [3, 5, 4]");
+  }
+}
+
+TEST(DeviceLayers, FindTheirOperandsOnceForEachBatchSize) {
+  const EmulatedKernels kernels(cuda::kLittleShared);
+  LayerOperands operands(kernels, Precision::kBf16, CellKind::kLstm, 640);
+  EXPECT_EQ(operands.of(32, torch::kCPU), cuda::Operands::kFloat32);
+  EXPECT_EQ(operands.of(32, torch::kCPU), cuda::Operands::kFloat32);
+  LayerOperands none(kernels, Precision::kFp32, CellKind::kLstm, 2048);
+  EXPECT_EQ(none.of(32, torch::kCPU), std::nullopt);
 }
 
 TEST(DeviceLayersInBf16, WhatFindsNoRoomIsComputedInFloat32OrNotAtAll) {

@@ -2,6 +2,7 @@
 #include <ATen/record_function.h>
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/cuda.h>
 
 #include <atomic>
@@ -19,6 +20,7 @@
 #include "support/model_configs.h"
 #include "unroll/compute.h"
 #include "unroll/device.h"
+#include "unroll/fused.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -126,6 +128,36 @@ TEST_P(Cuda, KernelsAndGraphsAreInForceWhereTheyAreBuilt) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Cuda, ::testing::ValuesIn(models_on_devices()),
                          [](const auto& info) { return name_of(info.param); });
+
+TEST(CudaFusedLayers, OutputsAndGradientsAreThoseOfTheCpu) {
+  if (!cuda_is_available() || !cuda_part_problem().empty()) {
+    GTEST_SKIP() << "no CUDA device";
+  }
+  at::manual_seed(0);
+  for (const bool bidirectional : {false, true}) {
+    const auto options = torch::nn::LSTMOptions(24, 96).num_layers(2).bidirectional(bidirectional);
+    FusedLSTM on_cpu(options, Compute{.backend = Backend::kFused});
+    const auto x = torch::randn({7, 16, 24});
+    const auto upstream = torch::randn({7, 16, bidirectional ? 192 : 96});
+    const auto gradients = [&](auto& layer, torch::Device device) {
+      const auto input = x.to(device).requires_grad_();
+      const auto outputs = std::get<0>(layer.forward(input));
+      auto by = layer.parameters();
+      by.push_back(input);
+      auto results = torch::autograd::grad({outputs}, by, {upstream.to(device)});
+      results.push_back(outputs.detach());
+      return results;
+    };
+    const auto expected = gradients(*on_cpu, torch::kCPU);
+    const auto copy = std::dynamic_pointer_cast<FusedLSTMImpl>(on_cpu->clone(try_gpu()));
+    EXPECT_EQ(copy->effective_compute(16).backend, Backend::kFused);
+    const auto actual = gradients(*copy, try_gpu());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const auto difference = (actual[i].cpu() - expected[i]).norm() / expected[i].norm();
+      EXPECT_LT(difference.item<double>(), 1e-4) << i;
+    }
+  }
+}
 
 // cuDNN as a backend of its own, and the choice between it and our kernels.
 class CudaChoice : public ::testing::Test {

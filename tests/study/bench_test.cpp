@@ -8,6 +8,7 @@
 
 #include "report/bench_report.h"
 #include "support/model_configs.h"
+#include "support/thrown.h"
 #include "unroll/error.h"
 #include "unroll/study.h"
 
@@ -71,6 +72,42 @@ TEST(Bench, ARowSaysWhoComputedIt) {
     EXPECT_EQ(row.setup.compute.backend, Backend::kAuto);
     EXPECT_EQ(row.effective.graph, GraphMode::kOff);
   }
+}
+
+TEST(Bench, MeasuresLayersAloneOnFeatures) {
+  BenchOptions options;
+  for (const auto cell : {Cell::kRnn, Cell::kRnnRelu, Cell::kGru, Cell::kLstm}) {
+    for (const auto backend : {Backend::kPlain, Backend::kFused}) {
+      options.models.push_back(
+          {.config = {.model = ModelKind::kConcise, .cell = cell, .hidden = 8, .layers = 2},
+           .compute = {.backend = backend}});
+    }
+  }
+  options.models.erase(options.models.begin());
+  options.inputs = 3;
+  options.repeat = 2;
+  const auto rows = bench(loader(), 9, options);
+  ASSERT_EQ(rows.size(), 8);
+  for (const auto& row : rows) {
+    const auto& config = row.setup.config;
+    EXPECT_EQ(row.effective.backend, row.setup.compute.backend);
+    EXPECT_EQ(row.tokens_per_second.size(), 2);
+    EXPECT_GT(row.phases.backward, 0);
+    const int64_t gates = config.cell == Cell::kLstm ? 4 : config.cell == Cell::kGru ? 3 : 1;
+    // W_h of two layers and W_x of the second thrice, W_x of the first twice, two for each weight
+    EXPECT_DOUBLE_EQ(row.flops,
+                     row.median() * 2.0 * static_cast<double>(gates) * 8 * (3 * 8 * 3 + 2 * 3));
+  }
+}
+
+TEST(Bench, LayersAloneAreTorchsOrTheirEquals) {
+  BenchOptions options;
+  options.inputs = 3;
+  EXPECT_EQ(thrown<UsageError>([&] { check(options); }),
+            "layers on inputs are concise or fused, got model scratch");
+  options.models = {{.config = {.model = ModelKind::kScratch, .cell = Cell::kMlp}, .compute = {}}};
+  EXPECT_EQ(thrown<UsageError>([&] { check(options); }),
+            "layers on inputs are of rnn, rnn-relu, gru and lstm, got cell mlp");
 }
 
 TEST(Bench, TheNumberOfThreadsIsRestoredWhenItIsInterrupted) {

@@ -35,10 +35,18 @@ struct ModelSetup {
 struct BenchOptions {
   std::vector<ModelSetup> models = std::vector<ModelSetup>(1);  ///< each of these
   std::vector<int64_t> threads = {1};  ///< with each of these numbers of threads
-  int64_t repeat = 5;                  ///< epochs of each, taken in turns
+  /// Float features of a step: layers alone, torch::nn's (concise, computed plain) and ours, up to
+  /// their outputs and the gradients of their parameters; 0: language models.
+  int64_t inputs = 0;
+  int64_t repeat = 5;  ///< epochs of each, taken in turns
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
+    visit(self.inputs,
+          {"inputs", "I",
+           "layers alone, concise and fused, on I float features a step, hidden states "
+           "out; 0: language models",
+           from_to(0, 1 << 20)});
     visit(self.repeat, {"repeat", "N", "epochs of each, taken in turns", from_to(1, 1'000'000)});
   }
 };
@@ -69,8 +77,8 @@ struct BenchRow {
 /// operations a second: the most that a model in float32 could reach.
 double measure_peak(int64_t threads);
 
-/// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the
-/// batches' device. Sets LibTorch's number of threads and restores it.
+/// Trains every model, or its layers alone, for one epoch to warm up and then, taking turns, for
+/// `repeat` more, on the batches' device. Sets LibTorch's number of threads and restores it.
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 

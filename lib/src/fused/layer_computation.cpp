@@ -58,6 +58,12 @@ LayerComputation::LayerComputation(const torch::nn::detail::RNNOptionsBase& opti
   }
 }
 
+bool LayerComputation::is_left_to_torch() const {
+  // A dropout of 1, which leaves nothing, would divide by zero.
+  return compute_.backend == Backend::kPlain || compute_.backend == Backend::kCudnn ||
+         options_.dropout() >= 1;
+}
+
 std::optional<cuda::Operands> LayerComputation::operands(int64_t batch_size,
                                                          torch::Device device) const {
   const auto* kernels = cuda_part().kernels.get();
@@ -73,9 +79,7 @@ std::optional<cuda::Operands> LayerComputation::operands(int64_t batch_size,
 std::optional<Precision> LayerComputation::precision(int64_t batch_size,
                                                      at::TensorList tensors) const {
   const auto device = tensors.front().device();
-  // A dropout of 1, which leaves nothing, would divide by zero.
-  if (compute_.backend == Backend::kPlain || compute_.backend == Backend::kCudnn ||
-      !all_float(tensors) || options_.dropout() >= 1) {
+  if (is_left_to_torch() || !all_float(tensors)) {
     return std::nullopt;
   }
   if (device.is_cpu()) {
@@ -115,6 +119,9 @@ std::optional<std::pair<torch::Tensor, State>> LayerComputation::run(at::TensorL
                                                                      State state, bool trains) {
   check_arguments(input, weights.front(), state);
   require_supported(compute_, input.device());
+  if (is_left_to_torch()) {
+    return std::nullopt;
+  }
   auto tensors = with_biases(weights, options_.bias());
   auto all = tensors;
   all.insert(all.end(), state.begin(), state.end());

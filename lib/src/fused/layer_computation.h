@@ -45,6 +45,7 @@ class LayerComputation {
   // Throws Error unless they fit the options; an empty state becomes zeros.
   void check_arguments(const torch::Tensor& input, const torch::Tensor& weight, State& state) const;
 
+  bool is_left_to_torch() const;
   // What the products multiply on a CUDA device; nothing where there are no kernels for it.
   std::optional<cuda::Operands> operands(int64_t batch_size, torch::Device device) const;
 

@@ -4,50 +4,28 @@
 #include <string>
 
 #include "base/fields.h"
+#include "base/formatted.h"
 #include "base/median.h"
 #include "kernels/cpu/machine/parallel.h"
 #include "kernels/cpu/machine/peak.h"
+#include "study/contender.h"
 #include "study/peak_memory.h"
 #include "study/threads.h"
+#include "unroll/error.h"
 #include "unroll/notebook.h"
-#include "unroll/optim.h"
 #include "unroll/study.h"
 
 namespace unroll {
-namespace {
-
-// A model under training.
-class Contender {
- public:
-  Contender(const ModelSetup& setup, int64_t vocab_size, const SeqDataLoader& train_iter,
-            const FallbackCallback& on_fallback)
-      : train_iter_(train_iter),
-        net_(make_model(setup.config, vocab_size, train_iter.device(), setup.compute)),
-        updater_(make_updater(*net_, {})),
-        step_(make_train_step(*net_, *updater_, progress_, {}, effective().graph, on_fallback)) {}
-
-  double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) {
-    return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
-        .tokens_per_second;
-  }
-  TrainStep& step() { return *step_; }
-  Compute effective() const { return net_->effective_compute(train_iter_.options().batch_size); }
-
- private:
-  const SeqDataLoader& train_iter_;
-  std::unique_ptr<SequenceModel> net_;
-  std::unique_ptr<Updater> updater_;
-  TrainProgress progress_;
-  std::unique_ptr<TrainStep> step_;
-  int64_t epoch_ = 0;
-};
-
-}  // namespace
-
 void check(const BenchOptions& options) {
   check_ranges(options);
   for (const auto& [config, compute] : options.models) {
     check(config, compute);
+    if (options.inputs > 0 && config.cell == Cell::kMlp) {
+      throw UsageError("layers on inputs are of rnn, rnn-relu, gru and lstm, got cell mlp");
+    }
+    if (options.inputs > 0 && resolved(config).model != ModelKind::kConcise) {
+      throw UsageError("layers on inputs are concise or fused, got model scratch");
+    }
   }
   for (const auto threads : options.threads) {
     require_in("threads", threads, from_to(1, 4096));
@@ -90,10 +68,12 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
       // All models stay alive, so what one needs is what it adds.
       const PeakMemory peak_memory(train_iter.device());
       contenders.push_back(
-          std::make_unique<Contender>(setup, vocab_size, train_iter, callbacks.on_graph_fallback));
+          options.inputs > 0
+              ? make_layer_contender(setup, options.inputs, train_iter)
+              : make_model_contender(setup, vocab_size, train_iter, callbacks.on_graph_fallback));
       train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
       rows.back().peak_bytes = peak_memory.added();
-      contenders.back()->step().reset_seconds();
+      contenders.back()->reset_seconds();
     }
   }
   std::vector<std::vector<double>> peaks(rows.size());
@@ -104,10 +84,10 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
     }
   }
   for (std::size_t k = 0; k < rows.size(); ++k) {
-    rows[k].flops = rows[k].median() * training_flops_per_token(rows[k].setup.config, vocab_size);
+    rows[k].flops = rows[k].median() * contenders[k]->flops_per_token();
     rows[k].peak = median(peaks[k]);
-    rows[k].phases = contenders[k]->step().seconds();
-    rows[k].is_captured = contenders[k]->step().is_captured();
+    rows[k].phases = contenders[k]->seconds();
+    rows[k].is_captured = contenders[k]->is_captured();
     rows[k].effective = contenders[k]->effective();
   }
   return rows;
