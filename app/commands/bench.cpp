@@ -90,8 +90,8 @@ std::vector<ModelSetup> vary(const std::vector<ModelSetup>& setups, const Option
 // Every combination of the lists, the cell's changing slowest.
 std::vector<ModelSetup> read_setups(const Options& options, bool layers_alone) {
   std::vector<ModelSetup> setups;
-  const bool is_torchs = layers_alone && !options.given("model");
-  for (const auto& name : is_torchs ? std::vector<std::string>{"concise", "fused"}
+  const bool by_default = layers_alone && !options.given("model");
+  for (const auto& name : by_default ? std::vector<std::string>{"concise", "fused"}
                                     : list_of<std::string>(options, "model")) {
     auto& setup = setups.emplace_back(setup_named(name));
     setup.config.layers = options.integer("layers");

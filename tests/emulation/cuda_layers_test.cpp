@@ -1,6 +1,4 @@
 // A model computed by a device's kernels, here on the CPU, against the same model computed plain.
-#include "fused/cuda_layers.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -11,7 +9,8 @@
 #include "base/formatted.h"
 #include "emulation/emulated_driver.h"
 #include "emulation/gpus.h"
-#include "fused/layers_node.h"
+#include "fused/cuda_language_model.h"
+#include "layers/cpu_layers.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/thrown.h"

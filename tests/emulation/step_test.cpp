@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "emulation/emulated_driver.h"
-#include "fused/cuda_layers.h"
+#include "layers/cuda_layers.h"
 #include "support/all_close.h"
 #include "support/model_configs.h"
 #include "support/periodic_corpus.h"

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "layers/cudnn.h"
 #include "support/model_configs.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"

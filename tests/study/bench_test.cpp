@@ -92,12 +92,24 @@ TEST(Bench, MeasuresLayersAloneOnFeatures) {
     const auto& config = row.setup.config;
     EXPECT_EQ(row.effective.backend, row.setup.compute.backend);
     EXPECT_EQ(row.tokens_per_second.size(), 2);
+    EXPECT_EQ(row.inputs, 3);
     EXPECT_GT(row.phases.backward, 0);
     const int64_t gates = config.cell == Cell::kLstm ? 4 : config.cell == Cell::kGru ? 3 : 1;
     // W_h of two layers and W_x of the second thrice, W_x of the first twice, two for each weight
     EXPECT_DOUBLE_EQ(row.flops,
                      row.median() * 2.0 * static_cast<double>(gates) * 8 * (3 * 8 * 3 + 2 * 3));
   }
+}
+
+TEST(Bench, LayersAloneSayOnHowManyInputs) {
+  BenchRow row{.inputs = 40};
+  row.tokens_per_second = {1};
+  EXPECT_NE(table({row}).find(" inputs "), std::string::npos);
+  EXPECT_NE(table({row}).find(" 40 "), std::string::npos);
+  EXPECT_EQ(nlohmann::json::parse(to_json({row})).at("rows").at(0).at("inputs"), 40);
+  row.inputs = 0;
+  EXPECT_EQ(table({row}).find("inputs"), std::string::npos);
+  EXPECT_FALSE(nlohmann::json::parse(to_json({row})).at("rows").at(0).contains("inputs"));
 }
 
 TEST(Bench, LayersAloneAreTorchsOrTheirEquals) {
@@ -108,6 +120,10 @@ TEST(Bench, LayersAloneAreTorchsOrTheirEquals) {
   options.models = {{.config = {.model = ModelKind::kScratch, .cell = Cell::kMlp}, .compute = {}}};
   EXPECT_EQ(thrown<UsageError>([&] { check(options); }),
             "layers on inputs are of rnn, rnn-relu, gru and lstm, got cell mlp");
+  options.models = {
+      {.config = {.model = ModelKind::kConcise}, .compute = {.graph = GraphMode::kOn}}};
+  EXPECT_EQ(thrown<UsageError>([&] { check(options); }),
+            "layers on inputs are never captured, got graph on");
 }
 
 TEST(Bench, TheNumberOfThreadsIsRestoredWhenItIsInterrupted) {

@@ -16,10 +16,11 @@ namespace unroll {
 
 class LayerComputation;
 
-/// What FusedRNN, FusedGRU and FusedLSTM share: a layer of torch::nn, whose parameters, their names
-/// and first values, options and printing it has, computed by our kernels.
+/// What FusedRNN, FusedGRU and FusedLSTM share: a torch::nn layer, computed by our kernels. Its
+/// parameters, their names and first values, its options and printing are torch::nn's.
 ///
-/// `Layer` is torch::nn::RNNImpl, GRUImpl or LSTMImpl.
+/// `Layer` is torch::nn::RNNImpl, GRUImpl or LSTMImpl. Its functions are not virtual: who calls
+/// ours as one of these gets the same numbers, computed by LibTorch.
 template <typename Derived, typename Layer>
 class FusedLayer : public Layer {
  public:
@@ -27,8 +28,9 @@ class FusedLayer : public Layer {
 
   FusedLayer(int64_t input_size, int64_t hidden_size)
       : FusedLayer(Options(input_size, hidden_size)) {}
-  /// The backend, precision and generator of `compute` are used, as computed_as uses them; its
-  /// graph and preference are of whole models. Throws UsageError for a proj_size.
+  /// The backend, precision and generator of `compute` are used; its graph and preference are of
+  /// whole models. kPlain and kCudnn are LibTorch's own layer, in float32. Throws UsageError for a
+  /// proj_size, and for another precision of these.
   explicit FusedLayer(const Options& options, const Compute& compute = {});
 
   FusedLayer(const FusedLayer&) = delete;
@@ -69,8 +71,10 @@ class FusedLayer : public Layer {
 /// What torch::nn's layer has is here too: layers, bias, batch_first, dropout, both directions,
 /// state dicts and torch::save, clones, parents and optimisers; but no packed sequences. The
 /// gradients by input, states and parameters can be asked for again where the graph is kept, but
-/// not differentiated themselves. The kernels serve float32, on a CPU and on a CUDA device; all
-/// else is computed by torch::nn's own layer. One thread may use a layer at a time.
+/// not differentiated themselves. The kernels serve float32, on a CPU, and on a CUDA device where
+/// the weights fit in the GPU's multiprocessors and cuDNN is not estimated to be faster; all else
+/// is computed by torch::nn's own layer. Each call copies the weights into the kernels' layout, so
+/// call it with whole sequences. One thread, and on a GPU one stream, may use a layer at a time.
 class FusedRNNImpl : public FusedLayer<FusedRNNImpl, torch::nn::RNNImpl> {
  public:
   using FusedLayer::FusedLayer;

@@ -57,6 +57,7 @@ void check(const BenchOptions& options);
 /// One model with one number of threads.
 struct BenchRow {
   ModelSetup setup = {};  ///< as it was asked for
+  int64_t inputs = 0;     ///< float features of its layers alone; 0: a language model
   int64_t threads = 1;
   Compute effective = {};                      ///< as it was computed
   bool is_captured = false;                    ///< whether its steps were replayed from a graph
@@ -77,8 +78,9 @@ struct BenchRow {
 /// operations a second: the most that a model in float32 could reach.
 double measure_peak(int64_t threads);
 
-/// Trains every model, or its layers alone, for one epoch to warm up and then, taking turns, for
-/// `repeat` more, on the batches' device. Sets LibTorch's number of threads and restores it.
+/// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the
+/// batches' device; of layers alone it takes their outputs and gradients as often. Sets LibTorch's
+/// number of threads and restores it.
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 

@@ -6,6 +6,7 @@
 
 #include "cuda_part/cuda_part.h"
 #include "fused/engine_choice.h"
+#include "layers/cudnn.h"
 #include "models/arguments.h"
 #include "models/cell_kind.h"
 #include "unroll/error.h"

@@ -3,11 +3,12 @@
 
 #include "fused/engine.h"
 #include "fused/language_model_node.h"
-#include "fused/layers_node.h"
-#include "fused/layout.h"
-#include "fused/pool.h"
 #include "kernels/cpu/decoder.h"
 #include "kernels/cpu/matrices/rows.h"
+#include "layers/cpu_layers.h"
+#include "layers/layout.h"
+#include "layers/pool.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 
 namespace unroll {

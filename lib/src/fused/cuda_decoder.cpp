@@ -3,8 +3,8 @@
 #include <cstddef>
 
 #include "base/formatted.h"
-#include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "cuda_part/cuda_kernels.h"
-#include "fused/layout.h"
-#include "fused/packed_layer.h"
+#include "layers/layout.h"
+#include "layers/packed_layer.h"
 #include "models/forward_decoder.h"
 
 namespace unroll {

@@ -2,9 +2,10 @@
 
 #include "cuda_part/cuda_part.h"
 #include "fused/cuda_decoder.h"
-#include "fused/cuda_layers.h"
+#include "fused/cuda_language_model.h"
 #include "fused/engine.h"
-#include "fused/layout.h"
+#include "layers/layout.h"
+#include "layers/tensor_pointers.h"
 
 namespace unroll {
 namespace {

@@ -5,8 +5,9 @@
 
 #include <utility>
 
-#include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
+#include "layers/node.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 
@@ -82,9 +83,7 @@ class OutputLayer : public torch::autograd::Function<OutputLayer> {
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
     const auto call =
         c10::static_intrusive_pointer_cast<OutputCall>(context->saved_data["call"].toCapsule());
-    if (torch::GradMode::is_enabled()) {
-      throw Error("the fused backend has no second derivatives; choose compute plain");
-    }
+    refuse_second_derivatives();
     if (!call->dh.defined()) {
       throw Error("a fused graph can be differentiated once; compute the loss again");
     }
@@ -123,8 +122,7 @@ torch::Tensor loss_on_cuda(const CudaKernels& kernels, const torch::Tensor& h,
   call->kernels = &kernels;
   call->workspace = workspace;
   call->labels = labels.contiguous();
-  call->with_backward = torch::GradMode::is_enabled() &&
-                        (h.requires_grad() || W_hq.requires_grad() || b_q.requires_grad());
+  call->with_backward = wants_gradient({h, W_hq, b_q});
   return OutputLayer::apply(call, h, W_hq, b_q);
 }
 

@@ -1,10 +1,8 @@
-#include <ATen/Context.h>
-#include <torch/cuda.h>
-#include <torch/version.h>
-
 #include "fused/engine.h"
-#include "fused/layout.h"
 #include "fused/torch_layers.h"
+#include "layers/cudnn.h"
+#include "layers/layout.h"
+#include "layers/tensor_pointers.h"
 
 namespace unroll {
 namespace {
@@ -52,23 +50,6 @@ std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfi
                                           const Compute& compute) {
   return has_cudnn(config, compute) ? std::make_unique<CudnnEngine>(model, config, compute)
                                     : nullptr;
-}
-
-bool has_cudnn(const ModelConfig& config, const Compute& compute) {
-  return torch::cuda::cudnn_is_available() && at::globalContext().userEnabledCuDNN() &&
-         config.cell != Cell::kMlp && table_of(layout_of(config).cell).has_torch_form &&
-         (compute.precision == Precision::kFp32 || cudnn_has_bf16()) &&
-         !(compute.generator && config.dropout > 0);
-}
-
-bool cudnn_has_bf16() {
-// Before, LibTorch computes its layers in bf16 by an operation after the other.
-#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11
-  return torch::cuda::cudnn_is_available() &&
-         at::detail::getCUDAHooks().supportsBFloat16RNNWithCuDNN();
-#else
-  return false;
-#endif
 }
 
 }  // namespace unroll

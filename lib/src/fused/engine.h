@@ -33,9 +33,6 @@ class Engine {
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;
 };
 
-/// Whether all are there and float32.
-bool all_float(at::TensorList tensors);
-
 /// What run returns of these logits: themselves, or the loss.
 std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
                                           State after);
@@ -55,11 +52,5 @@ std::unique_ptr<Engine> make_cuda_engine(SequenceModel& model, const ModelConfig
 /// that is drawn from a generator of one's own.
 std::unique_ptr<Engine> make_cudnn_engine(SequenceModel& model, const ModelConfig& config,
                                           const Compute& compute);
-
-/// Whether there is cuDNN, and it can compute such a model so.
-bool has_cudnn(const ModelConfig& config, const Compute& compute);
-
-/// Whether LibTorch's cuDNN has recurrent layers in bf16.
-bool cudnn_has_bf16();
 
 }  // namespace unroll

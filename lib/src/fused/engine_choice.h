@@ -11,17 +11,9 @@
 
 #include "cuda_part/cuda_graph.h"
 #include "fused/engine.h"
-#include "kernels/cell_table.h"
 #include "unroll/model.h"
 
 namespace unroll {
-
-/// Whether our kernels were measured to compute training steps of such a layer in float32 faster
-/// than cuDNN, on a GPU of compute capability 9.0 (docs/gpu.md).
-bool kernels_are_faster(CellKind cell, int64_t batch_size, int64_t hidden);
-
-/// Whether cuDNN is faster, as the same figures let one estimate for every shape.
-bool cudnn_is_faster(CellKind cell, int64_t batch_size, int64_t hidden);
 
 /// How steps are timed on a device.
 struct StepTiming {

@@ -6,10 +6,11 @@
 #include <algorithm>
 
 #include "base/formatted.h"
-#include "fused/dropout.h"
-#include "fused/layers_node.h"
-#include "fused/tensor_pointers.h"
 #include "kernels/cpu/matrices/rows.h"
+#include "layers/cpu_layers.h"
+#include "layers/dropout.h"
+#include "layers/node.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 
@@ -77,9 +78,7 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
     const auto call = c10::static_intrusive_pointer_cast<LanguageModelCall>(
         context->saved_data["call"].toCapsule());
-    if (torch::GradMode::is_enabled()) {
-      throw Error("the fused backend has no second derivatives; choose compute plain");
-    }
+    refuse_second_derivatives();
     if (!call->pass) {
       throw Error("a fused graph can be differentiated once; compute the loss again");
     }
@@ -138,9 +137,7 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
 
 std::pair<torch::Tensor, State> run(const c10::intrusive_ptr<LanguageModelCall>& call,
                                     const Tensors& tensors) {
-  call->with_backward =
-      torch::GradMode::is_enabled() &&
-      std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return t.requires_grad(); });
+  call->with_backward = wants_gradient(tensors);
   auto results = LanguageModelNode::apply(call, at::TensorList(tensors));
   return {results[0], State(results.begin() + 1, results.end())};
 }

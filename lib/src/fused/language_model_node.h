@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "fused/layout.h"
 #include "kernels/cpu/language_model.h"
+#include "layers/layout.h"
 #include "unroll/tensors.h"
 
 namespace unroll {

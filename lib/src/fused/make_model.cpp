@@ -11,6 +11,7 @@
 #include "cuda_part/cuda_part.h"
 #include "fused/computed_model.h"
 #include "kernels/cpu/matrices/tile_product.h"
+#include "layers/cudnn.h"
 #include "models/plain_model.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"

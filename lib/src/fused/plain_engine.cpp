@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "fused/engine.h"
 
 namespace unroll {
@@ -27,12 +25,6 @@ class PlainEngine : public Engine {
 };
 
 }  // namespace
-
-bool all_float(at::TensorList tensors) {
-  return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
-    return t.defined() && t.scalar_type() == torch::kFloat32;
-  });
-}
 
 std::pair<torch::Tensor, State> result_of(const Batch& batch, const torch::Tensor& logits,
                                           State after) {

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "fused/layout.h"
+#include "layers/layout.h"
 #include "unroll/compute.h"
 
 namespace unroll {

@@ -57,6 +57,13 @@ void check_batch_size(int64_t batch_size) {
   }
 }
 
+void check_batch_shape(int64_t batch_size, int64_t steps) {
+  if (steps < 1 || batch_size < 1) {
+    throw Error(formatted("a batch must have at least 1 sequence of 1 step, got {} of {}",
+                          batch_size, steps));
+  }
+}
+
 void check_tokens(std::span<const int64_t> tokens, int64_t vocab_size) {
   const auto bad = std::find_if(tokens.begin(), tokens.end(),
                                 [&](int64_t token) { return is_outside(token, vocab_size); });

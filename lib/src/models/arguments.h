@@ -19,6 +19,9 @@ namespace unroll {
 /// Throws Error unless there is at least one sequence.
 void check_batch_size(int64_t batch_size);
 
+/// Throws Error unless there is at least one sequence of one step.
+void check_batch_shape(int64_t batch_size, int64_t steps);
+
 /// Throws Error unless each token is in [0,V).
 void check_tokens(std::span<const int64_t> tokens, int64_t vocab_size);
 

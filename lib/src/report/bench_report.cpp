@@ -16,10 +16,13 @@ std::string table(const std::vector<BenchRow>& rows) {
   const auto graph_column = [&](std::string_view value) {
     return with_graphs ? formatted("{:<6}", value) : std::string();
   };
-  std::string text =
-      formatted("{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
-                "model", "cell", "in", graph_column("graph"), "hidden", "L", "threads", "tokens/s",
-                "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
+  const auto inputs_column = [&](const auto& value) {
+    return rows.front().inputs > 0 ? formatted("{:>7}", value) : std::string();
+  };
+  std::string text = formatted(
+      "{:<9}{:<10}{:<7}{}{}{:>7}{:>3}{:>8}{:>9}{:>20}{:>7}{:>9}{:>6}{:>7}{:>6}{:>6}{:>8}\n",
+      "model", "cell", "in", graph_column("graph"), inputs_column("inputs"), "hidden", "L",
+      "threads", "tokens/s", "(range)", "ratio", "GFLOP/s", "peak", "fwd", "bwd", "upd", "MiB");
   for (const auto& row : rows) {
     const auto [low, high] =
         std::minmax_element(row.tokens_per_second.begin(), row.tokens_per_second.end());
@@ -29,12 +32,12 @@ std::string table(const std::vector<BenchRow>& rows) {
       return whole > 0 ? formatted("{:.0f}%", 100 * part / whole) : std::string("-");
     };
     text += formatted(
-        "{:<9}{:<10}{:<7}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8."
+        "{:<9}{:<10}{:<7}{}{}{:>7}{:>3}{:>8}{:>9.0f}{:>20}{:>7.2f}{:>9.1f}{:>6}{:>7}{:>6}{:>6}{:>8."
         "0f}"
         "\n",
         row.setup.name(), to_string(row.setup.config.cell), to_string(row.effective.precision),
-        graph_column(to_string(row.setup.compute.graph)), row.setup.config.hidden,
-        row.setup.config.layers, row.threads, row.median(),
+        graph_column(to_string(row.setup.compute.graph)), inputs_column(row.inputs),
+        row.setup.config.hidden, row.setup.config.layers, row.threads, row.median(),
         formatted("({:.0f}-{:.0f})", *low, *high), row.median() / rows.front().median(),
         row.flops / 1e9, percent(row.flops, row.peak), percent(phases.forward, seconds),
         percent(phases.backward, seconds), percent(phases.update, seconds),
@@ -47,6 +50,9 @@ std::string to_json(const std::vector<BenchRow>& rows) {
   Json all = Json::array();
   for (const auto& row : rows) {
     Json entry = describe_model(row.setup.name(), row.setup.config, row.effective);
+    if (row.inputs > 0) {
+      entry["inputs"] = row.inputs;
+    }
     entry["threads"] = row.threads;
     entry["graph"] = to_string(row.setup.compute.graph);
     entry["captured"] = row.is_captured;

@@ -23,6 +23,9 @@ void check(const BenchOptions& options) {
     if (options.inputs > 0 && config.cell == Cell::kMlp) {
       throw UsageError("layers on inputs are of rnn, rnn-relu, gru and lstm, got cell mlp");
     }
+    if (options.inputs > 0 && compute.graph == GraphMode::kOn) {
+      throw UsageError("layers on inputs are never captured, got graph on");
+    }
     if (options.inputs > 0 && resolved(config).model != ModelKind::kConcise) {
       throw UsageError("layers on inputs are concise or fused, got model scratch");
     }
@@ -64,7 +67,7 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
 
   for (const auto& setup : options.models) {
     for (const auto threads : options.threads) {
-      rows.push_back({.setup = setup, .threads = threads});
+      rows.push_back({.setup = setup, .inputs = options.inputs, .threads = threads});
       // All models stay alive, so what one needs is what it adds.
       const PeakMemory peak_memory(train_iter.device());
       contenders.push_back(

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kernels/cpu/machine/parallel.h"
 #include "kernels/cpu/matrices/product.h"
 #include "kernels/cpu/matrices/rows.h"
 #include "kernels/cpu/work_in_turns.h"
@@ -197,7 +198,11 @@ void Recurrence::set_outside_gradient(const float* dh) {
   if (dh != nullptr && BlockedView::can_read(dh, hidden_)) {
     memory_.dh = BlockedView(dh, hidden_);
   } else if (dh != nullptr) {
-    copy_rows_in(dh, 0, steps_ * batch_size_, hidden_, outside_gradient());
+    auto& to = outside_gradient();
+    parallel_for(0, steps_, grain(kCopying * batch_size_ * hidden_), [&](int64_t t, int64_t end) {
+      const int64_t row = t * batch_size_;
+      copy_rows_in(dh + row * hidden_, row, (end - t) * batch_size_, hidden_, to);
+    });
   }
 }
 

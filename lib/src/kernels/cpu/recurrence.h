@@ -57,8 +57,9 @@ class Recurrence {
   void copy_state(float* h, float* c) const;
 
   /// Before backward(): the gradient by each step's h from outside the recurrence is a matrix (T*B,
-  /// H), which the caller fills, or his own, row-major, which is there until then; null stands for
-  /// zeros. Or it is the product of a matrix and weights, which each step adds to its own product.
+  /// H), which the caller fills, or the caller's own, row-major, which must stay valid until then;
+  /// null stands for zeros. Or it is the product of a matrix and weights, which each step adds to
+  /// its own product.
   Panels& outside_gradient();
   void set_outside_gradient(const float* dh);
   void set_outside_gradient(const Activations& left, const Weights& right);

@@ -1,4 +1,5 @@
-#include "fused/layers_node.h"
+#include "layers/cpu_layers.h"
+#include "layers/tensor_pointers.h"
 #include "models/plain_model.h"
 #include "unroll/fused.h"
 

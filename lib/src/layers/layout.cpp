@@ -1,4 +1,4 @@
-#include "fused/layout.h"
+#include "layers/layout.h"
 
 #include <utility>
 

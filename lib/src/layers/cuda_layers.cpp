@@ -1,16 +1,15 @@
-#include "fused/cuda_layers.h"
+#include "layers/cuda_layers.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cstddef>
 
-#include "fused/cuda_output.h"
-#include "fused/dropout.h"
-#include "fused/engine.h"
-#include "fused/packed_layer.h"
-#include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
+#include "layers/dropout.h"
+#include "layers/node.h"
+#include "layers/packed_layer.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 #include "tensors/one_hot.h"
 #include "unroll/error.h"
@@ -21,12 +20,6 @@ namespace {
 using Tensors = std::vector<torch::Tensor>;
 
 constexpr int64_t kMostTokens = cuda::kMostTokens;
-
-bool wants_gradient(const Tensors& tensors) {
-  return torch::GradMode::is_enabled() &&
-         std::any_of(tensors.begin(), tensors.end(),
-                     [](const auto& t) { return t.requires_grad(); });
-}
 
 // A layer and a batch for it.
 struct LayerCall : torch::CustomClassHolder {
@@ -126,9 +119,7 @@ class RecurrentLayer : public torch::autograd::Function<RecurrentLayer> {
   }
 
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
-    if (torch::GradMode::is_enabled()) {
-      throw Error("the fused backend has no second derivatives; choose compute plain");
-    }
+    refuse_second_derivatives();
     const auto call =
         c10::static_intrusive_pointer_cast<LayerCall>(context->saved_data["call"].toCapsule());
     const auto saved = Saved::of(context->get_saved_variables());
@@ -350,28 +341,6 @@ std::pair<torch::Tensor, State> run_layers_on_cuda(const CudaKernels& kernels, c
                                         : torch::stack(layers));
   }
   return {h.view({T, B, H}), std::move(next)};
-}
-
-std::pair<torch::Tensor, State> run_on_cuda(const CudaKernels& kernels, const Layout& layout,
-                                            at::TensorList weights, const Batch& batch,
-                                            const State& state, double dropout,
-                                            cuda::Operands operands,
-                                            const std::optional<at::Generator>& generator,
-                                            const std::shared_ptr<Workspace>& workspace) {
-  check_weight_count(layout, weights.size());
-  auto [outputs, next] =
-      run_layers_on_cuda(kernels, layout, weights.slice(0, layer_weight_count(layout)), batch.X.t(),
-                         state, operands, workspace, dropout, generator);
-  const int64_t H = outputs.size(2);
-  const auto h = outputs.view({-1, H});
-  const auto& b_q = weights.back();
-  const auto& stored = weights[weights.size() - 2];
-  const auto W_hq = layout.concise ? stored.t() : stored;
-  if (batch.Y.defined() && has_output_kernel(kernels, H, b_q.numel(), b_q.device())) {
-    return {loss_on_cuda(kernels, h, W_hq, b_q, batch.Y.t().reshape({-1}), workspace),
-            std::move(next)};
-  }
-  return result_of(batch, torch::addmm(b_q, h, W_hq), std::move(next));
 }
 
 }  // namespace unroll

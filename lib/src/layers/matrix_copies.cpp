@@ -1,11 +1,11 @@
-#include "fused/matrix_copies.h"
+#include "layers/matrix_copies.h"
 
 #include <algorithm>
 #include <cstddef>
 
-#include "fused/tensor_pointers.h"
 #include "kernels/cuda/kernel_name.h"
 #include "kernels/cuda/shapes.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 
 namespace unroll {

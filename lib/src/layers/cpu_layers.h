@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
-#include "fused/layout.h"
-#include "fused/pool.h"
 #include "kernels/cpu/layer_stack.h"
+#include "layers/layout.h"
+#include "layers/pool.h"
 #include "unroll/compute.h"
 #include "unroll/tensors.h"
 
@@ -30,11 +30,5 @@ std::pair<torch::Tensor, State> run_layers_on_cpu(
 
 /// How many bf16 stand for a value in the CPU kernels' products; 0: float32.
 int bf16_parts(Precision precision);
-
-/// Whether kernels of the CPU can compute with all of these.
-bool all_float_on_cpu(at::TensorList tensors);
-
-/// Throws Error unless there is something to compute.
-void check_batch_shape(int64_t batch_size, int64_t steps);
 
 }  // namespace unroll

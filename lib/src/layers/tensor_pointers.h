@@ -2,12 +2,24 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cpu/layer_stack.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
+
+/// Whether all are there and float32, which is all that kernels take; and whether on a CPU.
+inline bool all_float(at::TensorList tensors) {
+  return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
+    return t.defined() && t.scalar_type() == torch::kFloat32;
+  });
+}
+inline bool all_float_on_cpu(at::TensorList tensors) {
+  return all_float(tensors) && std::all_of(tensors.begin(), tensors.end(),
+                                           [](const torch::Tensor& t) { return t.is_cpu(); });
+}
 
 // Tensors as kernels take them: one that a cell lacks is undefined, and then null.
 

@@ -1,7 +1,7 @@
 #include <string>
 
 #include "base/formatted.h"
-#include "fused/layer_computation.h"
+#include "layers/layer_computation.h"
 #include "unroll/error.h"
 #include "unroll/fused.h"
 
@@ -19,8 +19,7 @@ std::string public_name(const torch::nn::Module& layer) {
 
 template <typename Derived, typename Layer>
 FusedLayer<Derived, Layer>::FusedLayer(const Options& options, const Compute& compute)
-    : Layer(options),
-      computation_(std::make_unique<LayerComputation>(this->options_base, compute)) {
+    : Layer(options), computation_(std::make_unique<LayerComputation>(compute)) {
   if (this->options_base.proj_size() != 0) {
     throw UsageError(formatted("FusedLSTM has no proj_size, got {}; take torch::nn::LSTM",
                                this->options_base.proj_size()));
@@ -35,6 +34,7 @@ std::shared_ptr<torch::nn::Module> FusedLayer<Derived, Layer>::clone(
     const std::optional<torch::Device>& device) const {
   const torch::NoGradGuard no_grad;
   auto copy = std::make_shared<Derived>(this->options, computation_->compute());
+  copy->options_base = this->options_base;
   auto copied = copy->named_parameters(/*recurse=*/false);
   for (const auto& own : this->named_parameters(/*recurse=*/false)) {
     auto& to = copied[own.key()];
@@ -50,7 +50,8 @@ std::shared_ptr<torch::nn::Module> FusedLayer<Derived, Layer>::clone(
 
 template <typename Derived, typename Layer>
 Compute FusedLayer<Derived, Layer>::effective_compute(int64_t batch_size) const {
-  const auto precision = computation_->precision(batch_size, this->flat_weights_);
+  const auto precision =
+      computation_->precision(this->options_base, batch_size, this->flat_weights_);
   return {.backend = precision ? Backend::kFused : Backend::kPlain,
           .precision = precision.value_or(Precision::kFp32),
           .graph = GraphMode::kOff,
@@ -60,7 +61,8 @@ Compute FusedLayer<Derived, Layer>::effective_compute(int64_t batch_size) const 
 template <typename Derived, typename Layer>
 std::optional<std::pair<torch::Tensor, State>> FusedLayer<Derived, Layer>::run(
     const torch::Tensor& input, const State& state) {
-  return computation_->run(this->flat_weights_, input, state, this->is_training());
+  return computation_->run(this->options_base, this->flat_weights_, input, state,
+                           this->is_training());
 }
 
 template <typename Derived, typename Layer>

@@ -1,4 +1,5 @@
 // The layers that stand in for torch::nn's, against torch::nn's own.
+#include <ATen/CPUGeneratorImpl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -193,6 +194,98 @@ TYPED_TEST(FusedLayers, AreTorchsAtEverySize) {
   }
 }
 
+TYPED_TEST(FusedLayers, AreTorchsWithoutGradients) {
+  auto options = TestFixture::options();
+  options.num_layers(2);
+  typename TypeParam::Theirs theirs(options);
+  auto ours = TestFixture::like(theirs, options);
+  const auto x = torch::randn({this->T, this->B, this->kInputs});
+  const auto state = TestFixture::random_state(2, this->B);
+  TestFixture::gradients(ours, x.clone().requires_grad_(), state);  // whose memory comes back
+  const torch::NoGradGuard no_grad;
+  const auto actual = outputs(ours, x, state);
+  const auto expected = outputs(theirs, x, state);
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    EXPECT_FALSE(actual[i].requires_grad());
+    EXPECT_TRUE(all_close(actual[i], expected[i], 1e-5)) << i;
+  }
+}
+
+TYPED_TEST(FusedLayers, ReadStatesAndGradientsThatAreNotContiguous) {
+  // Units in whole blocks, whose gradient is read where it is, if it lies well
+  const auto options = TypeParam::options(5, 32);
+  typename TypeParam::Theirs theirs(options);
+  auto ours = TestFixture::like(theirs, options);
+  const auto x = torch::randn({4, 3, 5}).requires_grad_();
+  State state(TestFixture::state_count());
+  for (auto& s : state) {
+    s = torch::randn({1, 1, 32}).expand({1, 3, 32});
+  }
+  const auto odd = torch::randn({4 * 3 * 32 + 1});
+  for (const auto& upstream :
+       {torch::randn({3, 4, 32}).transpose(0, 1), odd.narrow(0, 1, 4 * 3 * 32).view({4, 3, 32}),
+        odd.narrow(0, 0, 4 * 3 * 32).view({4, 3, 32})}) {
+    const auto by_input = [&](auto& layer) {
+      return torch::autograd::grad({outputs(layer, x, state)[0]}, {x}, {upstream})[0];
+    };
+    EXPECT_LT(distance(by_input(ours), by_input(theirs)), 1e-5);
+  }
+}
+
+TYPED_TEST(FusedLayers, HaveAnyNumberOfGraphsAtOnce) {
+  typename TypeParam::Theirs theirs(TestFixture::options());
+  auto ours = TestFixture::like(theirs, TestFixture::options());
+  const auto x = torch::randn({9, this->B, this->kInputs}).requires_grad_();
+  // A step at a time, more of them than there is memory kept for, then back through all
+  const auto by_steps = [&](auto& layer) {
+    auto state = TestFixture::random_state(1, this->B);
+    for (auto& s : state) {
+      s = torch::zeros_like(s);
+    }
+    auto total = torch::zeros({});
+    for (int64_t t = 0; t < 9; ++t) {
+      const auto results = outputs(layer, x.narrow(0, t, 1), state);
+      total = total + objective(results);
+      state.assign(results.begin() + 1, results.end());
+    }
+    return torch::autograd::grad({total}, {x})[0];
+  };
+  EXPECT_LT(distance(by_steps(ours), by_steps(theirs)), 1e-5);
+  // The first first
+  const auto first = objective(outputs(ours, x));
+  const auto second = 2 * objective(outputs(ours, x));
+  const auto by_first = torch::autograd::grad({first}, {x})[0];
+  EXPECT_TRUE(torch::autograd::grad({second}, {x})[0].equal(2 * by_first));
+}
+
+TYPED_TEST(FusedLayers, MayGoBeforeTheirGraph) {
+  const auto x = torch::randn({this->T, this->B, this->kInputs}).requires_grad_();
+  torch::Tensor y;
+  {
+    typename TypeParam::Ours layer(TestFixture::options());
+    y = objective(outputs(layer, x));
+  }
+  EXPECT_GT(torch::autograd::grad({y}, {x})[0].count_nonzero().template item<int64_t>(), 0);
+}
+
+TYPED_TEST(FusedLayers, FollowTheirOptionsAsTorchsDo) {
+  auto options = TestFixture::options();
+  options.num_layers(2).dropout(0.5);
+  typename TypeParam::Ours layer(options);
+  const auto x = torch::randn({this->T, this->B, this->kInputs});
+  EXPECT_FALSE(outputs(layer, x)[0].equal(outputs(layer, x)[0]));
+  layer->options_base.dropout(0);
+  EXPECT_TRUE(outputs(layer, x)[0].equal(outputs(layer, x)[0]));
+  layer->options_base.batch_first(true);
+  const auto batch_first = x.transpose(0, 1);
+  const auto copy =
+      std::dynamic_pointer_cast<typename TypeParam::Ours::ContainedType>(layer->clone());
+  typename TypeParam::Ours cloned(copy);
+  EXPECT_EQ(outputs(cloned, batch_first)[0].sizes(),
+            (std::vector<int64_t>{this->B, this->T, this->kHidden}));
+  EXPECT_TRUE(outputs(cloned, batch_first)[0].equal(outputs(layer, batch_first)[0]));
+}
+
 TYPED_TEST(FusedLayers, BeginWithTorchsParameters) {
   auto options = TestFixture::options();
   options.num_layers(2).bidirectional(true);
@@ -279,17 +372,35 @@ TYPED_TEST(FusedLayers, ArePartsOfModulesThatAreClonedAndMoved) {
   EXPECT_TRUE(all_close(copy->forward(x.to(torch::kFloat64)), expected.to(torch::kFloat64), 1e-6));
 }
 
+TYPED_TEST(FusedLayers, TakeTheShapeOfWhatTheyAreClonedFrom) {
+  TaggerImpl<typename TypeParam::Ours> tagger;
+  auto options = TypeParam::options(5, 7);
+  options.num_layers(2);
+  tagger.layer = typename TypeParam::Ours(options);
+  tagger.replace_module("layer", tagger.layer);  // not what reset() makes
+  const auto copy = std::dynamic_pointer_cast<TaggerImpl<typename TypeParam::Ours>>(tagger.clone());
+  const auto x = torch::randn({this->T, this->B, 5});
+  EXPECT_EQ(outputs(copy->layer, x)[1].size(0), 2);
+  EXPECT_TRUE(copy->forward(x).equal(tagger.forward(x)));
+}
+
 TYPED_TEST(FusedLayers, AreAnyModuleWithAndWithoutStates) {
   typename TypeParam::Ours layer(TestFixture::options());
   torch::nn::AnyModule any(layer);
   const auto x = torch::randn({this->T, this->B, this->kInputs});
+  const auto state = TestFixture::random_state(1, this->B);
   const auto expected = outputs(layer, x)[0];
+  const auto from_state = outputs(layer, x, state)[0];
   if constexpr (std::is_same_v<TypeParam, LstmKind>) {
-    using Result = std::tuple<torch::Tensor, std::tuple<torch::Tensor, torch::Tensor>>;
+    using States = std::tuple<torch::Tensor, torch::Tensor>;
+    using Result = std::tuple<torch::Tensor, States>;
     EXPECT_TRUE(std::get<0>(any.forward<Result>(x)).equal(expected));
+    const std::optional<States> hx(States(state.at(0), state.at(1)));
+    EXPECT_TRUE(std::get<0>(any.forward<Result>(x, hx)).equal(from_state));
   } else {
     using Result = std::tuple<torch::Tensor, torch::Tensor>;
     EXPECT_TRUE(std::get<0>(any.forward<Result>(x)).equal(expected));
+    EXPECT_TRUE(std::get<0>(any.forward<Result>(x, state.at(0))).equal(from_state));
   }
 }
 
@@ -392,7 +503,38 @@ TYPED_TEST(FusedLayers, LeaveToTorchWhatNoKernelServes) {
   const auto y = outputs(layer, torch::randn({this->T, this->B, this->kInputs}))[0];
   EXPECT_TRUE(y.isfinite().all().template item<bool>());
   EXPECT_EQ(layer->effective_compute(this->B).backend, Backend::kPlain);
-  EXPECT_THROW(outputs(layer, torch::zeros({0, this->B, this->kInputs})), std::exception);
+  EXPECT_THAT(thrown<c10::Error>([&] {
+                outputs(layer, torch::zeros({0, this->B, this->kInputs}));
+              }),
+              HasSubstr("sequence length"));
+}
+
+TYPED_TEST(FusedLayers, RefuseAGeneratorThatDropoutWouldNotDrawFrom) {
+  auto options = TestFixture::options();
+  options.num_layers(2).dropout(0.5);
+  const auto generator = at::make_generator<at::CPUGeneratorImpl>(3);
+  const auto x = torch::randn({this->T, this->B, this->kInputs});
+  typename TypeParam::Ours ours(options, Compute{.generator = generator});
+  at::manual_seed(3);
+  outputs(ours, x);
+  EXPECT_TRUE(torch::rand({3}).equal([] {
+    at::manual_seed(3);
+    return torch::rand({3});
+  }()));  // the default one is where it was
+  typename TypeParam::Ours plain(options,
+                                 Compute{.backend = Backend::kPlain, .generator = generator});
+  EXPECT_THAT(thrown<Error>([&] { outputs(plain, x); }), HasSubstr("instead of the layer's own"));
+  plain->eval();
+  outputs(plain, x);
+}
+
+TYPED_TEST(FusedLayers, HaveAPrecisionByTheKernelsAlone) {
+  EXPECT_EQ(thrown<UsageError>([&] {
+              typename TypeParam::Ours(
+                  TestFixture::options(),
+                  Compute{.backend = Backend::kPlain, .precision = Precision::kBf16});
+            }),
+            "precision bf16 is our kernels', got compute plain");
 }
 
 TYPED_TEST(FusedLayers, GiveTheSameBitsForAnyNumberOfThreads) {
@@ -429,6 +571,15 @@ TYPED_TEST(FusedLayers, InBf16Too) {
     EXPECT_EQ(ours->effective_compute(this->B).precision, precision);
     const double tolerance = precision == Precision::kBf16 ? 2e-2 : 1e-4;
     EXPECT_LT(distance(outputs(ours, x)[0], outputs(theirs, x)[0]), tolerance);
+    const auto input = x.clone().requires_grad_();
+    const auto state = TestFixture::random_state(4, this->B);
+    const auto actual = TestFixture::gradients(ours, input, state);
+    const auto expected = TestFixture::gradients(theirs, input, state);
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      // A ReLU's slope jumps where a sum near 0 is rounded to the other side.
+      const double jumps = std::is_same_v<TypeParam, ReluKind> ? 20 : 2;
+      EXPECT_LT(distance(actual[i], expected[i]), jumps * tolerance) << i;
+    }
   }
 }
 

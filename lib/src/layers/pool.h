@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -15,17 +16,23 @@ class Pool {
  public:
   explicit Pool(std::function<std::shared_ptr<T>()> make) : make_(std::move(make)) {}
 
+  /// Where kMost are in use, one that is whoever's takes it, and does not come back.
   std::shared_ptr<T> take() {
     const auto free = std::find_if(all_.begin(), all_.end(),
                                    [](const auto& object) { return object.use_count() == 1; });
     if (free != all_.end()) {
       return *free;
     }
-    all_.push_back(make_());
-    return all_.back();
+    auto made = make_();
+    if (all_.size() < kMost) {
+      all_.push_back(made);
+    }
+    return made;
   }
 
  private:
+  static constexpr std::size_t kMost = 4;
+
   std::function<std::shared_ptr<T>()> make_;
   std::vector<std::shared_ptr<T>> all_;
 };

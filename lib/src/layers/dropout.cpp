@@ -1,4 +1,4 @@
-#include "fused/dropout.h"
+#include "layers/dropout.h"
 
 namespace unroll {
 namespace {

@@ -20,6 +20,8 @@ struct Layout {
   CellKind cell;
   bool concise;  ///< torch::nn's layout, else the scratch models'
   int64_t layers;
+
+  bool operator==(const Layout&) const = default;
 };
 
 /// Of a scratch or concise model. Throws UsageError for the mlp cell.

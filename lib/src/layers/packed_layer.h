@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "cuda_part/cuda_kernels.h"
-#include "fused/layout.h"
-#include "fused/matrix_copies.h"
+#include "layers/layout.h"
+#include "layers/matrix_copies.h"
 
 namespace unroll {
 

@@ -1,4 +1,4 @@
-#include "fused/layers_node.h"
+#include "layers/cpu_layers.h"
 
 #include <ATen/core/ivalue.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "base/formatted.h"
-#include "fused/dropout.h"
-#include "fused/tensor_pointers.h"
+#include "layers/dropout.h"
+#include "layers/node.h"
+#include "layers/tensor_pointers.h"
 #include "models/arguments.h"
 #include "unroll/error.h"
 
@@ -21,8 +22,8 @@ using Tensors = std::vector<torch::Tensor>;
 struct LayersCall : torch::CustomClassHolder {
   Layout layout{};
   std::shared_ptr<LayerStacks> stacks;
-  std::shared_ptr<cpu::LayerStack> stack;  // null once its memory has served the way back
-  Tensors masks;                           // (T,B,H) of each layer but the last, or none
+  std::shared_ptr<cpu::LayerStack> stack;  // null where it is to be computed anew
+  Tensors masks;  // (T,B,H) of each layer but the last, until they are saved
   bool with_backward = false;
 
   std::size_t weights() const { return layer_weight_count(layout); }
@@ -45,7 +46,7 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
     const auto& x = tensors.back();
     const auto H = hidden_of(call->layout, tensors);
     Tensors results{torch::empty({x.size(0), x.size(1), H}, x.options())};
-    compute(*call, tensors, write(results[0]));
+    compute(*call, tensors, call->masks, write(results[0]));
     State after;
     for (const auto& s : tensors.slice(call->weights(), call->states())) {
       after.push_back(torch::empty_like(s, torch::MemoryFormat::Contiguous));
@@ -55,20 +56,28 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
     if (call->with_backward) {
       context->set_materialize_grads(false);
       context->saved_data["call"] = c10::IValue::make_capsule(call);
-      context->save_for_backward(tensors.vec());
+      auto saved = tensors.vec();
+      saved.insert(saved.end(), call->masks.begin(), call->masks.end());
+      context->save_for_backward(std::move(saved));
+      call->masks.clear();
+      if (call->stack.use_count() == 1) {
+        call->stack = nullptr;  // one too many to be kept
+      }
     }
     return results;
   }
 
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& upstream) {
-    if (torch::GradMode::is_enabled()) {
-      throw Error("the fused backend has no second derivatives; choose compute plain");
-    }
+    refuse_second_derivatives();
     const auto call =
         c10::static_intrusive_pointer_cast<LayersCall>(context->saved_data["call"].toCapsule());
-    const auto tensors = context->get_saved_variables();
+    auto tensors = context->get_saved_variables();
+    const auto arguments = tensors.begin() + call->weights() + call->states() + 1;
+    const Tensors masks(arguments, tensors.end());
+    tensors.erase(arguments, tensors.end());
     if (!call->stack) {
-      compute(*call, tensors, /*outputs=*/nullptr);  // the way back wrote over what it read
+      // Its memory was needed elsewhere, or a way back has written over it.
+      compute(*call, tensors, masks, /*outputs=*/nullptr);
     }
     const auto stack = std::exchange(call->stack, nullptr);
     const auto by_outputs = contiguous_or_undefined(upstream[0]);
@@ -114,10 +123,11 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
   }
 
  private:
-  static void compute(LayersCall& call, at::TensorList tensors, float* outputs) {
+  static void compute(LayersCall& call, at::TensorList tensors, const Tensors& masks_between,
+                      float* outputs) {
     const auto x = tensors.back().contiguous();
     const auto state = contiguous_states(call, tensors);
-    const auto masks = read(call.masks);
+    const auto masks = read(masks_between);
     call.stack = call.stacks->take();
     call.stack->forward(layer_parameters_of(call.layout, tensors.slice(0, call.weights())),
                         {.steps = x.size(0),
@@ -148,28 +158,13 @@ std::pair<torch::Tensor, State> run_layers_on_cpu(const Layout& layout, at::Tens
   call->layout = layout;
   call->stacks = stacks;
   call->masks = draw_masks(dropout, generator, layout.layers, {x.size(0), x.size(1), H});
-  call->with_backward =
-      torch::GradMode::is_enabled() &&
-      std::any_of(tensors.begin(), tensors.end(), [](const auto& t) { return t.requires_grad(); });
+  call->with_backward = wants_gradient(tensors);
   auto results = LayersNode::apply(call, at::TensorList(tensors));
   return {results[0], State(results.begin() + 1, results.end())};
 }
 
 int bf16_parts(Precision precision) {
   return precision == Precision::kFp32 ? 0 : precision == Precision::kBf16 ? 1 : 2;
-}
-
-bool all_float_on_cpu(at::TensorList tensors) {
-  return std::all_of(tensors.begin(), tensors.end(), [](const torch::Tensor& t) {
-    return t.defined() && t.is_cpu() && t.scalar_type() == torch::kFloat32;
-  });
-}
-
-void check_batch_shape(int64_t batch_size, int64_t steps) {
-  if (steps < 1 || batch_size < 1) {
-    throw Error(formatted("a batch must have at least 1 sequence of 1 step, got {} of {}",
-                          batch_size, steps));
-  }
 }
 
 }  // namespace unroll

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "cuda_part/cuda_kernels.h"
-#include "fused/layout.h"
+#include "layers/layout.h"
 #include "unroll/compute.h"
 
 namespace unroll {
@@ -50,13 +50,5 @@ std::pair<torch::Tensor, State> run_layers_on_cuda(
     const torch::Tensor& input, const State& state, cuda::Operands operands,
     const std::shared_ptr<Workspace>& workspace, double dropout = 0,
     const std::optional<at::Generator>& generator = {});
-
-/// Logits (T*B, V) of a fused model on a device, or the mean cross-entropy where the batch has
-/// labels, and the state after the last step. X (B,T) int64; the rest as above.
-std::pair<torch::Tensor, State> run_on_cuda(
-    const CudaKernels& kernels, const Layout& layout, at::TensorList weights, const Batch& batch,
-    const State& state, double dropout, cuda::Operands operands,
-    const std::optional<at::Generator>& generator = {},
-    const std::shared_ptr<Workspace>& workspace = std::make_shared<Workspace>());
 
 }  // namespace unroll

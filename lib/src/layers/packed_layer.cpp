@@ -1,8 +1,8 @@
-#include "fused/packed_layer.h"
+#include "layers/packed_layer.h"
 
 #include <utility>
 
-#include "fused/tensor_pointers.h"
+#include "layers/tensor_pointers.h"
 
 namespace unroll {
 namespace {
