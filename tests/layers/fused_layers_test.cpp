@@ -26,32 +26,26 @@ namespace {
 using ::testing::HasSubstr;
 using Tensors = std::vector<torch::Tensor>;
 
-// A layer of one kind, ours and torch::nn's, seen alike.
-struct RnnKind {
-  using Ours = FusedRNN;
-  using Theirs = torch::nn::RNN;
-  using Options = torch::nn::RNNOptions;
+// A layer of one kind, ours and torch::nn's.
+template <typename OurLayer, typename TorchLayer, typename LayerOptions>
+struct Kind {
+  using Ours = OurLayer;
+  using Theirs = TorchLayer;
+  static LayerOptions options(int64_t inputs, int64_t hidden) { return {inputs, hidden}; }
+};
+struct RnnKind : Kind<FusedRNN, torch::nn::RNN, torch::nn::RNNOptions> {
   static constexpr const char* kName = "RNN";
-  static Options options(int64_t inputs, int64_t hidden) { return {inputs, hidden}; }
 };
 struct ReluKind : RnnKind {
-  static Options options(int64_t inputs, int64_t hidden) {
-    return Options(inputs, hidden).nonlinearity(torch::kReLU);
+  static torch::nn::RNNOptions options(int64_t inputs, int64_t hidden) {
+    return torch::nn::RNNOptions(inputs, hidden).nonlinearity(torch::kReLU);
   }
 };
-struct GruKind {
-  using Ours = FusedGRU;
-  using Theirs = torch::nn::GRU;
-  using Options = torch::nn::GRUOptions;
+struct GruKind : Kind<FusedGRU, torch::nn::GRU, torch::nn::GRUOptions> {
   static constexpr const char* kName = "GRU";
-  static Options options(int64_t inputs, int64_t hidden) { return {inputs, hidden}; }
 };
-struct LstmKind {
-  using Ours = FusedLSTM;
-  using Theirs = torch::nn::LSTM;
-  using Options = torch::nn::LSTMOptions;
+struct LstmKind : Kind<FusedLSTM, torch::nn::LSTM, torch::nn::LSTMOptions> {
   static constexpr const char* kName = "LSTM";
-  static Options options(int64_t inputs, int64_t hidden) { return {inputs, hidden}; }
 };
 
 // The output, then the states, from these states or from zeros.
@@ -77,18 +71,18 @@ torch::Tensor objective(const Tensors& of) {
   return sum;
 }
 
-template <typename Kind>
+template <typename LayerKind>
 class FusedLayers : public ::testing::Test {
  protected:
   static constexpr int64_t T = 4, B = 3, kInputs = 5, kHidden = 7;
 
-  static auto options() { return Kind::options(kInputs, kHidden); }
-  static std::size_t state_count() { return std::string(Kind::kName) == "LSTM" ? 2 : 1; }
+  static auto options() { return LayerKind::options(kInputs, kHidden); }
+  static std::size_t state_count() { return std::string(LayerKind::kName) == "LSTM" ? 2 : 1; }
 
   // Ours with the same parameters as theirs.
   template <typename Options>
-  static typename Kind::Ours like(typename Kind::Theirs& theirs, const Options& options) {
-    typename Kind::Ours ours(options);
+  static typename LayerKind::Ours like(typename LayerKind::Theirs& theirs, const Options& options) {
+    typename LayerKind::Ours ours(options);
     const torch::NoGradGuard no_grad;
     auto own = ours->named_parameters();
     for (const auto& item : theirs->named_parameters()) {
@@ -120,7 +114,7 @@ class FusedLayers : public ::testing::Test {
   static void expect_the_same(const Options& options, int64_t steps = T, int64_t batch_size = B,
                               double tolerance = 2e-5) {
     at::manual_seed(3);
-    typename Kind::Theirs theirs(options);
+    typename LayerKind::Theirs theirs(options);
     auto ours = like(theirs, options);
     ASSERT_EQ(ours->effective_compute(batch_size).backend, Backend::kFused);
     const int64_t inputs = options.input_size();
@@ -152,9 +146,9 @@ class FusedLayers : public ::testing::Test {
 };
 
 struct KindName {
-  template <typename Kind>
+  template <typename LayerKind>
   static std::string GetName(int /*unused*/) {
-    return std::is_same_v<Kind, ReluKind> ? "Relu" : Kind::kName;
+    return std::is_same_v<LayerKind, ReluKind> ? "Relu" : LayerKind::kName;
   }
 };
 using Kinds = ::testing::Types<RnnKind, ReluKind, GruKind, LstmKind>;

@@ -16,7 +16,7 @@ class Pool {
  public:
   explicit Pool(std::function<std::shared_ptr<T>()> make) : make_(std::move(make)) {}
 
-  /// Where kMost are in use, one that is whoever's takes it, and does not come back.
+  /// Where kMost are in use, makes another, which does not come back.
   std::shared_ptr<T> take() {
     const auto free = std::find_if(all_.begin(), all_.end(),
                                    [](const auto& object) { return object.use_count() == 1; });

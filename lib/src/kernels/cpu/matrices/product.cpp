@@ -51,6 +51,8 @@ void start_rows(const Panels& start, int64_t p, int64_t first, int64_t last, Pan
 void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Panels* start,
                    bool accumulate, Panels& C, const ResultPart& part) {
   constexpr int64_t kDepthAtOnce = 1024;
+  // Rows that are still in the first-level cache when the product is added to what they start from.
+  constexpr int64_t kStartedAtOnce = 96;
   const int64_t depth_at_once = equal_part(B.rows(), kDepthAtOnce, A.width());
   const int64_t bytes_of_row = depth_at_once * int64_t{sizeof(float)};
   const int64_t rows_at_once = std::max(kPanel, l2_cache_bytes() / 2 / bytes_of_row);
@@ -58,13 +60,20 @@ void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Pa
     const int64_t rows = std::min(rows_at_once, part.last - r);
     const float* const again = B.at(0, part.p_begin * B.width());
     for_right_sides(B, part.p_begin, part.p_end, depth_at_once, again, [&](const RightSide& right) {
-      if (right.k == 0 && start != nullptr) {
-        start_rows(*start, right.p, r, r + rows, C);
+      const bool starts = right.k == 0 && start != nullptr;
+      const int64_t at_once = starts ? kStartedAtOnce : rows;
+      auto own = right;
+      for (int64_t n = r; n < r + rows; n += at_once) {
+        const int64_t last = std::min(n + at_once, r + rows);
+        if (starts) {
+          start_rows(*start, right.p, n, last, C);
+        }
+        multiply(A, first_row + n, last - n, own,
+                 {.C = C.at(n, right.p * C.width()),
+                  .stride = C.width(),
+                  .accumulate = accumulate || start != nullptr || right.k > 0});
+        own.next = nullptr;  // it is there by now
       }
-      multiply(A, first_row + r, rows, right,
-               {.C = C.at(r, right.p * C.width()),
-                .stride = C.width(),
-                .accumulate = accumulate || start != nullptr || right.k > 0});
     });
   }
 }
