@@ -92,7 +92,7 @@ std::vector<ModelSetup> read_setups(const Options& options, bool layers_alone) {
   std::vector<ModelSetup> setups;
   const bool by_default = layers_alone && !options.given("model");
   for (const auto& name : by_default ? std::vector<std::string>{"concise", "fused"}
-                                    : list_of<std::string>(options, "model")) {
+                                     : list_of<std::string>(options, "model")) {
     auto& setup = setups.emplace_back(setup_named(name));
     setup.config.layers = options.integer("layers");
     if (layers_alone && !setup.config.model) {

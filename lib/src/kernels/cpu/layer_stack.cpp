@@ -24,8 +24,8 @@ void LayerStack::for_steps(int64_t columns, const Work& work) const {
                });
 }
 
-void LayerStack::find_tokens(const int64_t* tokens, int64_t rows_of_W_x) {
-  slot_of_token_.assign(static_cast<std::size_t>(rows_of_W_x), -1);
+void LayerStack::find_tokens(const int64_t* tokens, int64_t rows) {
+  slot_of_token_.assign(static_cast<std::size_t>(rows), -1);
   tokens_.tokens.clear();
   tokens_.slot.resize(static_cast<std::size_t>(steps_ * batch_size_));
   for (std::size_t r = 0; r < tokens_.slot.size(); ++r) {

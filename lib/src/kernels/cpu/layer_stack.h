@@ -62,7 +62,7 @@ class LayerStack {
   void copy_input_gradient(float* to);
 
  private:
-  void find_tokens(const int64_t* tokens, int64_t rows_of_W_x);
+  void find_tokens(const int64_t* tokens, int64_t rows);
   // The states of layer l through its mask.
   const Activations& mask_states(std::size_t l);
   // The gradient by what mask_states gave becomes that by the states.
