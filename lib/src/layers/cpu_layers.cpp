@@ -23,7 +23,7 @@ struct LayersCall : torch::CustomClassHolder {
   Layout layout{};
   std::shared_ptr<LayerStacks> stacks;
   std::shared_ptr<cpu::LayerStack> stack;  // null where it is to be computed anew
-  Tensors masks;  // (T,B,H) of each layer but the last, until they are saved
+  Tensors masks;  // (T,B,H) of each layer but the last, where the stack reads them
   bool with_backward = false;
 
   std::size_t weights() const { return layer_weight_count(layout); }
@@ -59,7 +59,6 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
       auto saved = tensors.vec();
       saved.insert(saved.end(), call->masks.begin(), call->masks.end());
       context->save_for_backward(std::move(saved));
-      call->masks.clear();
       if (call->stack.use_count() == 1) {
         call->stack = nullptr;  // one too many to be kept
       }
@@ -75,6 +74,7 @@ class LayersNode : public torch::autograd::Function<LayersNode> {
     const auto arguments = tensors.begin() + call->weights() + call->states() + 1;
     const Tensors masks(arguments, tensors.end());
     tensors.erase(arguments, tensors.end());
+    const auto read_by_stack = std::exchange(call->masks, {});
     if (!call->stack) {
       // Its memory was needed elsewhere, or a way back has written over it.
       compute(*call, tensors, masks, /*outputs=*/nullptr);
