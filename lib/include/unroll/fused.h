@@ -63,6 +63,22 @@ class FusedLayer : public Layer {
   std::unique_ptr<LayerComputation> computation_;
 };
 
+/// A layer whose state is h alone: FusedRNN and FusedGRU.
+template <typename Derived, typename Layer>
+class FusedLayerOfH : public FusedLayer<Derived, Layer> {
+ public:
+  using FusedLayer<Derived, Layer>::FusedLayer;
+
+  /// input (T,B,inputs), or (B,T,inputs) with batch_first; hx (layers x directions,B,H), zeros if
+  /// undefined -> the last layer's states at each step, (T,B,directions x H) or batch first, and
+  /// all layers' after the last one. Throws Error for a shape that does not fit.
+  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input,
+                                                   torch::Tensor hx = {});
+
+ protected:
+  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+};
+
 /// Stands in for torch::nn::RNN, with tanh or ReLU, and computes the same faster.
 ///
 ///     FusedRNN rnn(torch::nn::RNNOptions(8, 64).num_layers(2).batch_first(true));
@@ -75,32 +91,16 @@ class FusedLayer : public Layer {
 /// the weights fit in the GPU's multiprocessors and cuDNN is not estimated to be faster; all else
 /// is computed by torch::nn's own layer. Each call copies the weights into the kernels' layout, so
 /// call it with whole sequences. One thread, and on a GPU one stream, may use a layer at a time.
-class FusedRNNImpl : public FusedLayer<FusedRNNImpl, torch::nn::RNNImpl> {
+class FusedRNNImpl : public FusedLayerOfH<FusedRNNImpl, torch::nn::RNNImpl> {
  public:
-  using FusedLayer::FusedLayer;
-
-  /// input (T,B,inputs), or (B,T,inputs) with batch_first; hx (layers x directions,B,H), zeros if
-  /// undefined -> the last layer's states at each step, (T,B,directions x H) or batch first, and
-  /// all layers' after the last one. Throws Error for a shape that does not fit.
-  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input,
-                                                   torch::Tensor hx = {});
-
- protected:
-  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+  using FusedLayerOfH::FusedLayerOfH;
 };
 TORCH_MODULE(FusedRNN);
 
 /// Stands in for torch::nn::GRU as FusedRNN does for torch::nn::RNN.
-class FusedGRUImpl : public FusedLayer<FusedGRUImpl, torch::nn::GRUImpl> {
+class FusedGRUImpl : public FusedLayerOfH<FusedGRUImpl, torch::nn::GRUImpl> {
  public:
-  using FusedLayer::FusedLayer;
-
-  /// As FusedRNN's.
-  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input,
-                                                   torch::Tensor hx = {});
-
- protected:
-  FORWARD_HAS_DEFAULT_ARGS({1, torch::nn::AnyValue(torch::Tensor())})
+  using FusedLayerOfH::FusedLayerOfH;
 };
 TORCH_MODULE(FusedGRU);
 
@@ -123,6 +123,8 @@ TORCH_MODULE(FusedLSTM);
 extern template class FusedLayer<FusedRNNImpl, torch::nn::RNNImpl>;
 extern template class FusedLayer<FusedGRUImpl, torch::nn::GRUImpl>;
 extern template class FusedLayer<FusedLSTMImpl, torch::nn::LSTMImpl>;
+extern template class FusedLayerOfH<FusedRNNImpl, torch::nn::RNNImpl>;
+extern template class FusedLayerOfH<FusedGRUImpl, torch::nn::GRUImpl>;
 
 /// What the scratch model's forward function of such a cell computes (`rnn`, `gru`, ...), by the
 /// fused backend, for RNNModelScratch.

@@ -72,25 +72,20 @@ void FusedLayer<Derived, Layer>::refuse_packed_input() const {
                              name.substr(std::string("Fused").size())));
 }
 
+template <typename Derived, typename Layer>
+std::tuple<torch::Tensor, torch::Tensor> FusedLayerOfH<Derived, Layer>::forward(
+    const torch::Tensor& input, torch::Tensor hx) {
+  if (auto result = this->run(input, hx.defined() ? State{hx} : State())) {
+    return {result->first, result->second.front()};
+  }
+  return Layer::forward(input, std::move(hx));
+}
+
 template class FusedLayer<FusedRNNImpl, torch::nn::RNNImpl>;
 template class FusedLayer<FusedGRUImpl, torch::nn::GRUImpl>;
 template class FusedLayer<FusedLSTMImpl, torch::nn::LSTMImpl>;
-
-std::tuple<torch::Tensor, torch::Tensor> FusedRNNImpl::forward(const torch::Tensor& input,
-                                                               torch::Tensor hx) {
-  if (auto result = run(input, hx.defined() ? State{hx} : State())) {
-    return {result->first, result->second.front()};
-  }
-  return RNNImpl::forward(input, std::move(hx));
-}
-
-std::tuple<torch::Tensor, torch::Tensor> FusedGRUImpl::forward(const torch::Tensor& input,
-                                                               torch::Tensor hx) {
-  if (auto result = run(input, hx.defined() ? State{hx} : State())) {
-    return {result->first, result->second.front()};
-  }
-  return GRUImpl::forward(input, std::move(hx));
-}
+template class FusedLayerOfH<FusedRNNImpl, torch::nn::RNNImpl>;
+template class FusedLayerOfH<FusedGRUImpl, torch::nn::GRUImpl>;
 
 std::tuple<torch::Tensor, std::tuple<torch::Tensor, torch::Tensor>> FusedLSTMImpl::forward(
     const torch::Tensor& input, std::optional<std::tuple<torch::Tensor, torch::Tensor>> hx_opt) {

@@ -5,61 +5,11 @@
 #include <iterator>
 
 #include "kernels/cpu/decoder.h"
-#include "kernels/cpu/each_target.h"
 #include "kernels/cpu/matrices/rows.h"
+#include "kernels/cpu/random_model.h"
 
 namespace unroll::cpu {
 namespace {
-
-constexpr int64_t kLayers = 2;
-
-// A model's values, or its gradients, in vectors of their own.
-struct Storage {
-  std::vector<std::vector<float>> arrays;
-  ModelParameters parameters;
-};
-
-class EachCell : public EachTarget {
- protected:
-  // A mask of a layer boundary in `size` places, as dropout of 0.4 makes them.
-  std::vector<float> mask(int64_t size) {
-    std::vector<float> result;
-    for (int64_t i = 0; i < size; ++i) {
-      result.push_back(draw(0, 4) < 2 ? 0.0F : 1 / 0.6F);
-    }
-    return result;
-  }
-
-  // Standard deviations; of 0, there are zeros, and nothing is drawn.
-  struct Scales {
-    float W_x_of_tokens = 0, W_x = 0, W_h = 0, b = 0, W_hq = 0, b_q = 0;
-  };
-  Storage model(CellKind cell, int64_t layers, int64_t V, int64_t H, const Scales& scales) {
-    Storage s;
-    s.arrays.reserve(200);
-    const auto array = [&](int64_t size, float scale) {
-      s.arrays.push_back(scale > 0 ? values(size, scale) : std::vector<float>(size));
-      return s.arrays.back().data();
-    };
-    for (int64_t l = 0; l < layers; ++l) {
-      const int64_t inputs = l == 0 ? V : H;
-      const float W_x_scale = l == 0 ? scales.W_x_of_tokens : scales.W_x;
-      auto& layer = s.parameters.layers.emplace_back();
-      for (int64_t g = 0; g < gate_count(cell); ++g) {
-        layer.gates.push_back({.W_x = {array(inputs * H, W_x_scale), inputs, H, H, 1},
-                               .W_h = {array(H * H, scales.W_h), H, H, H, 1},
-                               .b = array(H, scales.b)});
-      }
-      layer.b_hh = array(H, scales.b);
-    }
-    s.parameters.output = {.W_hq = {array(H * V, scales.W_hq), H, V, V, 1},
-                           .b_q = array(V, scales.b_q)};
-    return s;
-  }
-  Storage random_model(CellKind cell, int64_t V, int64_t H) {
-    return model(cell, kLayers, V, H, {0.3F, 0.3F, 0.3F, 0.3F, 0.3F, 0.3F});
-  }
-};
 
 TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
   for (const auto cell : kAllCells) {
@@ -151,59 +101,6 @@ TEST_P(EachCell, GradientsAreThoseOfFiniteDifferencesOnEveryInstructionSet) {
   }
 }
 
-TEST_P(EachCell, AMaskStandsBetweenTheLayersAndNowhereElse) {
-  for (const auto cell : kAllCells) {
-    SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell));
-    constexpr int64_t V = 5;
-    constexpr int64_t H = 18;
-    constexpr int64_t B = 3;
-    constexpr int64_t T = 4;
-    const auto model = random_model(cell, V, H);
-    const auto between = mask(T * B * H);
-    std::vector<int64_t> tokens;
-    for (int64_t r = 0; r < T * B; ++r) {
-      tokens.push_back(draw(0, V - 1));
-    }
-    LayerStack pass(cell, kLayers, H);
-    const std::vector masks{between.data()};
-    std::vector<float> outputs(T * B * H);
-    pass.forward(model.parameters.layers, {.steps = T,
-                                           .batch_size = B,
-                                           .tokens = tokens.data(),
-                                           .masks = masks,
-                                           .outputs = outputs.data()});
-    std::vector<float> states(kLayers * B * H);
-    std::vector<float> cell_states(states.size());
-    pass.copy_state({.h = states.data(), .c = cell_states.data()});
-
-    // The lower layer alone, step by step, and the upper one over what the mask leaves of it.
-    const auto layer = [&](std::size_t l) { return std::span(&model.parameters.layers[l], 1); };
-    std::vector<float> h(B * H);
-    std::vector<float> c(B * H);
-    std::vector<float> x;
-    for (int64_t t = 0; t < T; ++t) {
-      LayerStack step(cell, 1, H);
-      const StatePointers state{.h = h.data(), .c = c.data()};
-      step.forward(layer(0),
-                   {.steps = 1, .batch_size = B, .tokens = tokens.data() + t * B, .state = state});
-      step.copy_state(state);
-      for (const float value : h) {
-        x.push_back(value * between[x.size()]);
-      }
-    }
-    LayerStack above(cell, 1, H);
-    std::vector<float> expected(outputs.size());
-    above.forward(layer(1),
-                  {.steps = T, .batch_size = B, .x = x.data(), .outputs = expected.data()});
-    for (std::size_t i = 0; i < h.size(); ++i) {
-      EXPECT_NEAR(states[i], h[i], 1e-6);
-    }
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      EXPECT_NEAR(outputs[i], expected[i], 1e-6);
-    }
-  }
-}
-
 TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
   for (const auto cell : kAllCells) {
     constexpr int64_t V = 70;
@@ -232,17 +129,6 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
 UNROLL_EACH_TARGET(EachCell);
 
 using EachCellInTiles = EachCell;
-
-// |a - b| / |b|
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += std::pow(static_cast<double>(b[i]), 2);
-  }
-  return std::sqrt(difference / std::max(size, 1e-30));
-}
 
 TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
   struct Shape {
@@ -352,52 +238,6 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
         EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), of_gradients)
             << "array " << a;
-      }
-    }
-  }
-}
-
-TEST_P(EachCellInTiles, LayersOnAMatrixAreThoseOfFloat32) {
-  constexpr int64_t B = 20;
-  constexpr int64_t T = 3;
-  constexpr int64_t H = 40;
-  for (const int64_t inputs : {1, 19, 100}) {
-    for (const auto cell :
-         {CellKind::kRnn, CellKind::kLstm, CellKind::kGruBefore, CellKind::kGruAfter}) {
-      SCOPED_TRACE(::testing::Message() << "cell " << static_cast<int>(cell) << " " << inputs);
-      const auto weights = model(cell, kLayers, inputs, H, {0.2F, 0.15F, 0.1F, 0.3F, 0, 0});
-      const auto x = values(T * B * inputs);
-      const auto upstream = values(T * B * H, 0.02F);
-      struct Result {
-        Storage gradients;
-        std::vector<float> h, dx;
-      };
-      const auto run = [&](int parts) {
-        Result r{.gradients = model(cell, kLayers, inputs, H, {}),
-                 .h = std::vector<float>(T * B * H),
-                 .dx = std::vector<float>(x.size())};
-        LayerStack stack(cell, kLayers, H, parts);
-        stack.forward(weights.parameters.layers, {.steps = T,
-                                                  .batch_size = B,
-                                                  .x = x.data(),
-                                                  .outputs = r.h.data(),
-                                                  .with_backward = true});
-        stack.last().set_outside_gradient(upstream.data());
-        stack.backward(r.gradients.parameters.layers, {});
-        stack.copy_input_gradient(r.dx.data());
-        return r;
-      };
-      const auto expected = run(0);
-      for (const int parts : {1, 2}) {
-        SCOPED_TRACE(::testing::Message() << parts << " parts");
-        const double tolerance = parts == 2 ? 1e-4 : 2e-2;
-        const auto actual = run(parts);
-        EXPECT_LT(distance(actual.h, expected.h), tolerance);
-        EXPECT_LT(distance(actual.dx, expected.dx), tolerance);
-        for (std::size_t a = 0; a < expected.gradients.arrays.size(); ++a) {
-          EXPECT_LT(distance(actual.gradients.arrays[a], expected.gradients.arrays[a]), tolerance)
-              << "array " << a;
-        }
       }
     }
   }
