@@ -64,6 +64,14 @@ std::vector<std::string> predict_ch8(const std::vector<std::string>& prefixes, i
 std::vector<std::string> predict_ch8(std::initializer_list<std::string_view> prefixes,
                                      int64_t num_preds, SequenceModel& net, const Vocab& vocab);
 
+/// The same for a sequence that is no text: token ids in [0,V), at least one, without a vocabulary.
+///
+///     predict_ch8({0, 1, 1}, 5, net)  // {0, 1, 1, 2, 3, 5, 8, 13}, if net has learned to add
+///
+/// Throws Error for an id outside.
+std::vector<int64_t> predict_ch8(const std::vector<int64_t>& prefix, int64_t num_preds,
+                                 SequenceModel& net);
+
 /// How the next token is taken from the logits, and when a text ends.
 ///
 /// Tokens that may not be taken are left out. The logits are divided by the temperature. Of their
@@ -85,7 +93,7 @@ struct GenerateOptions {
   std::vector<std::string> stop = {};
   /// The number of the first prefix: prefix i draws as one with the index first + i.
   int64_t first = 0;
-  /// Whether `<unk>`, which is no text, may be taken.
+  /// Whether `<unk>`, which is no text, may be taken. Token ids without a vocabulary have none.
   bool take_unk = false;
 
   template <typename Self, typename Visitor>
@@ -130,5 +138,13 @@ std::vector<std::string> generate(const std::vector<std::string>& prefixes, int6
                                   SequenceModel& net, const Vocab& vocab,
                                   const GenerateOptions& options, const TextCallback& on_text = {},
                                   const TokenCallback& on_token = {});
+
+/// The same for sequences that are no text: token ids in [0,V), without a vocabulary, of which each
+/// may be taken. Throws UsageError for a prefix without a token or a stop string, Error for an id
+/// outside.
+std::vector<std::vector<int64_t>> generate(const std::vector<std::vector<int64_t>>& prefixes,
+                                           int64_t num_preds, SequenceModel& net,
+                                           const GenerateOptions& options = {},
+                                           const TokenCallback& on_token = {});
 
 }  // namespace unroll

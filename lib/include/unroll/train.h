@@ -147,7 +147,8 @@ struct TrainOptions {
   int64_t patience = 0;  ///< stop after this many validations without a better one; 0 is never
   int64_t every = 10;    ///< epochs between two predictions; 0 is never
   int64_t predict = 50;  ///< tokens of a prediction
-  std::vector<std::string> prompts = {"time traveller", "traveller"};  ///< continued at the end
+  /// Continued at the end, if there is a vocabulary.
+  std::vector<std::string> prompts = {"time traveller", "traveller"};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -185,7 +186,7 @@ struct TrainCallbacks {
 /// The results of a training.
 struct TrainResult {
   std::vector<EpochStats> epochs = {};        ///< all epochs, in order
-  std::vector<std::string> predictions = {};  ///< each prompt continued
+  std::vector<std::string> predictions = {};  ///< each prompt continued; none without a vocabulary
   double seconds = 0;                         ///< of this run, predictions included
   Best best = {};                             ///< of the validations, or of the epochs without any
   bool stopped_early = false;                 ///< because no validation was better for too long
@@ -236,6 +237,10 @@ class Training {
   /// model's size, a token of a corpus is not in it, or there is nothing to train (make_updater).
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
            TrainOptions options, torch::Tensor valid = {});
+  /// The same for sequences that are no text, but token ids in [0,V): there is no vocabulary, so no
+  /// prompt is continued. What the model predicts is asked with the predict_ch8 of token ids.
+  Training(SequenceModel& net, const SeqDataLoader& train_iter, TrainOptions options,
+           torch::Tensor valid = {});
   ~Training();
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
@@ -264,6 +269,8 @@ class Training {
  private:
   class ScheduledStep;
 
+  Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab* vocab,
+           TrainOptions options, torch::Tensor valid);
   EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
   // The error for what was not finite, with the options that decide it.
@@ -274,7 +281,7 @@ class Training {
 
   SequenceModel& net_;
   const SeqDataLoader& train_iter_;
-  const Vocab& vocab_;
+  const Vocab* vocab_;  // null for token ids
   TrainOptions options_;
   torch::Tensor valid_;
   std::unique_ptr<Updater> updater_;
@@ -286,6 +293,12 @@ class Training {
 /// Trains for options.epochs epochs, like the notebook's `train_ch8`. Calls back instead of
 /// printing. Throws as Training does, and Diverged when training diverges.
 TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
+                      const TrainOptions& options = {}, const TrainCallbacks& callbacks = {});
+
+/// The same for sequences that are no text, as Training without a vocabulary.
+///
+///     train_ch8(*net, SeqDataLoader(series, {.num_steps = 20}), {.epochs = 50});
+TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter,
                       const TrainOptions& options = {}, const TrainCallbacks& callbacks = {});
 
 }  // namespace unroll

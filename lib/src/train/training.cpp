@@ -135,11 +135,22 @@ class ModeKept {
 
 Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                    TrainOptions options, torch::Tensor valid)
+    : Training(net, train_iter, &vocab, std::move(options), std::move(valid)) {}
+
+Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, TrainOptions options,
+                   torch::Tensor valid)
+    : Training(net, train_iter, nullptr, std::move(options), std::move(valid)) {}
+
+Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab* vocab,
+                   TrainOptions options, torch::Tensor valid)
     : net_(net),
       train_iter_(train_iter),
       vocab_(vocab),
       options_(std::move(options)),
       valid_(std::move(valid)) {
+  if (vocab_ == nullptr) {
+    options_.prompts.clear();
+  }
   check(options_);
   if (options_.patience > 0 && !valid_.defined()) {
     throw UsageError(formatted("patience {} needs a validation text", options_.patience));
@@ -148,7 +159,9 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
     throw Error(
         formatted("the validation text must have at least 2 tokens, got {}", valid_.numel()));
   }
-  check_vocab_fits(net_, vocab_);
+  if (vocab_ != nullptr) {
+    check_vocab_fits(net_, *vocab_);
+  }
   if (const auto epoch = train_iter_.epoch(0); epoch.has_corpus()) {
     check_corpus_fits(net_, epoch.corpus());
   } else {
@@ -197,7 +210,7 @@ void Training::validate(EpochStats& stats) {
     throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
   }
   stats.valid_perplexity = result.perplexity();
-  if (result.unknown > 0) {
+  if (vocab_ != nullptr && result.unknown > 0) {
     stats.valid_known_perplexity = result.known_perplexity();
   }
   best_.update(stats.epoch, *stats.valid_perplexity, options_.schedule);
@@ -220,7 +233,7 @@ TrainResult Training::run(const TrainCallbacks& callbacks) {
   const ModeKept mode(net_);
   // As predict_ch8, but `<unk>` is not predicted, which is no text.
   const auto continued = [&](const std::string& prompt, int64_t tokens) {
-    return generate({prompt}, tokens, net_, vocab_, {}).front();
+    return generate({prompt}, tokens, net_, *vocab_, {}).front();
   };
   for (const auto& prompt : options_.prompts) {
     continued(prompt, 0);  // throws now rather than after the last epoch
@@ -328,6 +341,11 @@ void Training::load_state(const TrainState& state) {
 TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab& vocab,
                       const TrainOptions& options, const TrainCallbacks& callbacks) {
   return Training(net, train_iter, vocab, options).run(callbacks);
+}
+
+TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter,
+                      const TrainOptions& options, const TrainCallbacks& callbacks) {
+  return Training(net, train_iter, options).run(callbacks);
 }
 
 }  // namespace unroll
