@@ -1,6 +1,7 @@
 # Writes a C++ source OUTPUT of texts as string literals. TEXTS: pairs ("sample_text=data/sample.txt;..."), for each a function of the
-# name that returns the file's text. KERNELS: files below ROOT that kernel_sources() returns (kernels/cuda/sources.h), by their names
-# from there.
+# name that returns the file's text; those of the names in PUBLIC are declared in a public header. KERNELS: files below ROOT that
+# kernel_sources() returns (kernels/cuda/sources.h), by their names from there.
+cmake_minimum_required(VERSION 3.25)
 
 # Appends a file's text to the variable `result`: raw string literals of at most 8000 bytes each, as compilers need not take more than
 # 65536 characters in one.
@@ -24,8 +25,12 @@ endfunction()
 set(functions "")
 foreach(pair IN LISTS TEXTS)
   string(REGEX MATCH "^([^=]+)=(.+)$" matched "${pair}")
+  set(shown "")
+  if(CMAKE_MATCH_1 IN_LIST PUBLIC)
+    set(shown "[[gnu::visibility(\"default\")]] ")
+  endif()
   string(APPEND functions "
-std::string_view ${CMAKE_MATCH_1}() {
+${shown}std::string_view ${CMAKE_MATCH_1}() {
   static constexpr std::string_view kText =
 ")
   append_literals(functions "${CMAKE_MATCH_2}")

@@ -18,6 +18,7 @@
 #include "unroll/train.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// How a training was set up and how far it came: all that it needs, beside the model and its text,
@@ -68,10 +69,10 @@ Checkpoint make_checkpoint(const SequenceModel& net, const Vocab& vocab, const T
 /// computed; what another device lacks, cuDNN and captured steps, is left to it.
 Compute resumed_compute(const TrainRecord& record, torch::Device device);
 
-/// Writes a checkpoint as a safetensors file: tensors `model.*`, and of a training `updater.*`,
-/// `sums.*`, `carry.*`, `rng.*` and `history`; `__metadata__` with `format` "unroll", `version` and
-/// `config`, a JSON text. Throws as save_safetensors does, and Error if the weights are not those
-/// of the description, in float32, or the vocabulary has a token that is not of the text's kind.
+/// Writes a checkpoint as a safetensors file; docs/exchange.md says what it holds.
+///
+/// Throws as save_safetensors does, and Error if the weights are not those of the description, in
+/// float32, or the vocabulary has a token that is not of the text's kind.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Throws Error, naming the path, when the file is truncated, damaged or something else, when a key
@@ -123,6 +124,7 @@ class CheckpointFiles {
   /// or another training writes there.
   explicit CheckpointFiles(std::filesystem::path path, int64_t keep = 1);
   ~CheckpointFiles();
+  /// What is moved from keeps no files.
   CheckpointFiles(CheckpointFiles&&) noexcept;
 
   /// All paths that it may write: the newest, the best, the ones before.
@@ -141,6 +143,7 @@ class CheckpointFiles {
   /// written.
   void keep_best_of(const std::filesystem::path& from, const Checkpoint& resumed) const;
 
+  /// Of the newest.
   const std::filesystem::path& path() const { return path_; }
 
   /// `model.best.safetensors`
@@ -157,3 +160,4 @@ class CheckpointFiles {
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

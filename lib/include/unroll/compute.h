@@ -11,6 +11,7 @@
 #include "unroll/options.h"
 #include "unroll/tensors.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Whose parameters a model has: the notebook's own tensors, or those of torch::nn's layers.
@@ -223,3 +224,4 @@ NamedTensors scratch_gradients(const ModelConfig& config, const NamedTensors& we
 NamedTensors concise_weights(Cell cell, const NamedTensors& scratch);
 
 }  // namespace unroll
+#pragma GCC visibility pop

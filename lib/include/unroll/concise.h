@@ -13,6 +13,7 @@
 
 #include "unroll/model.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// The concise model: a recurrent layer of torch::nn, then one Linear(H,V) over all T*B outputs.
@@ -57,10 +58,12 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
 
   /// Overrides both bases, torch::nn::Module and SequenceModel.
   void train(bool on = true) override { torch::nn::Module::train(on); }
+  /// Likewise.
   bool is_training() const noexcept override { return torch::nn::Module::is_training(); }
 
-  /// The parts: the recurrent layer and the output layer.
+  /// The recurrent layer.
   const RecurrentLayer& rnn() const { return rnn_; }
+  /// The output layer.
   const torch::nn::Linear& linear() const { return linear_; }
 
  private:
@@ -73,3 +76,4 @@ class RNNModel : public torch::nn::Module, public SequenceModel {
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -13,6 +13,7 @@
 #include "unroll/text.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// How a text becomes a corpus.
@@ -61,6 +62,7 @@ struct Corpus {
   int64_t characters = 0;
   int64_t first_characters = 0;  ///< those of the first token, which no model predicts
 
+  /// N, tokens.
   int64_t size() const { return indices.size(0); }
 };
 
@@ -134,3 +136,4 @@ Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
 std::string_view sample_text();
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Loads LibTorch's CUDA part if there is a driver. Returns whether a CUDA device can be used.
@@ -40,3 +41,4 @@ void set_kernel_settings(KernelSettings settings);
 std::string describe(const torch::Device& device);
 
 }  // namespace unroll
+#pragma GCC visibility pop

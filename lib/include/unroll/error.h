@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Something failed: a file, a device, memory, a value in the data.
@@ -24,3 +25,4 @@ class InvalidUtf8Error : public Error {
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

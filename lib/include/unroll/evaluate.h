@@ -12,6 +12,7 @@
 #include "unroll/model.h"
 #include "unroll/options.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Perplexity: exp of the mean cross-entropy, `nats` summed over `tokens` predicted tokens.
@@ -48,8 +49,11 @@ struct Evaluation {
   int64_t unknown = 0;      ///< and how many of the predicted tokens these are
   int64_t rows = 0;         ///< that were read side by side
 
+  /// exp of the cross-entropy a token.
   double perplexity() const;
+  /// Cross-entropy a token.
   double nats_per_token() const;
+  /// The same to the base 2.
   double bits_per_token() const;
   /// Of the tokens that the vocabulary has. A model predicts `<unk>` well only if it learned to.
   double known_perplexity() const;
@@ -126,3 +130,4 @@ class CopiedSpanFinder {
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

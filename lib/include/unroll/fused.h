@@ -12,6 +12,7 @@
 #include "unroll/compute.h"
 #include "unroll/scratch.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 class LayerComputation;
@@ -24,8 +25,9 @@ class LayerComputation;
 template <typename Derived, typename Layer>
 class FusedLayer : public Layer {
  public:
-  using Options = decltype(Layer::options);
+  using Options = decltype(Layer::options);  ///< those of torch::nn's layer
 
+  /// With options of these two sizes.
   FusedLayer(int64_t input_size, int64_t hidden_size)
       : FusedLayer(Options(input_size, hidden_size)) {}
   /// The backend, precision and generator of `compute` are used; its graph and preference are of
@@ -52,8 +54,8 @@ class FusedLayer : public Layer {
   }
 
  protected:
-  // The outputs and the states, by the kernels, or nothing where they cannot. An empty state stands
-  // for zeros. Throws Error for a shape that does not fit.
+  /// The outputs and the states, by the kernels, or nothing where they cannot. An empty state
+  /// stands for zeros. Throws Error for a shape that does not fit.
   std::optional<std::pair<torch::Tensor, State>> run(const torch::Tensor& input,
                                                      const State& state);
 
@@ -134,3 +136,4 @@ extern template class FusedLayerOfH<FusedGRUImpl, torch::nn::GRUImpl>;
 ForwardFn fused_forward(const ModelConfig& config);
 
 }  // namespace unroll
+#pragma GCC visibility pop

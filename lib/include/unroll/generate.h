@@ -13,6 +13,7 @@
 #include "unroll/text.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// What happens to tokens of a prompt that the vocabulary lacks.
@@ -148,3 +149,4 @@ std::vector<std::vector<int64_t>> generate(const std::vector<std::vector<int64_t
                                            const TokenCallback& on_token = {});
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -11,6 +11,7 @@
 
 #include "unroll/tensors.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 struct Compute;
@@ -88,17 +89,21 @@ class SequenceModel {
 
   /// Switches dropout on or off. A model without dropout ignores the call.
   virtual void train(bool on) { static_cast<void>(on); }
+  /// Whether dropout is on.
   virtual bool is_training() const noexcept { return false; }
 
  protected:
   SequenceModel() = default;
+  /// Derived classes say whether they can be copied.
   SequenceModel(const SequenceModel&) = default;
+  /// As the constructor.
   SequenceModel& operator=(const SequenceModel&) = default;
 };
 
 /// While this object lives, the model runs without gradients and without dropout.
 class Inference {
  public:
+  /// The model must outlive it.
   explicit Inference(SequenceModel& model) : model_(model), was_training_(model.is_training()) {
     model_.train(false);
   }
@@ -117,3 +122,4 @@ class Inference {
 void load_weights(SequenceModel& model, const NamedTensors& source);
 
 }  // namespace unroll
+#pragma GCC visibility pop

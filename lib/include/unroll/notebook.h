@@ -13,6 +13,7 @@
 #include "unroll/seq_data.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Stopwatch over std::chrono::steady_clock, like the notebook's `Timer`. Runs from construction.
@@ -36,6 +37,7 @@ class Timer {
 ///     double perplexity = std::exp(metric[0] / metric[1]);
 class Accumulator {
  public:
+  /// n sums, each zero.
   explicit Accumulator(std::size_t n) : sums_(n, 0.0) {}
 
   /// Adds one value to each sum. Throws Error unless `values` has size() elements.
@@ -44,7 +46,9 @@ class Accumulator {
   /// Sets every sum to zero.
   void reset();
 
+  /// Sum i, i < size().
   double operator[](std::size_t i) const { return sums_.at(i); }
+  /// How many sums.
   std::size_t size() const { return sums_.size(); }
 
  private:
@@ -53,8 +57,8 @@ class Accumulator {
 
 /// How a plot looks.
 struct PlotOptions {
-  std::string xlabel = "epoch";
-  std::string ylabel = "perplexity";
+  std::string xlabel = "epoch";                 ///< of the x axis
+  std::string ylabel = "perplexity";            ///< of the y axis
   std::vector<std::string> legend = {"train"};  ///< one curve each
   double xmin = 0;                              ///< left end of the x axis
   double xmax = 0;                              ///< right end; 0 follows the points
@@ -96,3 +100,4 @@ std::pair<SeqDataLoader, Vocab> load_data_time_machine(const std::filesystem::pa
                                                        torch::Device device = torch::kCPU);
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -16,6 +16,7 @@ namespace torch::optim {
 class Optimizer;
 }
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// The notebook's `sgd`: p -= lr * grad / batch_size, then the gradient is zeroed.
@@ -154,8 +155,8 @@ void check(const ScheduleOptions& options, double lr);
 
 /// The best perplexity seen so far, and how long ago that was.
 struct Best {
-  double perplexity = std::numeric_limits<double>::infinity();
-  int64_t epoch = 0;    ///< that reached it
+  double perplexity = std::numeric_limits<double>::infinity();  ///< the lowest
+  int64_t epoch = 0;                                            ///< that reached it
   int64_t waiting = 0;  ///< measurements since then that were not better
   int64_t stale = 0;    ///< the same, from 0 again after each decay on a plateau
   int64_t decays = 0;   ///< of the learning rate, on a plateau
@@ -172,3 +173,4 @@ double learning_rate(const ScheduleOptions& options, double lr, double done, dou
                      int64_t epochs, const Best& best);
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// The names of an enumeration, in the order in which messages list them.
@@ -19,10 +20,11 @@ namespace unroll {
 ///     }
 template <typename Enum, std::size_t N>
 struct EnumNames {
-  std::string_view what;
-  std::array<std::pair<Enum, std::string_view>, N> names;
+  std::string_view what;                                   ///< what messages call the value
+  std::array<std::pair<Enum, std::string_view>, N> names;  ///< each value with its name
 };
 
+/// Such a table, from its pairs in braces.
 template <typename Enum, std::size_t N>
 constexpr EnumNames<Enum, N> enum_table(std::string_view what,
                                         const std::pair<Enum, std::string_view> (&names)[N]) {
@@ -65,23 +67,28 @@ Enum parse_enum(std::string_view name) {
 
 /// The numbers that an option takes.
 struct OptionRange {
-  double least = -std::numeric_limits<double>::infinity();
-  double most = std::numeric_limits<double>::infinity();
-  bool takes_least = true;
-  bool takes_most = true;
-  std::string_view note = {};  ///< what messages add: "0 is off"
+  double least = -std::numeric_limits<double>::infinity();  ///< lower end
+  double most = std::numeric_limits<double>::infinity();    ///< upper end
+  bool takes_least = true;                                  ///< whether the lower end is taken
+  bool takes_most = true;                                   ///< whether the upper end is taken
+  std::string_view note = {};                               ///< what messages add: "0 is off"
 };
 
+/// [least, infinity]
 constexpr OptionRange at_least(double least, std::string_view note = {}) {
   return {.least = least, .note = note};
 }
+/// [least, most]
 constexpr OptionRange from_to(double least, double most) { return {.least = least, .most = most}; }
+/// [least, bound)
 constexpr OptionRange from_to_below(double least, double bound) {
   return {.least = least, .most = bound, .takes_most = false};
 }
+/// (bound, most]
 constexpr OptionRange above_to(double bound, double most) {
   return {.least = bound, .most = most, .takes_least = false};
 }
+/// (low, high)
 constexpr OptionRange between(double low, double high) {
   return {.least = low, .most = high, .takes_least = false, .takes_most = false};
 }
@@ -96,10 +103,11 @@ constexpr OptionRange between(double low, double high) {
 ///
 ///     DataOptions::fields(options, [](auto& value, const Field& field) { ... });
 struct Field {
-  std::string_view name;
-  std::string_view placeholder;
-  std::string_view help;
-  OptionRange range = {};
+  std::string_view name;         ///< on the command line, without dashes
+  std::string_view placeholder;  ///< for its value in --help
+  std::string_view help;         ///< what it does; {} stands for an enumeration's names
+  OptionRange range = {};        ///< the numbers that it takes
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

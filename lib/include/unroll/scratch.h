@@ -9,6 +9,7 @@
 
 #include "unroll/model.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 class StateForm;
@@ -39,6 +40,7 @@ class RNNModelScratch : public SequenceModel {
   /// Two models never share parameters.
   RNNModelScratch(const RNNModelScratch&) = delete;
   RNNModelScratch& operator=(const RNNModelScratch&) = delete;
+  /// What is moved from has no parameters.
   RNNModelScratch(RNNModelScratch&&) = default;
   RNNModelScratch& operator=(RNNModelScratch&&) = delete;
   ~RNNModelScratch() override = default;
@@ -139,3 +141,4 @@ std::pair<torch::Tensor, State> mlp(const torch::Tensor& inputs, const State& st
                                     const NamedTensors& params);
 
 }  // namespace unroll
+#pragma GCC visibility pop

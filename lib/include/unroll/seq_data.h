@@ -11,6 +11,7 @@
 #include "unroll/options.h"
 #include "unroll/tensors.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// How subsequences are drawn from a corpus.
@@ -53,20 +54,27 @@ using BatchFn = std::function<Batch(int64_t e, int64_t k)>;
 /// The batches of one pass over a corpus; usable in a range-for.
 class Epoch {
  public:
+  /// Goes through the batches in order.
   class Iterator {
    public:
+    /// @cond what the standard library asks of an iterator
     using iterator_category = std::input_iterator_tag;
     using value_type = Batch;
     using difference_type = std::ptrdiff_t;
     using pointer = const Batch*;
     using reference = Batch;
+    /// @endcond
 
+    /// At batch k of the epoch, which must outlive it.
     Iterator(const Epoch& epoch, int64_t k) : epoch_(&epoch), k_(k) {}
+    /// The batch, cut anew each time.
     Batch operator*() const { return (*epoch_)[k_]; }
+    /// On to the next.
     Iterator& operator++() {
       ++k_;
       return *this;
     }
+    /// Whether both are at the same batch.
     bool operator==(const Iterator& other) const { return k_ == other.k_; }
 
    private:
@@ -80,7 +88,9 @@ class Epoch {
   /// Batch k, 0 <= k < size(). Throws Error outside.
   Batch operator[](int64_t k) const;
 
+  /// The first batch.
   Iterator begin() const { return {*this, 0}; }
+  /// Behind the last.
   Iterator end() const { return {*this, size_}; }
 
   /// Whether batch k+1 continues the rows of batch k, so that a state may be carried over.
@@ -98,8 +108,9 @@ class Epoch {
   /// The device of the batches.
   torch::Device device() const { return device_; }
 
-  /// B, rows of a batch, and T, tokens of a row.
+  /// B, rows of a batch.
   int64_t rows() const { return rows_; }
+  /// T, tokens of a row.
   int64_t num_steps() const { return num_steps_; }
 
   /// The whole corpus (N), whatever the epoch; undefined without.
@@ -181,3 +192,4 @@ std::pair<torch::Tensor, torch::Tensor> hold_out(const torch::Tensor& corpus, do
 void check(const DataOptions& options);
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -18,12 +18,13 @@
 #include "unroll/train.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// A model, and how it is computed.
 struct ModelSetup {
-  ModelConfig config = {};
-  Compute compute = {};
+  ModelConfig config = {};  ///< what is computed
+  Compute compute = {};     ///< how
 
   bool operator==(const ModelSetup&) const = default;
 
@@ -56,11 +57,11 @@ void check(const BenchOptions& options);
 
 /// One model with one number of threads.
 struct BenchRow {
-  ModelSetup setup = {};  ///< as it was asked for
-  int64_t inputs = 0;     ///< float features of its layers alone; 0: a language model
-  int64_t threads = 1;
-  Compute effective = {};                      ///< as it was computed
-  bool is_captured = false;                    ///< whether its steps were replayed from a graph
+  ModelSetup setup = {};     ///< as it was asked for
+  int64_t inputs = 0;        ///< float features of its layers alone; 0: a language model
+  int64_t threads = 1;       ///< of LibTorch and the kernels
+  Compute effective = {};    ///< as it was computed
+  bool is_captured = false;  ///< whether its steps were replayed from a graph
   std::vector<double> tokens_per_second = {};  ///< of each epoch
   double flops = 0;  ///< floating-point operations a second, at the median speed
   double peak = 0;   ///< what as many threads reached in registers in the same run; 0 on a GPU
@@ -136,8 +137,8 @@ struct Differences {
 
 /// Mean and sample standard deviation; that of one value is 0.
 struct Spread {
-  double mean = 0;
-  double deviation = 0;
+  double mean = 0;       ///< over the values
+  double deviation = 0;  ///< with n - 1 in the denominator
 };
 
 /// The results of one training of several.
@@ -155,10 +156,10 @@ struct ComparedModel {
   Compute effective = {};            ///< as it was computed
   int64_t parameters = 0;            ///< values in all weights
   std::string apart = {};  ///< why it is no model of the same function: `cell lstm, not rnn`
-  /// From the first configuration, on that one's first batch: from the same weights, and after each
-  /// has been trained. Empty of another function, and where the seeds differ, since then the
-  /// weights do.
+  /// From the first configuration, on that one's first batch, from the same weights. Empty of
+  /// another function, and where the seeds differ, since then the weights do.
   std::optional<Differences> at_first = {};
+  /// The same after each has been trained.
   std::optional<Differences> trained = {};
   int64_t peak_bytes = 0;  ///< the most memory that its first training took; 0: not known
   std::vector<StudiedTraining> trainings = {};  ///< of each seed
@@ -259,7 +260,7 @@ constexpr auto enum_names(Verdict) {
 
 /// A row and its own results.
 struct Reproduction {
-  PublishedResult published = {};
+  PublishedResult published = {};               ///< the row
   Compute effective = {};                       ///< how it was computed
   std::vector<StudiedTraining> trainings = {};  ///< of each seed
 
@@ -294,3 +295,4 @@ std::vector<Reproduction> reproduce(const std::filesystem::path& text,
                                     const ReproduceCallbacks& callbacks = {});
 
 }  // namespace unroll
+#pragma GCC visibility pop

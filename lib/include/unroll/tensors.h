@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// What a model remembers: RNN and GRU {h}, LSTM {h, c}, the MLP nothing.
@@ -15,9 +16,10 @@ using State = std::vector<torch::Tensor>;
 
 /// A tensor with the name under which it is stored, copied and compared.
 struct NamedTensor {
-  std::string name = {};
-  torch::Tensor tensor = {};
+  std::string name = {};      ///< as in a file
+  torch::Tensor tensor = {};  ///< no copy
 };
+/// Tensors in an order that means something, such as the model's.
 using NamedTensors = std::vector<NamedTensor>;
 
 /// The tensor called `name`. Throws Error when there is none.
@@ -54,3 +56,4 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
 SafeTensors load_safetensors(const std::filesystem::path& path);
 
 }  // namespace unroll
+#pragma GCC visibility pop

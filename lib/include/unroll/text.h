@@ -10,6 +10,7 @@
 
 #include "unroll/options.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// What happens to a text before it is cut into tokens.
@@ -69,7 +70,7 @@ struct TextOptions {
 /// Cuts a text into lines as it streams by. A line ends at LF, CR LF or CR, as in every text here.
 class LineCutter {
  public:
-  using Sink = std::function<void(std::string_view line)>;
+  using Sink = std::function<void(std::string_view line)>;  ///< called with each line
 
   /// Takes the next piece, cut anywhere, and calls `sink` with each line that it ends, without the
   /// end.
@@ -158,7 +159,9 @@ class Tokenizer {
   /// Calls `sink` with each token, in order.
   Tokenizer(const TextOptions& options, std::function<void(std::string_view)> sink);
   ~Tokenizer();
+  /// What is moved from takes no more text.
   Tokenizer(Tokenizer&&) noexcept;
+  /// As the constructor.
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
   /// Takes the next piece of the text, cut anywhere.
@@ -206,3 +209,4 @@ std::vector<std::vector<std::string>> tokenize(const std::vector<std::string>& l
                                                TokenKind kind = TokenKind::kWord);
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -17,6 +17,7 @@
 #include "unroll/seq_data.h"
 #include "unroll/vocab.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Sums over the batches of the running epoch. The tensors are on the model's device and are read
@@ -83,6 +84,7 @@ class TrainStep {
 
   /// Of all steps since construction or the last reset; zeros if the step does not measure it.
   virtual StepSeconds seconds() const { return {}; }
+  /// Sets them to zero.
   virtual void reset_seconds() {}
 };
 
@@ -258,8 +260,9 @@ class Training {
   /// How its batches are computed.
   Compute effective_compute() const;
 
-  /// All epochs so far, and the best of them.
+  /// All epochs so far.
   const std::vector<EpochStats>& history() const { return history_; }
+  /// The best of them.
   const Best& best() const { return best_; }
 
   /// Continues from `state`. The weights must be loaded separately. Throws Error if it does not fit
@@ -302,3 +305,4 @@ TrainResult train_ch8(SequenceModel& net, const SeqDataLoader& train_iter,
                       const TrainOptions& options = {}, const TrainCallbacks& callbacks = {});
 
 }  // namespace unroll
+#pragma GCC visibility pop

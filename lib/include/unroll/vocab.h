@@ -12,11 +12,13 @@
 
 #include "unroll/text.h"
 
+#pragma GCC visibility push(default)
 namespace unroll {
 
 /// Hash of a token, so that a map with string keys finds a string_view without a copy.
 struct TokenHash {
-  using is_transparent = void;
+  using is_transparent = void;  ///< so that the map takes a string_view
+  /// The hash.
   std::size_t operator()(std::string_view token) const {
     return std::hash<std::string_view>{}(token);
   }
@@ -28,7 +30,7 @@ struct TokenHash {
 /// in order of first appearance.
 class Vocab {
  public:
-  using TokenCounts = std::vector<std::pair<std::string, int64_t>>;
+  using TokenCounts = std::vector<std::pair<std::string, int64_t>>;  ///< how often each occurs
 
   /// Only `<unk>`.
   Vocab();
@@ -55,6 +57,7 @@ class Vocab {
   /// These entries, and after them those of `tokens` that are none of them, in their order.
   Vocab extended(const std::vector<std::string>& tokens) const;
 
+  /// Entries, `<unk>` among them.
   int64_t size() const { return static_cast<int64_t>(idx_to_token_.size()); }
 
   /// Index of a token; 0 when it is unknown.
@@ -94,3 +97,4 @@ class Vocab {
 };
 
 }  // namespace unroll
+#pragma GCC visibility pop

@@ -46,13 +46,16 @@ void notify(const std::string& text) {
   }
 }
 
-// Beside the program or library that this is in, or in its folder's neighbour for libraries; else
-// where the system and the program's RUNPATH look.
+// Beside the program or library that this is in, or in the folder for libraries beside that, or, for
+// a program in libexec/unroll, beside the folder above; else where the system and the program's
+// RUNPATH look.
 void* open() {
   Dl_info info{};
   if (dladdr(reinterpret_cast<const void*>(&cuda_part), &info) != 0 && info.dli_fname != nullptr) {
     const auto folder = std::filesystem::absolute(info.dli_fname).parent_path();
-    for (const auto& path : {folder / kFile, folder / UNROLL_LIBRARY_FOLDER / kFile}) {
+    const std::filesystem::path libraries = UNROLL_LIBRARY_FOLDER;
+    for (const auto& path : {folder / kFile, folder / ".." / libraries / kFile,
+                             folder / "../.." / libraries / kFile}) {
       if (std::filesystem::exists(path)) {
         return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
       }
