@@ -38,6 +38,7 @@ constexpr std::array kCommands{
     Command{"reproduce", unroll::app::reproduce,
             "runs the notebook's published results and judges them"},
     Command{"bench", unroll::app::bench, "measures how fast models train on this machine"},
+    Command{"convert", unroll::app::convert, "turns a checkpoint into PyTorch's files, or back"},
     Command{"info", unroll::app::info, "shows what a checkpoint or this build holds"},
 };
 

@@ -29,12 +29,11 @@ std::vector<std::filesystem::path> files_of(const Options& options, const std::s
 }  // namespace
 
 void check_apart(const Options& options, const std::string& name,
-                 const std::vector<std::filesystem::path>& others, std::string_view what) {
+                 const std::vector<std::filesystem::path>& others, std::string_view clause) {
   for (const auto& file : files_of(options, name)) {
     for (const auto& other : others) {
       if (file != kStandardInput && same_file(file, other)) {
-        throw UsageError(formatted("--{} must not name '{}', where {} is to be saved", name,
-                                   file.string(), what));
+        throw UsageError(formatted("--{} must not name '{}', {}", name, file.string(), clause));
       }
     }
   }

@@ -86,7 +86,7 @@ void check_output_files(const Options& options) {
   if (const auto save = save_path(options); !save.empty()) {
     for (const auto& name : others) {
       check_apart(options, name, CheckpointFiles::names(save, options.integer("keep")),
-                  "a checkpoint");
+                  "where a checkpoint is to be saved");
     }
   }
 }

@@ -10,6 +10,7 @@ void evaluate(int argc, const char* const* argv);
 void compare(int argc, const char* const* argv);
 void reproduce(int argc, const char* const* argv);
 void bench(int argc, const char* const* argv);
+void convert(int argc, const char* const* argv);
 void info(int argc, const char* const* argv);
 
 }  // namespace unroll::app

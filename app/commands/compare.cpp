@@ -91,7 +91,8 @@ void check_files(const Options& options, const std::vector<AskedConfiguration>& 
     for (const char* written : {"plot", "report"}) {
       for (const char* read : {"text", "valid", "index"}) {
         if (options.given(written)) {
-          check_apart(asked.options, read, {options.path(written)}, formatted("--{}", written));
+          check_apart(asked.options, read, {options.path(written)},
+                      formatted("where --{} is to be saved", written));
         }
       }
     }

@@ -53,7 +53,7 @@ void check_report(const Options& options, const ReproduceOptions& request) {
       kept.push_back(kept_training(options.path("folder"), row, seed));
     }
   }
-  check_apart(options, "report", kept, "a checkpoint");
+  check_apart(options, "report", kept, "where a checkpoint is to be saved");
 }
 
 ReproduceOptions read_reproduce_request(const Options& options) {

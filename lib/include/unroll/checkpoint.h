@@ -85,6 +85,37 @@ Checkpoint load_checkpoint(const std::filesystem::path& path);
 std::unique_ptr<SequenceModel> make_model(const Checkpoint& checkpoint, torch::Device device,
                                           const Compute& compute = {});
 
+/// By which names a state dict has a model's weights.
+enum class StateDictNames {
+  kTorch,     ///< a layer of torch.nn in one file, and beside it its Linear
+  kNotebook,  ///< the notebook's list of parameters: W_xh, W_hh, b_h, W_hq, b_q
+};
+constexpr auto enum_names(StateDictNames) {
+  return enum_table<StateDictNames>(
+      "names", {{StateDictNames::kTorch, "torch"}, {StateDictNames::kNotebook, "notebook"}});
+}
+
+/// Whose parameters the model has: kNotebook of a scratch model, else kTorch.
+StateDictNames default_names(const Checkpoint& checkpoint);
+
+/// The files of a state dict: for `lstm.safetensors` and kTorch that one for the layer,
+/// `lstm.linear.safetensors` for the Linear and `lstm.vocab.json` for the vocabulary; for kNotebook
+/// the first and the last.
+std::vector<std::filesystem::path> state_dict_files(const std::filesystem::path& path,
+                                                    StateDictNames names);
+
+/// Writes a model's weights for Python, into state_dict_files: safetensors files that
+/// `load_state_dict` of torch.nn's layers takes as they are, and the vocabulary. Throws Error as
+/// save_safetensors does, and for a cell that torch.nn lacks, or more layers than the notebook has.
+void save_state_dict(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                     StateDictNames names);
+
+/// Reads such files, or one file of a module with a layer and a Linear, whatever it calls them. The
+/// vocabulary lies beside it, as `lstm.vocab.json`. A layer without biases has zeros. `cell`: which
+/// cell, where the file does not say; an RNN's is tanh otherwise. Throws Error, naming the file and
+/// what is wrong.
+Checkpoint load_state_dict(const std::filesystem::path& path, std::optional<Cell> cell = {});
+
 /// Starts a model from a checkpoint's weights, to train it on another text (fine-tuning). The
 /// model's vocabulary begins with the checkpoint's (Vocab::extended); rows and columns of further
 /// entries stay as they are. Throws Error, and changes nothing, when the weights do not fit.

@@ -10,9 +10,9 @@
 #include "base/formatted.h"
 #include "checkpoint/options_json.h"
 #include "checkpoint/train_record.h"
+#include "checkpoint/vocab_json.h"
 #include "infer/vocab_fits.h"
 #include "models/weight_shapes.h"
-#include "text/token_cutter.h"
 #include "unroll/checkpoint.h"
 #include "unroll/error.h"
 #include "unroll/tensors.h"
@@ -25,52 +25,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kFormat = "unroll";
 constexpr std::string_view kVersion = "1";
 constexpr std::string_view kModelPrefix = "model.";
-constexpr int kMostLevels = 8;  // of a config's JSON, which has four
-
-// A byte need not be a character: bytes are stored as integers, all other tokens as strings.
-Json tokens_to_json(const Vocab& vocab) {
-  Json tokens = Json::array();
-  for (const auto& token : vocab.tokens()) {
-    if (vocab.kind() == TokenKind::kByte && token.size() == 1) {
-      tokens.push_back(static_cast<unsigned char>(token[0]));
-    } else {
-      tokens.push_back(token);
-    }
-  }
-  return tokens;
-}
-
-// Throws Error unless a string can be a token of this kind.
-void check_token(const std::string& token, TokenKind kind) {
-  if (kind == TokenKind::kByte) {
-    throw Error(formatted("a byte must be an integer, got '{}'", token));
-  }
-  if (token.empty()) {
-    throw Error("a token must not be empty");
-  }
-  if (!is_token(token, kind)) {
-    throw Error(formatted("a token by char must be one code point, got '{}'", token));
-  }
-}
-
-std::vector<std::string> tokens_from_json(const nlohmann::json& tokens, TokenKind kind) {
-  std::vector<std::string> result;
-  result.reserve(tokens.size());
-  for (const auto& token : tokens) {
-    if (token.is_number() && kind == TokenKind::kByte) {
-      if (!token.is_number_unsigned() || token.get<uint64_t>() > 255) {
-        throw Error(formatted("a byte must be in [0, 255], got {}", token.dump()));
-      }
-      result.emplace_back(1, static_cast<char>(token.get<uint64_t>()));
-    } else {
-      result.push_back(token.get<std::string>());
-      if (result.size() > 1) {  // the first is <unk>
-        check_token(result.back(), kind);
-      }
-    }
-  }
-  return result;
-}
 
 // The keys of a config: what each of a checkpoint's parts writes.
 std::set<std::string> config_keys() {
@@ -88,11 +42,6 @@ void check_keys(const nlohmann::json& config) {
   }
   require_known_keys(config, config_keys(), "its config");
   require_fields<ModelConfig>(config, {"model", "cell", "hidden", "layers"});
-  require_fields<TextOptions>(config, {"tokens", "normalize"});
-  if (const auto vocab = config.find("vocab"); vocab == config.end() || !vocab->is_array()) {
-    throw Error(formatted("'vocab' {}, expected the list of all tokens, <unk> first",
-                          vocab == config.end() ? "is missing" : "is no list"));
-  }
 }
 
 // Reads a model's description, and who computed it in a file from before a description left that
@@ -114,18 +63,6 @@ Backend read_model(const nlohmann::json& json, ModelConfig& config) {
   return was_fused ? Backend::kAuto : Backend::kPlain;
 }
 
-// What walks through JSON calls itself for each level, so that a file could have it use up the
-// stack: text of more levels than a checkpoint has is refused as it is read.
-nlohmann::json parse_config(const std::string& text) {
-  return nlohmann::json::parse(
-      text, [](int level, nlohmann::json::parse_event_t /*event*/, nlohmann::json& /*value*/) {
-        if (level > kMostLevels) {
-          throw Error(formatted("its config has more than {} levels", kMostLevels));
-        }
-        return true;
-      });
-}
-
 // Throws Error unless a file can hold this, and gives back the same model.
 void check_writable(const Checkpoint& checkpoint) {
   const auto& [config, vocab, text, weights, epochs, perplexity, training] = checkpoint;
@@ -140,12 +77,7 @@ void check_writable(const Checkpoint& checkpoint) {
     throw Error(formatted("the vocabulary is of tokens by {}, but the text was read by {}",
                           to_string(vocab.kind()), to_string(text.tokens)));
   }
-  for (std::size_t i = 1; i < vocab.tokens().size(); ++i) {  // the first is <unk>
-    const auto& token = vocab.tokens()[i];
-    if (vocab.kind() != TokenKind::kByte || token.size() != 1) {
-      check_token(token, vocab.kind());
-    }
-  }
+  check_tokens_of(vocab);
   if (epochs < 0) {
     throw Error(formatted("the epochs must be at least 0, got {}", epochs));
   }
@@ -209,7 +141,6 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
     throw Error(formatted("{}: cannot be written: {}", path.string(), error.what()));
   }
   Json config = to_json(resolved(checkpoint.config));
-  config.update(to_json(checkpoint.text));
   config["epochs"] = checkpoint.epochs;
   if (std::isfinite(checkpoint.perplexity)) {
     config["perplexity"] = checkpoint.perplexity;  // JSON has no infinity
@@ -217,7 +148,7 @@ void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkp
   if (checkpoint.training) {
     config["training"] = to_json(*checkpoint.training);
   }
-  config["vocab"] = tokens_to_json(checkpoint.vocab);
+  add_vocab(config, checkpoint.vocab, checkpoint.text);
 
   std::string config_text;
   try {
@@ -258,12 +189,10 @@ Checkpoint load_checkpoint(const std::filesystem::path& path) {
 
   Checkpoint checkpoint;
   try {
-    const auto config = parse_config(metadata("config"));
+    const auto config = parse_shallow(metadata("config"));
     check_keys(config);
     const auto backend = read_model(config, checkpoint.config);
-    read_json(config, checkpoint.text);
-    checkpoint.vocab = Vocab::from_tokens(
-        tokens_from_json(config.at("vocab"), checkpoint.text.tokens), checkpoint.text.tokens);
+    checkpoint.vocab = vocab_from(config, checkpoint.text);
     if (config.contains("epochs")) {
       checkpoint.epochs = integer_at<int64_t>(config, "epochs", 0);
     }

@@ -50,6 +50,15 @@ Json header_of(const SafeTensors& content) {
   return header;
 }
 
+// Whether a file that begins so is a pickle, or an archive, into which torch.save puts one.
+bool is_pickled(uint64_t first_bytes) {
+  constexpr uint64_t kArchive = 0x04034b50;  // PK\3\4
+  constexpr uint64_t kPickle = 0x80;         // and the protocol, 2 to 5
+  const auto protocol = (first_bytes >> 8U) & 0xFFU;
+  return (first_bytes & 0xFFFFFFFFU) == kArchive ||
+         ((first_bytes & 0xFFU) == kPickle && protocol >= 2 && protocol <= 5);
+}
+
 }  // namespace
 
 void save_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
@@ -97,9 +106,15 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   const auto file_bytes = static_cast<uint64_t>(end);
   file.seekg(0);
   uint64_t header_bytes = 0;
-  if (file_bytes < sizeof header_bytes ||
-      !file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes) ||
-      header_bytes > std::min(kMostHeaderBytes, file_bytes - sizeof header_bytes)) {
+  const bool is_read = file_bytes >= sizeof header_bytes &&
+                       file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes);
+  if (is_read && header_bytes > file_bytes && is_pickled(header_bytes)) {
+    throw Error(formatted(
+        "{}: is a pickled file, which can run any code and is never read; write it from Python by "
+        "safetensors.torch.save_file(net.state_dict(), 'model.safetensors')",
+        name));
+  }
+  if (!is_read || header_bytes > std::min(kMostHeaderBytes, file_bytes - sizeof header_bytes)) {
     throw Error(formatted("{}: is not a whole safetensors file: {} bytes do not hold its header",
                           name, file_bytes));
   }
