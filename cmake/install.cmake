@@ -9,6 +9,9 @@ install(TARGETS unroll EXPORT unrollTargets INCLUDES DESTINATION "${CMAKE_INSTAL
 if(unroll_cuda_is_built)
   install(TARGETS unroll_cuda LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
+if(UNROLL_BUILD_OPERATORS)
+  install(TARGETS unroll_operators LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
 install(EXPORT unrollTargets NAMESPACE unroll:: DESTINATION "${package_dir}")
 
 # The command is a script that starts the program with its LibTorch, or says how to name one.

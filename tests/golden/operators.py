@@ -1,0 +1,156 @@
+"""The operators torch.ops.unroll.lstm, gru, rnn_tanh and rnn_relu beside torch.lstm and its siblings: outputs, states and gradients by
+inputs, states and parameters, at once and compiled; torch.library.opcheck; what is refused; the example.
+
+    python operators.py --library build/release/lib/libunroll_operators.so
+
+Exit code: 0 equal, 1 different, 77 (a skip to ctest) when this Python has no torch.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+try:
+    import torch
+except Exception as error:  # A wheel without its CUDA libraries raises more than ImportError.
+    print(f"skipped: torch cannot be imported: {str(error).splitlines()[0]}")
+    sys.exit(77)
+
+from running import fail_unless
+from torch import Tensor, nn
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fused_lstm.py"
+INPUTS, HIDDEN, ROWS, COLUMNS = 5, 7, 4, 3  # of an input, whichever of them is the batch
+LAYERS: list[tuple[str, Callable[..., nn.Module], Callable[..., Any]]] = [
+    ("lstm", nn.LSTM, torch.lstm),
+    ("gru", nn.GRU, torch.gru),
+    ("rnn_tanh", nn.RNN, torch.rnn_tanh),
+    ("rnn_relu", lambda *sizes, **more: nn.RNN(*sizes, nonlinearity="relu", **more), torch.rnn_relu),
+]
+SETTINGS: list[dict[str, Any]] = [
+    {},
+    {"num_layers": 2},
+    {"num_layers": 2, "bidirectional": True},
+    {"batch_first": True},
+    {"bias": False},
+]
+
+
+def arguments_of(layer: nn.Module, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
+    """What torch.lstm and its siblings are called with."""
+    batch = ROWS if layer.batch_first else COLUMNS
+    layers = layer.num_layers * (2 if layer.bidirectional else 1)
+    states = [torch.randn(layers, batch, HIDDEN, dtype=dtype, requires_grad=True) for _ in range(2)]
+    hx = tuple(states) if layer.mode == "LSTM" else states[0]
+    x = torch.randn(ROWS, COLUMNS, INPUTS, dtype=dtype, requires_grad=True)
+    settings = layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional, layer.batch_first
+    return x, hx, layer._flat_weights, *settings
+
+
+def tensors_in(arguments: tuple[Any, ...]) -> list[Tensor]:
+    x, hx, weights = arguments[:3]
+    return [x, *(hx if isinstance(hx, tuple) else [hx]), *weights]
+
+
+def computed(function: Callable[..., Any], arguments: tuple[Any, ...], used: slice = slice(None)) -> list[Tensor]:
+    """The results, and the gradients of a sum of those that are used."""
+    results = function(*arguments)
+    loss = sum((r * torch.linspace(0, 1, r.numel(), dtype=r.dtype).view_as(r)).sum() for r in results[used])
+    return [*results, *torch.autograd.grad(loss, tensors_in(arguments))]
+
+
+def compare(what: str, ours: list[Tensor], theirs: list[Tensor]) -> None:
+    fail_unless(len(ours) == len(theirs), f"{what}: {len(ours)} tensors, expected {len(theirs)}")
+    for i, (a, b) in enumerate(zip(ours, theirs)):
+        fail_unless(a.shape == b.shape and torch.allclose(a, b, atol=1e-5), f"{what}: tensor {i} differs")
+
+
+def check(name: str, layer: nn.Module, reference: Callable[..., Any], what: str) -> None:
+    operator = getattr(torch.ops.unroll, name)
+    arguments = arguments_of(layer)
+    expected = computed(reference, arguments)
+    compare(f"{what}, at once", computed(operator, arguments), expected)
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *args: operator(*args), backend="aot_eager", fullgraph=True)
+    for time in ("first", "second"):
+        compare(f"{what}, compiled, the {time} time", computed(compiled, arguments), expected)
+    compare(f"{what}, compiled, of the outputs", computed(compiled, arguments, slice(1)), computed(reference, arguments, slice(1)))
+    with torch.no_grad():
+        compare(f"{what}, compiled without gradients", [*compiled(*arguments)], [*reference(*arguments)])
+    for test, result in torch.library.opcheck(operator, arguments).items():
+        fail_unless(result == "SUCCESS", f"{what}: {test} says {result}")
+    double = arguments_of(layer.double(), torch.float64)
+    compare(f"{what}, float64", computed(operator, double), computed(reference, double))
+    print(f"{what}: equal")
+
+
+def a_copy_of_the_memory_is_computed_anew() -> None:
+    x, hx, weights, has_biases, layers, *_ = arguments = arguments_of(nn.LSTM(INPUTS, HIDDEN))
+    expected = computed(torch.lstm, arguments)[3:]
+    with torch.no_grad():
+        told = "lstm", x, hx, weights, has_biases, layers, False, False
+        *results, memory = torch.ops.unroll.layers_forward(*told)
+        gradients = [torch.linspace(0, 1, r.numel()).view_as(r) for r in results]
+        for what, place in (("memory", memory), ("a copy of it", memory.clone()), ("memory, again", memory)):
+            compare(what, torch.ops.unroll.layers_backward(*told, place, gradients), expected)
+
+
+def refused(what: str, call: Callable[[], Any], expected: str) -> None:
+    try:
+        call()
+    except Exception as error:  # torch.compile wraps it
+        fail_unless(expected in str(error), f"{what}: says {error}, expected {expected}")
+        return
+    fail_unless(False, f"{what} is not refused")
+
+
+def refusals() -> None:
+    x, hx, weights, *settings = arguments_of(nn.LSTM(INPUTS, HIDDEN))
+    lstm = torch.ops.unroll.lstm
+    refused("a missing weight", lambda: lstm(x, hx, weights[:3], *settings), "lstm of 1 layers has 4 parameters")
+    refused("a missing state", lambda: lstm(x, hx[:1], weights, *settings), "lstm has 2 states, got 1")
+    refused("other inputs", lambda: lstm(x[..., 1:], hx, weights, *settings), "the input must have shape [T, B, 5], got [4, 3, 4]")
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda *args: lstm(*args), backend="aot_eager", fullgraph=True)
+    dropping = arguments_of(nn.LSTM(INPUTS, HIDDEN, num_layers=2, dropout=0.5))
+    refused("dropout, compiled", lambda: compiled(*dropping), "has no dropout where it is compiled, got 0.5")
+
+
+def dropout_draws_what_torch_draws() -> None:
+    arguments = arguments_of(nn.LSTM(INPUTS, HIDDEN, num_layers=2, dropout=0.5))
+    torch.manual_seed(3)
+    ours = computed(torch.ops.unroll.lstm, arguments)
+    torch.manual_seed(3)
+    compare("dropout", ours, computed(torch.lstm, arguments))
+
+
+def the_example_prints_what_it_says(library: Path) -> None:
+    lines = EXAMPLE.read_text().split('"""')[1].splitlines()
+    said = [line.strip() for line in lines if line.startswith("    ")][1:]
+    # Without a C++ compiler, which inductor needs
+    command = [sys.executable, EXAMPLE, library, "aot_eager"]
+    printed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    fail_unless(printed.stdout.splitlines() == said, f"{EXAMPLE.name} prints {printed.stdout}{printed.stderr}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--library", type=Path, required=True, help="libunroll_operators.so")
+    args = parser.parse_args()
+    torch.ops.load_library(args.library)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    for name, make, reference in LAYERS:
+        for settings in SETTINGS:
+            check(name, make(INPUTS, HIDDEN, **settings), reference, f"{name} {settings}")
+    a_copy_of_the_memory_is_computed_anew()
+    refusals()
+    dropout_draws_what_torch_draws()
+    the_example_prints_what_it_says(args.library)
+
+
+if __name__ == "__main__":
+    main()
