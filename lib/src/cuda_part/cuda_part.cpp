@@ -46,8 +46,8 @@ void notify(const std::string& text) {
   }
 }
 
-// Beside the program or library that this is in, or in the folder for libraries beside that, or, for
-// a program in libexec/unroll, beside the folder above; else where the system and the program's
+// Beside the program or library that this is in, or in the folder for libraries beside that, or,
+// for a program in libexec/unroll, beside the folder above; else where the system and the program's
 // RUNPATH look.
 void* open() {
   Dl_info info{};
