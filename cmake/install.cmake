@@ -17,6 +17,7 @@ install(EXPORT unrollTargets NAMESPACE unroll:: DESTINATION "${package_dir}")
 # The command is a script that starts the program with its LibTorch, or says how to name one.
 if(UNROLL_BUILD_APP)
   file(RELATIVE_PATH unroll_libexec "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBEXECDIR}")
+  set_target_properties(unroll_app PROPERTIES INSTALL_RPATH "")
   install(TARGETS unroll_app RUNTIME DESTINATION "${CMAKE_INSTALL_LIBEXECDIR}/unroll")
   configure_file(cmake/unroll.sh.in unroll.sh @ONLY)
   install(PROGRAMS "${CMAKE_CURRENT_BINARY_DIR}/unroll.sh" DESTINATION "${CMAKE_INSTALL_BINDIR}" RENAME unroll)
@@ -45,7 +46,7 @@ string(REGEX REPLACE "/$" "" unroll_up "${unroll_up}")
 configure_file(cmake/unroll.pc.in unroll.pc @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/unroll.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 
-# `cpack -B build build/release/CPackConfig.cmake`, or `cpack` in the build folder: a .tar.gz and a .deb. LibTorch is in neither.
+# `cpack` in the build folder makes a .tar.gz and a .deb. LibTorch is in neither.
 set(CPACK_GENERATOR TGZ DEB)
 set(CPACK_PACKAGE_VENDOR "The unroll authors")
 set(CPACK_PACKAGE_CONTACT "The unroll authors <unroll@localhost>")

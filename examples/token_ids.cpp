@@ -3,7 +3,7 @@
 // The perplexity is not 1, as one digit, with which each row begins, does not tell the next.
 //
 //     perplexity 1.17
-//     23583145943707741561
+//     2 3 are followed by 5 8 3 1 4 5 9 4 3 7 0 7 7 4 1 5 6 1
 #include <unroll/unroll.h>
 
 #include <iomanip>
@@ -25,8 +25,10 @@ int main() {
       {.epochs = 60, .updater = {.optimizer = unroll::Optimizer::kAdam, .lr = 0.01}});
 
   std::cout << std::setprecision(3) << "perplexity " << result.perplexity() << '\n';
-  for (const int64_t digit : unroll::predict_ch8({2, 3}, 18, *net)) {
-    std::cout << digit;
+  const auto predicted = unroll::predict_ch8({2, 3}, 18, *net);
+  std::cout << "2 3 are followed by";
+  for (std::size_t i = 2; i < predicted.size(); ++i) {
+    std::cout << ' ' << predicted[i];
   }
   std::cout << '\n';
 }

@@ -43,8 +43,8 @@ class StateDict : public ::testing::Test {
                            {.tokens = TokenKind::kChar});
   }
   static torch::Tensor logits(const Checkpoint& checkpoint) {
-    const torch::NoGradGuard no_grad;
     const auto net = make_model(checkpoint, torch::kCPU);
+    const Inference inference(*net);
     const auto X = torch::arange(12).remainder(kTokens.size()).view({2, 6});
     return net->forward(X, net->begin_state(2)).first;
   }
@@ -76,6 +76,8 @@ class StateDict : public ::testing::Test {
 
 TEST_F(StateDict, ComesBackAsTheSameModel) {
   auto models = all_models(6);
+  models.push_back(models.back());  // of two layers
+  models.back().dropout = 0.25;
   for (const auto& model : models) {
     const auto before = checkpoint_of(model);
     save_state_dict(path(), before, default_names(before));
@@ -144,6 +146,41 @@ TEST_F(StateDict, WithoutBiasesHasZeros) {
   write(tensors);
   EXPECT_TRUE(torch::equal(tensor_named(load_state_dict(path()).weights, "rnn.bias_hh_l0"),
                            torch::zeros({8})));
+}
+
+TEST_F(StateDict, AnOutputLayerWithoutBiasHasZeros) {
+  write_vocab();
+  auto tensors = with_output(layer(4));
+  tensors.pop_back();
+  write(tensors);
+  EXPECT_TRUE(torch::equal(tensor_named(load_state_dict(path()).weights, "linear.bias"),
+                           torch::zeros({3})));
+}
+
+TEST_F(StateDict, WithSomeOfItsBiasesIsDamaged) {
+  write_vocab();
+  auto tensors = with_output(layer(4));
+  tensors.erase(tensors.begin() + 2);
+  write(tensors);
+  EXPECT_THAT(refusal(), HasSubstr("weight rnn.bias_ih_l0 of shape [8] is missing"));
+}
+
+TEST_F(StateDict, FilesOfOtherNamesHaveTheirOwnBesideThem) {
+  EXPECT_THAT(state_dict_files("a/net-0.5", StateDictNames::kTorch),
+              ElementsAre("a/net-0.5", "a/net-0.5.linear.safetensors", "a/net-0.5.vocab.json"));
+}
+
+TEST_F(StateDict, WhatCannotBeWrittenReplacesNothing) {
+  auto checkpoint = checkpoint_of({.hidden = 6});
+  save_state_dict(path(), checkpoint, StateDictNames::kTorch);
+  const auto before = load_state_dict(path());
+  checkpoint.weights[0].tensor = torch::ones({2, 2});
+  thrown<Error>([&] { save_state_dict(path(), checkpoint, StateDictNames::kTorch); });
+  checkpoint = checkpoint_of({.hidden = 6});
+  checkpoint.vocab = Vocab::from_tokens({"<unk>", " ", "a", "b", "\xff"}, TokenKind::kWord);
+  EXPECT_THAT(thrown<Error>([&] { save_state_dict(path(), checkpoint, StateDictNames::kTorch); }),
+              HasSubstr("the vocabulary cannot be stored"));
+  EXPECT_TRUE(torch::equal(logits(load_state_dict(path())), logits(before)));
 }
 
 TEST_F(StateDict, WhetherAnRnnIsReluMustBeSaid) {

@@ -39,13 +39,14 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-def arguments_of(layer: nn.Module, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
-    """What torch.lstm and its siblings are called with."""
+def arguments_of(layer: nn.Module) -> tuple[Any, ...]:
+    """What torch.lstm and its siblings are called with, on the layer's device and of its dtype."""
+    like = {"device": layer._flat_weights[0].device, "dtype": layer._flat_weights[0].dtype, "requires_grad": True}
     batch = ROWS if layer.batch_first else COLUMNS
     layers = layer.num_layers * (2 if layer.bidirectional else 1)
-    states = [torch.randn(layers, batch, HIDDEN, dtype=dtype, requires_grad=True) for _ in range(2)]
+    states = [torch.randn(layers, batch, HIDDEN, **like) for _ in range(2)]
     hx = tuple(states) if layer.mode == "LSTM" else states[0]
-    x = torch.randn(ROWS, COLUMNS, INPUTS, dtype=dtype, requires_grad=True)
+    x = torch.randn(ROWS, COLUMNS, INPUTS, **like)
     settings = layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional, layer.batch_first
     return x, hx, layer._flat_weights, *settings
 
@@ -58,7 +59,7 @@ def tensors_in(arguments: tuple[Any, ...]) -> list[Tensor]:
 def computed(function: Callable[..., Any], arguments: tuple[Any, ...], used: slice = slice(None)) -> list[Tensor]:
     """The results, and the gradients of a sum of those that are used."""
     results = function(*arguments)
-    loss = sum((r * torch.linspace(0, 1, r.numel(), dtype=r.dtype).view_as(r)).sum() for r in results[used])
+    loss = sum((r * torch.linspace(0, 1, r.numel(), dtype=r.dtype, device=r.device).view_as(r)).sum() for r in results[used])
     return [*results, *torch.autograd.grad(loss, tensors_in(arguments))]
 
 
@@ -82,9 +83,48 @@ def check(name: str, layer: nn.Module, reference: Callable[..., Any], what: str)
         compare(f"{what}, compiled without gradients", [*compiled(*arguments)], [*reference(*arguments)])
     for test, result in torch.library.opcheck(operator, arguments).items():
         fail_unless(result == "SUCCESS", f"{what}: {test} says {result}")
-    double = arguments_of(layer.double(), torch.float64)
-    compare(f"{what}, float64", computed(operator, double), computed(reference, double))
+    double = arguments_of(layer.double())
+    expected = computed(reference, double)
+    compare(f"{what}, float64", computed(operator, double), expected)
+    compare(f"{what}, float64, compiled", computed(compiled, double), expected)
     print(f"{what}: equal")
+
+
+def two_equal_layers_in_one_graph() -> None:
+    first, second = nn.GRU(HIDDEN, HIDDEN), nn.GRU(HIDDEN, HIDDEN)
+    x, hx, weights, *settings = arguments_of(first)
+    x = torch.randn(ROWS, COLUMNS, HIDDEN, requires_grad=True)
+    arguments = x, hx, [*weights, *second._flat_weights]
+
+    def stacked(gru: Callable[..., Any]) -> Callable[..., Any]:
+        # The second twice, so that its two calls share a graph
+        def run(x: Tensor, hx: Tensor, weights: list[Tensor]) -> tuple[Tensor, ...]:
+            y, h = gru(x, hx, weights[:4], *settings)
+            y, again = gru(y, h, weights[4:], *settings)
+            return (*gru(y, again, weights[4:], *settings), h)
+
+        return run
+
+    ours, theirs = stacked(torch.ops.unroll.gru), stacked(torch.gru)
+    torch._dynamo.reset()
+    expected = computed(theirs, arguments)
+    compare("layers one after the other", computed(ours, arguments), expected)
+    compare("the same, compiled", computed(torch.compile(ours, backend="aot_eager", fullgraph=True), arguments), expected)
+
+
+def the_inner_operators_keep_their_promises() -> None:
+    x, hx, weights, has_biases, layers, *_ = arguments_of(nn.LSTM(INPUTS, HIDDEN, batch_first=True))
+    tensors = [[t.detach() for t in part] for part in ([x], hx, weights)]
+    told = "lstm", tensors[0][0], tensors[1], tensors[2], has_biases, layers
+    forward = *told, False, True
+    *results, memory = torch.ops.unroll.layers_forward(*forward)
+    for operator, arguments in (
+        (torch.ops.unroll.layers, (*told, 0.0, True, False, True)),
+        (torch.ops.unroll.layers_forward, forward),
+        (torch.ops.unroll.layers_backward, (*forward, memory, [torch.ones_like(results[0]), None, None])),
+    ):
+        for test, result in torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor")).items():
+            fail_unless(result == "SUCCESS", f"{operator}: {test} says {result}")
 
 
 def a_copy_of_the_memory_is_computed_anew() -> None:
@@ -143,9 +183,13 @@ def main() -> None:
     torch.ops.load_library(args.library)
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    for name, make, reference in LAYERS:
-        for settings in SETTINGS:
-            check(name, make(INPUTS, HIDDEN, **settings), reference, f"{name} {settings}")
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        for name, make, reference in LAYERS:
+            for settings in SETTINGS:
+                layer = make(INPUTS, HIDDEN, **settings).to(device)
+                check(name, layer, reference, f"{name} {settings} on {device}")
+    two_equal_layers_in_one_graph()
+    the_inner_operators_keep_their_promises()
     a_copy_of_the_memory_is_computed_anew()
     refusals()
     dropout_draws_what_torch_draws()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -31,10 +32,12 @@ constexpr std::string_view kLayer = "rnn.";  // RNNModel's names for its parts
 constexpr std::string_view kOutput = "linear.";
 constexpr std::string_view kFirstWeight = "weight_ih_l0";
 
-// `lstm.safetensors` -> `lstm.linear.safetensors`
-std::filesystem::path beside(const std::filesystem::path& path, const char* ending) {
-  auto other = path;
-  return other.replace_extension(ending);
+// `lstm.safetensors` -> `lstm.linear.safetensors`; any other name keeps what it has.
+std::filesystem::path beside(std::filesystem::path path, const char* ending) {
+  if (path.extension() == ".safetensors") {
+    path.replace_extension();
+  }
+  return path += ending;
 }
 std::filesystem::path output_beside(const std::filesystem::path& path) {
   return beside(path, ".linear.safetensors");
@@ -84,13 +87,14 @@ NamedTensors torch_weights(const Checkpoint& checkpoint) {
   return concise_weights(config.cell, checkpoint.weights);
 }
 
-void save_vocab(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+std::string vocab_json(const Checkpoint& checkpoint) {
   nlohmann::ordered_json json;
   add_vocab(json, checkpoint.vocab, checkpoint.text);
-  const auto text = json.dump(1) + "\n";
-  AtomicFile file(path);
-  file.write(text.data(), text.size());
-  file.commit();
+  try {
+    return json.dump(1) + "\n";
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(formatted("the vocabulary cannot be stored: {}", error.what()));
+  }
 }
 
 void load_vocab(const std::filesystem::path& path, Checkpoint& checkpoint) {
@@ -127,22 +131,24 @@ Cell cell_of_gates(int64_t gates, std::optional<Cell> said) {
                    : formatted("its weights have {} gates, expected 1, 3 or 4", gates));
 }
 
-// The output layer's name: the only other weights.
+// The output layer's name: the only other weights are its own, with or without a bias.
 std::string output_name(const WeightMap& others, const std::filesystem::path& path) {
   if (others.empty()) {
-    throw Error(
-        formatted("it has no output layer: neither it nor {} has a Linear's weight and bias",
-                  output_beside(path).filename().string()));
+    throw Error(formatted("it has no output layer: neither it nor {} has a Linear's weight",
+                          output_beside(path).filename().string()));
   }
-  const auto& first = others.begin()->first;
-  if (const auto dot = first.rfind("bias"); others.size() == 2 && dot != std::string::npos &&
-                                            others.contains(first.substr(0, dot) + "weight")) {
-    return first.substr(0, dot);
+  const auto& last = others.rbegin()->first;  // a weight comes after a bias
+  if (last.ends_with("weight")) {
+    auto name = last.substr(0, last.size() - std::string_view("weight").size());
+    if (others.size() == 1 + others.count(name + "bias")) {
+      return name;
+    }
   }
-  throw Error(formatted("'{}' is neither the recurrent layer's nor a single Linear's", first));
+  throw Error(formatted("'{}' is neither the recurrent layer's nor a single Linear's",
+                        others.begin()->first));
 }
 
-// The bias that makes no difference beside such a weight, (gates x hidden, inputs).
+// The bias that makes no difference beside such a weight, (outputs, inputs).
 torch::Tensor zeros_for(const torch::Tensor& weight) {
   return torch::zeros({weight.dim() == 0 ? 0 : weight.size(0)});
 }
@@ -154,6 +160,9 @@ NamedTensors from_torch(WeightMap tensors, std::optional<Cell> cell,
     return tensor.first.ends_with(kFirstWeight);
   });
   const auto layer = found->first.substr(0, found->first.size() - kFirstWeight.size());
+  const bool has_biases = std::any_of(tensors.begin(), tensors.end(), [&](const auto& tensor) {
+    return tensor.first.starts_with(layer + "bias_");
+  });
   NamedTensors weights;
   for (int64_t l = 0; tensors.contains(formatted("{}weight_ih_l{}", layer, l)); ++l) {
     config.layers = l + 1;
@@ -161,7 +170,7 @@ NamedTensors from_torch(WeightMap tensors, std::optional<Cell> cell,
       const auto name = formatted("{}{}", kind, l);
       if (auto tensor = tensors.extract(layer + name); !tensor.empty()) {
         weights.push_back({std::string(kLayer) + name, tensor.mapped()});
-      } else if (name.starts_with("bias")) {  // a layer without biases
+      } else if (name.starts_with("bias") && !has_biases) {
         weights.push_back({std::string(kLayer) + name, zeros_for(weights.front().tensor)});
       }
     }
@@ -176,8 +185,10 @@ NamedTensors from_torch(WeightMap tensors, std::optional<Cell> cell,
     tensors = weights_of(load_safetensors(beside), kOutput);
   }
   const auto output = output_name(tensors, path);
-  weights.push_back({"linear.weight", tensors.at(output + "weight")});
-  weights.push_back({"linear.bias", tensors.at(output + "bias")});
+  const auto& W = tensors.at(output + "weight");
+  const auto bias = tensors.find(output + "bias");
+  weights.push_back({"linear.weight", W});
+  weights.push_back({"linear.bias", bias == tensors.end() ? zeros_for(W) : bias->second});
 
   const auto& W_hh = tensor_named(weights, "rnn.weight_hh_l0");
   if (W_hh.dim() != 2 || W_hh.size(1) < 1) {
@@ -231,21 +242,31 @@ std::vector<std::filesystem::path> state_dict_files(const std::filesystem::path&
 
 void save_state_dict(const std::filesystem::path& path, const Checkpoint& checkpoint,
                      StateDictNames names) {
+  // All that can be wrong is found before the first file is replaced; the layer's comes last.
+  const auto& config = checkpoint.config;
+  const auto vocab = vocab_json(checkpoint);
+  ordered_weights(config, checkpoint.vocab.size(), checkpoint.weights);
+  check_tokens_of(checkpoint.vocab);
   // What no weight tells; "format" is what other readers look at.
-  const std::map<std::string, std::string> metadata{
-      {"format", "pt"}, {"cell", std::string(to_string(checkpoint.config.cell))}};
+  std::map<std::string, std::string> metadata{{"format", "pt"},
+                                              {"cell", std::string(to_string(config.cell))}};
+  NamedTensors weights;
   if (names == StateDictNames::kTorch) {
-    const auto weights = torch_weights(checkpoint);
-    save_safetensors(path, {.tensors = part_of(weights, kLayer), .metadata = metadata});
+    weights = torch_weights(checkpoint);
+    metadata["dropout"] = formatted("{}", config.dropout);
+  } else {
+    const bool is_scratch = config.model == ModelKind::kScratch;
+    weights = is_scratch ? checkpoint.weights : scratch_weights(config, checkpoint.weights);
+  }
+  AtomicFile file(vocab_beside(path));
+  file.write(vocab.data(), vocab.size());
+  file.commit();
+  if (names == StateDictNames::kTorch) {
     save_safetensors(output_beside(path),
                      {.tensors = part_of(weights, kOutput), .metadata = {{"format", "pt"}}});
-  } else {
-    const bool is_scratch = checkpoint.config.model == ModelKind::kScratch;
-    const auto weights =
-        is_scratch ? checkpoint.weights : scratch_weights(checkpoint.config, checkpoint.weights);
-    save_safetensors(path, {.tensors = weights, .metadata = metadata});
+    weights = part_of(weights, kLayer);
   }
-  save_vocab(vocab_beside(path), checkpoint);
+  save_safetensors(path, {.tensors = weights, .metadata = metadata});
 }
 
 Checkpoint load_state_dict(const std::filesystem::path& path, std::optional<Cell> cell) {
@@ -264,6 +285,10 @@ Checkpoint load_state_dict(const std::filesystem::path& path, std::optional<Cell
       throw Error("it has neither weight_ih_l0, as torch.nn's layers, nor the notebook's W_hq");
     }
     auto& config = checkpoint.config;
+    if (const auto said = content.metadata.find("dropout");
+        is_torch && said != content.metadata.end()) {
+      config.dropout = std::strtod(said->second.c_str(), nullptr);
+    }
     const auto weights = is_torch ? from_torch(std::move(tensors), cell, path, config)
                                   : from_notebook(tensors, cell, config);
     check(config);

@@ -84,7 +84,7 @@ nlohmann::json parse_shallow(const std::string& text) {
   return nlohmann::json::parse(
       text, [](int level, nlohmann::json::parse_event_t /*event*/, nlohmann::json& /*value*/) {
         if (level > kMostLevels) {
-          throw Error(formatted("its config has more than {} levels", kMostLevels));
+          throw Error(formatted("its JSON has more than {} levels", kMostLevels));
         }
         return true;
       });

@@ -1,11 +1,12 @@
 // unroll's layers as operators of LibTorch, for Python:
 // torch.ops.load_library("libunroll_operators.so").
 //
-// lstm, gru, rnn_tanh and rnn_relu take what torch.lstm and its siblings take, and call `layers`,
-// of which LibTorch knows the shapes without computing it, and the gradients. By itself it is the
-// layers' own autograd node. In a program that is traced, for torch.compile, there and back are two
-// operators: `layers_forward` also gives a tensor that stands for what it left in memory, and
-// `layers_backward` goes on from there, or computes it anew where it was given a copy.
+// lstm, gru, rnn_tanh and rnn_relu take what torch.lstm and its siblings take, and call `layers`.
+// Run directly, that is the layers' own autograd node. When torch.compile traces a program, the
+// forward and the backward pass become an operator each: `layers_forward` also returns a small
+// tensor that stands for what it left in memory, and `layers_backward` uses that, or computes the
+// forward pass again if it is given a copy of the tensor. The functions called meta only give
+// shapes.
 #include <ATen/ATen.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -61,7 +62,7 @@ const Kind& kind_of(std::string_view name) {
   return *found;
 }
 
-// What torch.lstm and its siblings are told beside tensors.
+// The arguments of torch.lstm and its siblings that are no tensors.
 struct Settings {
   bool has_biases;
   int64_t num_layers;
@@ -101,25 +102,29 @@ LayerOptions options_of(const Kind& kind, at::TensorList params, const Settings&
       .bidirectional(settings.bidirectional);
 }
 
-// The computation of such layers, with memory of its own; that of the last few shapes is kept.
-LayerComputation& computation_of(const Kind& kind, const LayerOptions& options) {
+// The computation of the layers with these parameters, which has memory of its own, as a module
+// has; that of the layers used last is kept.
+LayerComputation& computation_of(const Kind& kind, at::TensorList params,
+                                 const LayerOptions& options) {
   struct Kept {
     std::string_view name;
+    const void* first_parameter;
     int64_t hidden;
     int64_t layers;
     bool bidirectional;
     std::unique_ptr<LayerComputation> computation;
   };
-  constexpr std::size_t kMostKept = 8;
+  constexpr std::size_t kMostKept = 64;
   thread_local std::list<Kept> kept;  // the last used first
+  const auto* first = params[0].const_data_ptr();
   const auto found = std::find_if(kept.begin(), kept.end(), [&](const Kept& k) {
-    return k.name == kind.name && k.hidden == options.hidden_size() &&
+    return k.first_parameter == first && k.name == kind.name && k.hidden == options.hidden_size() &&
            k.layers == options.num_layers() && k.bidirectional == options.bidirectional();
   });
   if (found != kept.end()) {
     kept.splice(kept.begin(), kept, found);
   } else {
-    kept.push_front({kind.name, options.hidden_size(), options.num_layers(),
+    kept.push_front({kind.name, first, options.hidden_size(), options.num_layers(),
                      options.bidirectional(), std::make_unique<LayerComputation>(Compute())});
     if (kept.size() > kMostKept) {
       kept.pop_back();
@@ -150,16 +155,25 @@ Result by_torch(const Kind& kind, const Tensor& input, at::TensorList hx, at::Te
   return {std::move(outputs), std::move(h), input.new_empty({0})};
 }
 
+// The strides that layers_meta promises: time first in memory.
+Tensor in_promised_order(const Tensor& outputs, const Settings& settings) {
+  return settings.batch_first ? outputs.transpose(0, 1).contiguous().transpose(0, 1)
+                              : outputs.contiguous();
+}
+
 Result run(const Kind& kind, const Tensor& input, at::TensorList hx, at::TensorList params,
            const Settings& settings) {
   check_counts(kind, hx, params, settings);
   const auto options = options_of(kind, params, settings);
-  auto result = computation_of(kind, options).run(options, params, input, hx.vec(), settings.train);
+  auto result =
+      computation_of(kind, params, options).run(options, params, input, hx.vec(), settings.train);
   if (!result) {
-    return by_torch(kind, input, hx, params, settings);
+    auto [outputs, h, c] = by_torch(kind, input, hx, params, settings);
+    return {in_promised_order(outputs, settings), h.contiguous(), c.contiguous()};
   }
   auto& [outputs, state] = *result;
-  return {std::move(outputs), state[0], state.size() > 1 ? state[1] : input.new_empty({0})};
+  return {in_promised_order(outputs, settings), state[0].contiguous(),
+          state.size() > 1 ? state[1].contiguous() : input.new_empty({0})};
 }
 
 // The operator for tensors that require no gradient.
@@ -189,7 +203,7 @@ Result layers_meta(c10::string_view name, const Tensor& input, at::TensorList hx
       hx.size() > 1 ? at::empty_like(hx[1], at::MemoryFormat::Contiguous) : input.new_empty({0})};
 }
 
-// What layers computed with a way back: their graph, of arguments and results of its own.
+// A forward pass with its graph, which has arguments and results of its own.
 struct Recorded {
   Tensors arguments;  // the input, the states, the parameters
   Tensors results;
@@ -254,7 +268,7 @@ Memories& memories() {
 
 using ResultWithMemory = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
-// `layers` with a way back, whose memory is the last of the results.
+// `layers` for a backward pass; the last result stands for its memory.
 ResultWithMemory layers_forward(c10::string_view name, const Tensor& input, at::TensorList hx,
                                 at::TensorList params, bool has_biases, int64_t num_layers,
                                 bool bidirectional, bool batch_first) {
@@ -330,7 +344,7 @@ Result call_layers(c10::string_view name, const Tensor& input, at::TensorList hx
                  s.bidirectional, s.batch_first);
 }
 
-// The node of a program that is traced: its way there and back are operators.
+// The node of a program that is traced: both of its passes are operators.
 class TracedLayers : public torch::autograd::Function<TracedLayers> {
  public:
   // tensors: the input, the states, the parameters
@@ -416,14 +430,18 @@ Result lstm(const Tensor& input, at::TensorList hx, at::TensorList params, bool 
                      {has_biases, num_layers, dropout, train, bidirectional, batch_first});
 }
 
-// As torch.gru, torch.rnn_tanh and torch.rnn_relu.
-template <char kName>
+enum class OfH { kGru, kRnnTanh, kRnnRelu };
+
+// As torch.gru, torch.rnn_tanh and torch.rnn_relu, whose state is h alone.
+template <OfH kLayer>
 std::tuple<Tensor, Tensor> layer_of_h(const Tensor& input, const Tensor& hx, at::TensorList params,
                                       bool has_biases, int64_t num_layers, double dropout,
                                       bool train, bool bidirectional, bool batch_first) {
-  constexpr auto kLayer = kName == 'g' ? "gru" : kName == 't' ? "rnn_tanh" : "rnn_relu";
+  constexpr auto kName = kLayer == OfH::kGru       ? "gru"
+                         : kLayer == OfH::kRnnTanh ? "rnn_tanh"
+                                                   : "rnn_relu";
   auto [outputs, h, none] =
-      call_layers(kLayer, input, hx, params,
+      call_layers(kName, input, hx, params,
                   {has_biases, num_layers, dropout, train, bidirectional, batch_first});
   return {std::move(outputs), std::move(h)};
 }
@@ -441,10 +459,11 @@ TORCH_LIBRARY(unroll, library) {
   const auto* two = "(Tensor, Tensor)";
   const auto* three = "(Tensor, Tensor, Tensor)";
   using unroll::layer_of_h;
+  using unroll::OfH;
   library.def(schema("lstm(Tensor input, Tensor[] hx", three).c_str(), unroll::lstm);
-  library.def(schema("gru(Tensor input, Tensor hx", two).c_str(), layer_of_h<'g'>);
-  library.def(schema("rnn_tanh(Tensor input, Tensor hx", two).c_str(), layer_of_h<'t'>);
-  library.def(schema("rnn_relu(Tensor input, Tensor hx", two).c_str(), layer_of_h<'r'>);
+  library.def(schema("gru(Tensor input, Tensor hx", two).c_str(), layer_of_h<OfH::kGru>);
+  library.def(schema("rnn_tanh(Tensor input, Tensor hx", two).c_str(), layer_of_h<OfH::kRnnTanh>);
+  library.def(schema("rnn_relu(Tensor input, Tensor hx", two).c_str(), layer_of_h<OfH::kRnnRelu>);
   library.def(schema("layers(str name, Tensor input, Tensor[] hx", three).c_str());
   library.def(
       "layers_forward(str name, Tensor input, Tensor[] hx, Tensor[] params, bool has_biases, int "

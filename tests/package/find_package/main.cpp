@@ -8,9 +8,24 @@
 
 #include "unroll/compute.h"
 #include "unroll/corpus.h"
+#include "unroll/error.h"
+#include "unroll/fused.h"
 #include "unroll/seq_data.h"
 
+// Whether modules and errors keep their types on their way out of the library.
+bool types_are_kept() {
+  const unroll::FusedLSTM layer(2, 3);
+  if (!std::dynamic_pointer_cast<unroll::FusedLSTMImpl>(layer->clone())) return false;
+  try {
+    unroll::parse_enum<unroll::Cell>("none");
+  } catch (const unroll::UsageError&) {
+    return true;
+  }
+  return false;
+}
+
 int main() {
+  if (!types_are_kept()) return 1;
   torch::manual_seed(0);
   const unroll::Corpus corpus = unroll::make_corpus(unroll::sample_text());
   const unroll::SeqDataLoader train_iter(corpus.indices, {.batch_size = 32, .num_steps = 20});
