@@ -7,6 +7,7 @@ Exit code: 0 equal, 1 different, 77 (a skip to ctest) when this Python has no to
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -138,6 +139,20 @@ def a_copy_of_the_memory_is_computed_anew() -> None:
             compare(what, torch.ops.unroll.layers_backward(*told, place, gradients), expected)
 
 
+def layers_that_are_gone_leave_no_memory() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    x, zeros = torch.randn(64, 64, 8), torch.zeros(1, 64, 256)
+    sizes = []
+    for _ in range(40):  # each takes 16 MiB for its gates alone
+        layer = nn.LSTM(8, 256)
+        y, *_ = torch.ops.unroll.lstm(x, (zeros, zeros), layer._flat_weights, True, 1, 0.0, True, False, False)
+        y.sum().backward()
+        sizes.append(resident())
+    fail_unless(sizes[-1] - sizes[3] < 200 << 20, f"40 layers, one after the other, grow by {(sizes[-1] - sizes[3]) >> 20} MiB")
+
+
 def refused(what: str, call: Callable[[], Any], expected: str) -> None:
     try:
         call()
@@ -191,6 +206,7 @@ def main() -> None:
     two_equal_layers_in_one_graph()
     the_inner_operators_keep_their_promises()
     a_copy_of_the_memory_is_computed_anew()
+    layers_that_are_gone_leave_no_memory()
     refusals()
     dropout_draws_what_torch_draws()
     the_example_prints_what_it_says(args.library)

@@ -102,35 +102,31 @@ LayerOptions options_of(const Kind& kind, at::TensorList params, const Settings&
       .bidirectional(settings.bidirectional);
 }
 
-// The computation of the layers with these parameters, which has memory of its own, as a module
-// has; that of the layers used last is kept.
+// The computation of the layers with these parameters. As a module's, it has memory of its own, and
+// goes when they do, or rather at the next call.
 LayerComputation& computation_of(const Kind& kind, at::TensorList params,
                                  const LayerOptions& options) {
   struct Kept {
+    c10::weak_intrusive_ptr<c10::StorageImpl> storage;  // of the first parameter
+    const void* data;
     std::string_view name;
-    const void* first_parameter;
-    int64_t hidden;
     int64_t layers;
     bool bidirectional;
     std::unique_ptr<LayerComputation> computation;
   };
-  constexpr std::size_t kMostKept = 64;
-  thread_local std::list<Kept> kept;  // the last used first
-  const auto* first = params[0].const_data_ptr();
+  thread_local std::list<Kept> kept;
+  kept.remove_if([](const Kept& k) { return k.storage.expired(); });
+  const auto* data = params[0].const_data_ptr();
   const auto found = std::find_if(kept.begin(), kept.end(), [&](const Kept& k) {
-    return k.first_parameter == first && k.name == kind.name && k.hidden == options.hidden_size() &&
-           k.layers == options.num_layers() && k.bidirectional == options.bidirectional();
+    return k.data == data && k.name == kind.name && k.layers == options.num_layers() &&
+           k.bidirectional == options.bidirectional();
   });
   if (found != kept.end()) {
-    kept.splice(kept.begin(), kept, found);
-  } else {
-    kept.push_front({kind.name, first, options.hidden_size(), options.num_layers(),
-                     options.bidirectional(), std::make_unique<LayerComputation>(Compute())});
-    if (kept.size() > kMostKept) {
-      kept.pop_back();
-    }
+    return *found->computation;
   }
-  return *kept.front().computation;
+  kept.push_back({params[0].storage().getWeakStorageImpl(), data, kind.name, options.num_layers(),
+                  options.bidirectional(), std::make_unique<LayerComputation>(Compute())});
+  return *kept.back().computation;
 }
 
 using Result = std::tuple<Tensor, Tensor, Tensor>;  // outputs, h, and an LSTM's c
