@@ -27,8 +27,9 @@ std::string torch_layer(const Checkpoint& checkpoint) {
   const auto* name = config.cell == Cell::kLstm  ? "LSTM"
                      : config.cell == Cell::kGru ? "GRU"
                                                  : "RNN";
-  return formatted("torch.nn.{}({}, {}{}{})", name, checkpoint.vocab.size(), config.hidden,
+  return formatted("torch.nn.{}({}, {}{}{}{})", name, checkpoint.vocab.size(), config.hidden,
                    config.layers > 1 ? formatted(", num_layers={}", config.layers) : "",
+                   config.dropout > 0 ? formatted(", dropout={}", config.dropout) : "",
                    config.cell == Cell::kRnnRelu ? ", nonlinearity='relu'" : "");
 }
 

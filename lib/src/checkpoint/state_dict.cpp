@@ -1,7 +1,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
