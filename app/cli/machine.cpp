@@ -10,6 +10,7 @@
 
 #include "base/device_name.h"
 #include "base/formatted.h"
+#include "cli/cores.h"
 #include "cli/message.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
@@ -65,11 +66,18 @@ void set_up_gpu(bool is_quiet) {
   at::globalContext().setAllowTF32CuBLAS(false);
 }
 
-torch::Device set_up_machine(const Options& options) {
+torch::Device set_up_machine(const Options& options, const RanksOptions& ranks) {
   set_up_gpu(options.given("quiet"));
-  const auto device = parse_device(options.text("device"));
+  auto device = parse_device(options.text("device"));
+  if (device.is_cuda() && options.text("device").find(':') == std::string::npos) {
+    device.set_index(static_cast<c10::DeviceIndex>(ranks.local_rank));
+    parse_device(device.str());
+  }
+  const auto cores = keep_to_share_of_cores(ranks.local_rank, ranks.local_world);
   if (options.has("threads")) {
     at::set_num_threads(static_cast<int>(options.integer("threads")));
+  } else if (cores > 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+    at::set_num_threads(static_cast<int>(cores));
   }
   if (!options.given("quiet")) {
     warn_of_threads(at::get_num_threads());

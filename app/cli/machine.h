@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "unroll/compute.h"
 #include "unroll/model.h"
+#include "unroll/ranks.h"
 
 namespace unroll::app {
 
@@ -35,7 +36,7 @@ void set_up_gpu(bool is_quiet);
 
 /// Sets the number of threads, calls set_up_gpu, and returns the device. More threads than cores,
 /// which wait for each other, are reported on stderr, unless --quiet.
-torch::Device set_up_machine(const Options& options);
+torch::Device set_up_machine(const Options& options, const RanksOptions& ranks = {});
 
 /// Calls `warn` with why our kernels cannot be used on a GPU, if they are wanted and cannot; false
 /// then.

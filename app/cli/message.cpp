@@ -8,6 +8,11 @@
 #include "report/visible_text.h"
 
 namespace unroll::app {
+namespace {
+
+std::string message_prefix = "unroll";
+
+}  // namespace
 
 void print(std::FILE* file, std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), file) < text.size()) {
@@ -28,8 +33,10 @@ void print_note(std::string_view text) {
   std::fflush(stderr);
 }
 
+void set_message_prefix(std::string prefix) { message_prefix = std::move(prefix); }
+
 void print_error(std::string_view message) {
-  print_note(formatted("unroll: {}\n", visible(message)));
+  print_note(formatted("{}: {}\n", message_prefix, visible(message)));
 }
 
 }  // namespace unroll::app

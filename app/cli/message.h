@@ -34,6 +34,9 @@ bool is_terminal(std::FILE* file);
 /// Text as it is on stderr, at once. A failed write is ignored.
 void print_note(std::string_view text);
 
+/// What stands before a message instead of `unroll`: which process of several this is.
+void set_message_prefix(std::string prefix);
+
 /// One line on stderr, `unroll: MESSAGE`: control characters that a file's name or a prompt brought
 /// are shown as pictures.
 void print_error(std::string_view message);

@@ -63,7 +63,9 @@ Options& Options::flag(const std::string& name, const std::string& help) {
 }
 
 bool Options::parse(int argc, const char* const* argv) {
-  options_.add_options()("h,help", "show this help");
+  if (names_.insert("help").second) {
+    options_.add_options()("h,help", "show this help");
+  }
   try {
     result_ = options_.parse(argc, argv);
   } catch (const cxxopts::exceptions::exception& error) {
@@ -86,6 +88,19 @@ void Options::parse(const std::vector<std::string>& arguments) {
     argv.push_back(argument.c_str());
   }
   parse(static_cast<int>(argv.size()), argv.data());
+}
+
+void Options::replace(const std::string& name, const std::optional<std::string>& value) {
+  std::vector<std::string> changed;
+  for (const auto& [other, given_value] : arguments()) {
+    if (other != name) {
+      changed.push_back(formatted("--{}={}", other, given_value));
+    }
+  }
+  if (value) {
+    changed.push_back(formatted("--{}={}", name, *value));
+  }
+  parse(changed);
 }
 
 void Options::restore(std::map<std::string, std::vector<std::string>> values) {

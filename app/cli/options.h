@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -48,6 +49,8 @@ class Options {
   bool parse(int argc, const char* const* argv);
   /// The same for arguments that are not from a command line: `--cell=gru`.
   void parse(const std::vector<std::string>& arguments);
+  /// Gives an option another value than the command line does, or none.
+  void replace(const std::string& name, const std::optional<std::string>& value);
   /// Whether there is an option of this name.
   bool knows(const std::string& name) const { return names_.contains(name); }
 

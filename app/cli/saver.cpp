@@ -11,11 +11,13 @@ void Saver::save_unless_it_fails(const std::function<void()>& work) {
   }
 }
 
-void Saver::after_batch() {
+bool Saver::is_due() const {
   constexpr double kSecondsPerMinute = 60;
-  if (interval_.minutes > 0 && since_saved_.stop() >= interval_.minutes * kSecondsPerMinute) {
-    save_unless_it_fails([&] { save(); });
-  }
+  return interval_.minutes > 0 && since_saved_.stop() >= interval_.minutes * kSecondsPerMinute;
+}
+
+void Saver::after_batch() {
+  save_unless_it_fails([&] { save(); });
 }
 
 void Saver::after_epoch(const EpochStats& stats) {

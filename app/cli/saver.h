@@ -27,8 +27,11 @@ class Saver {
   /// Where checkpoints come from.
   void set_source(std::function<Checkpoint()> checkpoint) { checkpoint_ = std::move(checkpoint); }
 
-  /// Saves when it is time. A disk that does not take it costs a line on stderr: what was there is
-  /// whole, and the training is worth more than the end of it.
+  /// Whether it is time to save within an epoch.
+  bool is_due() const;
+
+  /// Saves, then or when it is time after an epoch. A disk that does not take it costs a line on
+  /// stderr: what was there is whole, and the training is worth more than the end of it.
   void after_batch();
   void after_epoch(const EpochStats& stats);
 

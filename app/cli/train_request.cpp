@@ -11,6 +11,7 @@
 #include "cli/machine.h"
 #include "cli/output_files.h"
 #include "cli/plot.h"
+#include "cli/ranks.h"
 #include "cli/report_file.h"
 #include "cli/save_interval.h"
 #include "cli/texts.h"
@@ -31,7 +32,9 @@ void add_file_options(Options& options) {
       .value("save-every", "save while training too: every 10 (epochs) or 5m (minutes)", "N")
       .value("keep", "checkpoints to keep, at most 100; FILE.1 is the one before", "N", "1")
       .value("resume",
-             "continue a checkpoint's training; options not given come from the checkpoint", "FILE")
+             "continue a checkpoint's training; options not given come from the checkpoint; auto: "
+             "that of --save, if it is there",
+             "FILE|auto")
       .value("init-from",
              "begin a new training with a checkpoint's weights and vocabulary (fine-tuning)",
              "FILE")
@@ -134,6 +137,19 @@ void check_effect(const Options& options, const TrainOptions& training) {
   }
 }
 
+// Puts the checkpoint to resume in place of `auto`, or nothing where there is none yet.
+void resolve_resume(Options& options) {
+  if (!options.given("resume") || options.text("resume") != "auto") {
+    return;
+  }
+  if (!options.given("save")) {
+    throw UsageError("--resume auto needs --save, which names the checkpoint");
+  }
+  const auto path = options.path("save");
+  const bool is_there = std::filesystem::exists(path);
+  options.replace("resume", is_there ? std::optional(path) : std::nullopt);
+}
+
 }  // namespace
 
 void add_training_options(Options& options, const TrainOptions& defaults, OptionNames without) {
@@ -166,6 +182,7 @@ Options declare_train_options() {
   Options options("train",
                   "Trains a model on a text, prints its perplexity and continues prompts.");
   add_training_options(options);
+  add_rank_options(options);
   add_file_options(options);
   return options;
 }
@@ -187,6 +204,7 @@ void restore_settings(Options& options, const TrainRecord& record) {
 }
 
 TrainCheckpoints load_checkpoints(Options& options) {
+  resolve_resume(options);
   TrainCheckpoints checkpoints;
   if (options.given("init-from")) {
     if (options.given("resume")) {

@@ -8,10 +8,12 @@
 
 #include "base/device_name.h"
 #include "base/formatted.h"
+#include "cli/cores.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/ranks.h"
 #include "cli/texts.h"
 #include "commands/commands.h"
 #include "report/bench_report.h"
@@ -51,6 +53,7 @@ Options declare_bench_options() {
       .fields(BenchOptions{})
       .flag("json", "print one JSON object as the result")
       .flag("quiet", "print nothing but the result");
+  add_rank_options(options);
   return options;
 }
 
@@ -139,6 +142,7 @@ void bench(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
+  const auto place = read_ranks(options);
   BenchOptions request;
   options.read(request);
   request.models = read_setups(options, request.inputs > 0);
@@ -152,10 +156,14 @@ void bench(int argc, const char* const* argv) {
   check_device_name(options.text("device"));
 
   set_up_gpu(options.is_set("quiet"));
+  keep_to_share_of_cores(place.local_rank, place.local_world);
   const auto device = parse_device(options.text("device"));
   for (const auto& setup : request.models) {
     require_supported(setup.compute, device);
   }
+  request.ranks = join_ranks(place);
+  require_alike(*request.ranks, lines_of(options));
+  check(request);
   if (device.is_cuda()) {
     if (const auto problem = cuda_kernels_problem(device); !problem.empty()) {
       print_error(formatted("computed without our kernels on {}: {}", device.str(), problem));
@@ -169,6 +177,9 @@ void bench(int argc, const char* const* argv) {
   }
   at::manual_seed(data.seed);
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, bench_callbacks());
+  if (place.rank > 0) {
+    return;
+  }
   print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }
 

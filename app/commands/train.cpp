@@ -17,6 +17,7 @@
 #include "cli/machine.h"
 #include "cli/message.h"
 #include "cli/options.h"
+#include "cli/ranks.h"
 #include "cli/report_file.h"
 #include "cli/save_interval.h"
 #include "cli/saver.h"
@@ -69,14 +70,38 @@ std::optional<Saver> make_saver(const Options& options, const TrainRecord& recor
   return saver;
 }
 
+// What ranks that train together must have alike, line by line.
+std::vector<std::string> what_is_trained(const Options& options,
+                                         const TrainCheckpoints& checkpoints) {
+  auto lines = lines_of(options);
+  for (const auto* from : {&checkpoints.resumed, &checkpoints.initial}) {
+    if (*from) {
+      const auto& training = (*from)->training;
+      lines.push_back(formatted("a checkpoint of epoch {}, batch {}", (*from)->epochs,
+                                training ? training->state.progress.batch : 0));
+    }
+  }
+  return lines;
+}
+
 // Reads the texts, and takes into the record what is known of them.
 TrainTexts read_texts(const Options& options, TrainRecord& record,
-                      const TrainCheckpoints& checkpoints) {
+                      const TrainCheckpoints& checkpoints, Ranks& ranks) {
+  // An index is made once, by the first rank.
+  const bool waits = ranks.world() > 1 && options.has("index");
+  if (waits && ranks.rank() > 0) {
+    ranks.broadcast(std::string());
+  }
   auto texts = load_texts(options, record.corpus, checkpoints);
+  if (waits && ranks.rank() == 0) {
+    ranks.broadcast("the index is there");
+  }
   if (checkpoints.resumed) {
     require_same_texts(texts, *checkpoints.resumed, options);
   }
   const auto& corpus = texts.corpus;
+  require_alike(ranks, {formatted("a text of {} bytes with hash {}", corpus.fingerprint.bytes,
+                                  corpus.fingerprint.hash)});
   record.options.prompts = fit_prompts(options, record.options.prompts, corpus);
   record.fingerprint = corpus.fingerprint;
   record.valid_fingerprint = texts.valid_fingerprint;
@@ -109,11 +134,20 @@ void show_resumed(const Checkpoint& resumed, const Options& options, const Train
 }
 
 // Calls whatever is to be done as training continues.
-TrainCallbacks make_callbacks(const Training& training, bool validates, Display& display,
-                              TrainLogs& logs, std::optional<Saver>& saver) {
+TrainCallbacks make_callbacks(const Training& training, Ranks& ranks, bool validates,
+                              Display& display, TrainLogs& logs, std::optional<Saver>& saver) {
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
     if (is_interrupted()) {
+      ranks.ask(Request::kStop);
+    } else if (saver && saver->is_due()) {
+      ranks.ask(Request::kSave);
+    }
+    const auto asked = ranks.take_asked();
+    if (asked != Request::kNone && !saver) {
+      training.state();  // the rank that saves needs a part of it from each
+    }
+    if (asked == Request::kStop) {
       auto message = interruption(at);
       if (saver) {
         saver->save();
@@ -121,7 +155,7 @@ TrainCallbacks make_callbacks(const Training& training, bool validates, Display&
       }
       throw Interrupted(message);
     }
-    if (saver) {
+    if (asked == Request::kSave && saver) {
       saver->after_batch();
     }
     display.show(at, batches);
@@ -161,12 +195,17 @@ std::function<Checkpoint()> checkpoint_of(const TrainRequest& request, const Cor
 TrainResult run(Training& training, const TrainCallbacks& callbacks,
                 const std::optional<Saver>& saver, TrainLogs& logs) {
   catch_interrupts();
+  const auto what_is_left = [&](const Error& error) {
+    const auto message = saver ? formatted("{}; {}", error.what(), saver->last()) : error.what();
+    logs.stop(message);
+    return Error(message);
+  };
   try {
     return training.run(callbacks);
   } catch (const Diverged& error) {
-    const auto message = saver ? formatted("{}; {}", error.what(), saver->last()) : error.what();
-    logs.stop(message);
-    throw Error(message);
+    throw what_is_left(error);
+  } catch (const RankLost& error) {
+    throw what_is_left(error);
   } catch (const std::exception& error) {
     logs.stop(error.what());
     throw;
@@ -237,21 +276,28 @@ void train(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
+  const auto place = read_ranks(options);
+  const bool is_first = place.rank == 0;
   auto checkpoints = load_checkpoints(options);
   auto& [resumed, initial] = checkpoints;
   // What the request alone shows to be wrong, before any other file or device is touched.
   auto request = read_train_request(options, checkpoints);
   auto& record = request.record;
-  const auto device = set_up_machine(options);
+  const auto device = set_up_machine(options, place);
   const auto compute = compute_on(device, options, record);
   require_supported(compute, device);
+  const auto ranks = join_ranks(place);
+  require_alike(*ranks, what_is_trained(options, checkpoints));
+  record.options.step.ranks = ranks;
   Display display(options, record.options);
-  auto saver = make_saver(options, record, resumed, display);
+  auto saver = is_first ? make_saver(options, record, resumed, display) : std::nullopt;
   if (saver) {
     outlive_readers();
   }
-  display.check_plot();
-  const auto texts = read_texts(options, record, checkpoints);
+  if (is_first) {
+    display.check_plot();
+  }
+  const auto texts = read_texts(options, record, checkpoints, *ranks);
   const auto& corpus = texts.corpus;
 
   const auto share = options.has("valid") ? valid_share(options) : std::nullopt;
@@ -275,17 +321,24 @@ void train(int argc, const char* const* argv) {
                      .unknown = count_unknown(texts.train),
                      .valid_tokens = texts.valid.defined() ? texts.valid.size(0) : 0,
                      .valid_unknown = texts.valid.defined() ? count_unknown(texts.valid) : 0,
-                     .threads = at::get_num_threads()};
+                     .threads = at::get_num_threads(),
+                     .ranks = ranks->world()};
   TrainLogs logs(display.progress());
   // The last thing that can fail.
-  logs.open(options, training.history(),
-            {.report = report,
-             .text = name_of_text(options),
-             .epochs = record.options.epochs,
-             .clip = record.options.step.clip,
-             .provenance = provenance_of(options, report.device)});
+  if (is_first) {
+    logs.open(options, training.history(),
+              {.report = report,
+               .text = name_of_text(options),
+               .epochs = record.options.epochs,
+               .clip = record.options.step.clip,
+               .provenance = provenance_of(options, report.device)});
+  }
   for (const auto& line : describe_texts(texts, options, checkpoints)) {
     display.note(line);
+  }
+  if (ranks->world() > 1) {
+    display.note(formatted("{} ranks, which share each batch of {} rows", ranks->world(),
+                           record.data.batch_size));
   }
   explain_compute(*net, request.config, compute, record.data.batch_size,
                   [&](const std::string& reason) { display.warn(reason); });
@@ -300,9 +353,12 @@ void train(int argc, const char* const* argv) {
   if (saver) {
     saver->set_source(checkpoint_of(request, corpus, *net, training, logs));
   }
-  const auto callbacks = make_callbacks(training, texts.valid.defined(), display, logs, saver);
+  const auto callbacks =
+      make_callbacks(training, *ranks, texts.valid.defined(), display, logs, saver);
   report.result = run(training, callbacks, saver, logs);
-  conclude(saver, logs, display, report, [&] { return inspect(*net, texts, record); });
+  if (is_first) {
+    conclude(saver, logs, display, report, [&] { return inspect(*net, texts, record); });
+  }
 }
 
 }  // namespace unroll::app

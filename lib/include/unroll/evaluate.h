@@ -11,6 +11,7 @@
 
 #include "unroll/model.h"
 #include "unroll/options.h"
+#include "unroll/ranks.h"
 
 #pragma GCC visibility push(default)
 namespace unroll {
@@ -25,6 +26,9 @@ struct EvaluateOptions {
   /// default_batch_size of the text.
   std::optional<int64_t> batch_size = {};
   int64_t num_steps = 35;  ///< T, tokens of a row in one forward pass; the result is the same
+  /// Processes that read the rows together, each some of them; none: this one alone. Every rank has
+  /// the result of all rows, but sees the surprise of its own alone.
+  std::shared_ptr<Ranks> ranks = {};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {

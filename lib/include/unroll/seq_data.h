@@ -110,6 +110,8 @@ class Epoch {
 
   /// B, rows of a batch.
   int64_t rows() const { return rows_; }
+  /// Of the whole batch's rows, the one that is the first here; 0 unless this is a shard.
+  int64_t first_row() const { return first_row_; }
   /// T, tokens of a row.
   int64_t num_steps() const { return num_steps_; }
 
@@ -141,6 +143,7 @@ class Epoch {
   torch::Tensor labels_;  // the same, moved by one
   torch::Tensor starts_;  // random: (size, B) int64, shuffled starts of the subsequences
   int64_t rows_ = 0;
+  int64_t first_row_ = 0;
   int64_t num_steps_ = 0;
   int64_t size_ = 0;
   int64_t offset_ = 0;

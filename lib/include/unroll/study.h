@@ -40,6 +40,8 @@ struct BenchOptions {
   /// their outputs and the gradients of their parameters; 0: language models.
   int64_t inputs = 0;
   int64_t repeat = 5;  ///< epochs of each, taken in turns
+  /// Processes that train each model together, each of which calls bench; none: this one alone.
+  std::shared_ptr<Ranks> ranks = {};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -63,6 +65,11 @@ struct BenchRow {
   Compute effective = {};    ///< as it was computed
   bool is_captured = false;  ///< whether its steps were replayed from a graph
   std::vector<double> tokens_per_second = {};  ///< of each epoch
+  int64_t ranks = 1;                           ///< processes that trained it together
+  /// Of ranks: the same of the first alone, on as many rows as it has with the others, and on whole
+  /// batches.
+  std::vector<double> alone_on_its_rows = {};
+  std::vector<double> alone = {};
   double flops = 0;  ///< floating-point operations a second, at the median speed
   double peak = 0;   ///< what as many threads reached in registers in the same run; 0 on a GPU
   StepSeconds phases = {};  ///< seconds of all epochs; 0 on a GPU
@@ -73,6 +80,11 @@ struct BenchRow {
 
   /// Median over epochs.
   double median() const;
+  /// How much of what so many processes could do at most comes out when they train together: of the
+  /// speed of one alone, on as many rows as it has of a batch, times their number. 1 without ranks.
+  double efficiency() const;
+  /// How many times as fast as one process alone, on the same batches. 1 without ranks.
+  double speedup() const;
 };
 
 /// Measures multiply-adds in registers on `threads` threads for about 50 ms. Returns floating-point
@@ -81,7 +93,8 @@ double measure_peak(int64_t threads);
 
 /// Trains every model for one epoch to warm up and then, taking turns, for `repeat` more, on the
 /// batches' device; of layers alone it takes their outputs and gradients as often. Sets LibTorch's
-/// number of threads and restores it.
+/// number of threads and restores it. With ranks, the first of them also trains alone in its turn,
+/// while the others wait.
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks = {});
 

@@ -14,6 +14,7 @@
 #include "unroll/error.h"
 #include "unroll/optim.h"
 #include "unroll/options.h"
+#include "unroll/ranks.h"
 #include "unroll/seq_data.h"
 #include "unroll/vocab.h"
 
@@ -99,6 +100,9 @@ struct StepOptions {
   double clip = 1;  ///< bound on the gradient norm; 0 is off. What a step leaves in .grad is open
   OnNonfinite on_nonfinite = OnNonfinite::kStop;  ///< when a loss or gradient is not finite
   LossFn loss = {};  ///< a loss of your own, in nats a token; empty: SequenceModel::loss
+  /// Those that train together; none: this process alone. A step's batch is then this rank's rows
+  /// of the whole one, and its loss and gradients become those of the whole.
+  std::shared_ptr<Ranks> ranks = {};
 
   template <typename Self, typename Visitor>
   static void fields(Self& self, const Visitor& visit) {
@@ -230,6 +234,11 @@ struct TrainState {
 ///     Training training(*net, train_iter, vocab, {.epochs = 20});
 ///     training.run();                        // or until a callback throws
 ///     const auto state = training.state();   // with net->weights(), all there is to keep
+///
+/// With ranks (StepOptions::ranks) each of them makes the same training, of the same whole batches.
+/// Each epoch begins with rank 0's weights, and the ranks share the rows of a batch and of the
+/// validation text. What they then know is the same: sums, results, best, state. Only what is drawn
+/// while training, for dropout, is each rank's own, anew in each epoch.
 class Training {
  public:
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained
@@ -254,7 +263,9 @@ class Training {
   /// Whether there is nothing left to train: all epochs are over, or patience is.
   bool is_finished() const;
 
-  /// May be called from a callback too, except on_prediction.
+  /// May be called from a callback too, except on_prediction. Within an epoch that carries a state
+  /// it is put together of all ranks', so that each of them must call this after the same batch
+  /// (Ranks::ask).
   TrainState state() const;
 
   /// How its batches are computed.
@@ -274,6 +285,12 @@ class Training {
 
   Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vocab* vocab,
            TrainOptions options, torch::Tensor valid);
+  // This rank's rows of an epoch.
+  Epoch epoch(int64_t e) const;
+  // The ranks begin an epoch alike, but for what they draw.
+  void begin_together() const;
+  // The states of all rows of a batch, from those of each rank's.
+  State whole(const State& own) const;
   EpochStats run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks);
   void validate(EpochStats& stats);
   // The error for what was not finite, with the options that decide it.
@@ -281,6 +298,7 @@ class Training {
   bool is_out_of_patience() const;
   // What the training draws from on a device: the model's own generator or LibTorch's.
   at::Generator generator_on(torch::Device device) const;
+  Ranks& ranks() const { return *options_.step.ranks; }
 
   SequenceModel& net_;
   const SeqDataLoader& train_iter_;

@@ -13,6 +13,7 @@
 #include "unroll/notebook.h"
 #include "unroll/optim.h"
 #include "unroll/options.h"
+#include "unroll/ranks.h"
 #include "unroll/scratch.h"
 #include "unroll/seq_data.h"
 #include "unroll/study.h"

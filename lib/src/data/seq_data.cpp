@@ -93,6 +93,7 @@ Epoch Epoch::shard(int64_t rank, int64_t world) const {
   Epoch part = *this;
   const int64_t begin = rows_ * rank / world;
   part.rows_ = rows_ * (rank + 1) / world - begin;
+  part.first_row_ = first_row_ + begin;
   if (batch_) {
     part.batch_ = [whole = *this, begin, rows = part.rows_](int64_t k) {
       const auto batch = whole[k];

@@ -46,6 +46,9 @@ torch::Tensor surprise_of(SequenceModel& net, const torch::Tensor& X, const torc
 template <typename Sink>
 void read_rows(SequenceModel& net, const torch::Tensor& corpus, std::span<const Row> rows,
                int64_t num_steps, const Sink& sink) {
+  if (rows.empty()) {
+    return;
+  }
   auto state = net.begin_state(static_cast<int64_t>(rows.size()));
   auto starts = torch::empty({static_cast<int64_t>(rows.size()), 1}, torch::kInt64);
   std::transform(rows.begin(), rows.end(), starts.mutable_data_ptr<int64_t>(),
@@ -96,6 +99,30 @@ void add(Evaluation& sum, int64_t first, std::span<const int64_t> labels,
   sum.tokens += static_cast<int64_t>(nats.size());
 }
 
+// Those that a rank reads; longer ones stay first.
+std::vector<Row> rows_of(const Ranks& ranks, const std::vector<Row>& rows) {
+  std::vector<Row> own;
+  for (auto i = static_cast<std::size_t>(ranks.rank()); i < rows.size();
+       i += static_cast<std::size_t>(ranks.world())) {
+    own.push_back(rows[i]);
+  }
+  return own;
+}
+
+// What all ranks read.
+Evaluation total(Ranks& ranks, const Evaluation& own) {
+  const auto sums = torch::tensor({own.nats, static_cast<double>(own.tokens), own.unknown_nats,
+                                   static_cast<double>(own.unknown)},
+                                  torch::kFloat64);
+  ranks.all_reduce(sums);
+  const auto* sum = sums.const_data_ptr<double>();
+  return {.nats = sum[0],
+          .tokens = static_cast<int64_t>(sum[1]),
+          .unknown_nats = sum[2],
+          .unknown = static_cast<int64_t>(sum[3]),
+          .rows = own.rows};
+}
+
 }  // namespace
 
 double perplexity(double nats, int64_t tokens) {
@@ -133,6 +160,9 @@ Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const Evalu
   for (int64_t first = 0; first < last; first += length) {
     rows.push_back({.first = first, .length = length});
   }
+  if (options.ranks) {
+    rows = rows_of(*options.ranks, rows);
+  }
   const Inference inference(net);
   read_rows(net, corpus.to(torch::kCPU), rows, options.num_steps,
             [&](std::size_t, int64_t first, const auto& labels, const auto& nats) {
@@ -141,7 +171,7 @@ Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const Evalu
                 on_surprise(first, nats);
               }
             });
-  return sum;
+  return options.ranks ? total(*options.ranks, sum) : sum;
 }
 
 std::vector<Evaluation> evaluate_each(SequenceModel& net, const std::vector<torch::Tensor>& texts,

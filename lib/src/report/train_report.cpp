@@ -32,7 +32,8 @@ std::string to_json(const TrainReport& report) {
             {"tokens", report.tokens},
             {"unknown", report.unknown},
             {"seconds", report.result.seconds},
-            {"threads", report.threads}};
+            {"threads", report.threads},
+            {"ranks", report.ranks}};
   if (const auto* valid = report.result.last_validated()) {
     json["valid_perplexity"] = *valid->valid_perplexity;
     if (valid->valid_known_perplexity) {

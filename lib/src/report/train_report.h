@@ -19,7 +19,8 @@ struct TrainReport {
   int64_t unknown = 0;        ///< of these, how many are `<unk>`
   int64_t valid_tokens = 0;   ///< that are validated on
   int64_t valid_unknown = 0;  ///< of these, how many are `<unk>`
-  int threads = 0;            ///< of the CPU
+  int threads = 0;            ///< of the CPU, each rank's
+  int64_t ranks = 1;          ///< processes that trained together
 };
 
 /// The notebook's line: `perplexity 1.0, 67212.6 tokens/s on cpu`, the last epoch's figures. After
@@ -28,7 +29,7 @@ struct TrainReport {
 std::string summary(const TrainReport& report);
 
 /// One JSON object: perplexity, tokens_per_second (median over epochs), device, epochs,
-/// predictions, vocab_size, tokens, unknown, seconds, threads, model, compute, cell, hidden,
+/// predictions, vocab_size, tokens, unknown, seconds, threads, ranks, model, compute, cell, hidden,
 /// layers, precision; after a validation valid_perplexity, best_valid_perplexity, best_epoch,
 /// valid_tokens, valid_unknown and, if that is not 0, valid_known_perplexity. Full precision.
 std::string to_json(const TrainReport& report);

@@ -20,6 +20,10 @@ void check(const BenchOptions& options) {
   check_ranges(options);
   for (const auto& [config, compute] : options.models) {
     check(config, compute);
+    if (options.inputs > 0 && options.ranks && options.ranks->world() > 1) {
+      throw UsageError(formatted("layers on inputs are measured by one process, got {} ranks",
+                                 options.ranks->world()));
+    }
     if (options.inputs > 0 && config.cell == Cell::kMlp) {
       throw UsageError("layers on inputs are of rnn, rnn-relu, gru and lstm, got cell mlp");
     }
@@ -36,6 +40,13 @@ void check(const BenchOptions& options) {
 }
 
 double BenchRow::median() const { return unroll::median(tokens_per_second); }
+
+double BenchRow::efficiency() const {
+  return ranks == 1 ? 1
+                    : median() / (static_cast<double>(ranks) * unroll::median(alone_on_its_rows));
+}
+
+double BenchRow::speedup() const { return ranks == 1 ? 1 : median() / unroll::median(alone); }
 
 double measure_peak(int64_t threads) {
   constexpr int64_t kRounds = 100'000;
@@ -55,11 +66,43 @@ double measure_peak(int64_t threads) {
   return std::accumulate(speeds.begin(), speeds.end(), 0.0);
 }
 
+namespace {
+
+// The same model in a process alone, where several train together.
+class Alone {
+ public:
+  Alone(const ModelSetup& setup, int64_t vocab_size, const SeqDataLoader& train_iter,
+        std::shared_ptr<Ranks> ranks)
+      : ranks_(std::move(ranks)),
+        its_rows_(make_model_contender(setup, vocab_size, train_iter,
+                                       {.world = ranks_->world()})),
+        whole_(make_model_contender(setup, vocab_size, train_iter, {})) {}
+
+  // The next epoch of both, by the first rank; the others wait.
+  void measure(BenchRow& row, const TrainCallbacks& callbacks) {
+    if (ranks_->rank() == 0) {
+      row.alone_on_its_rows.push_back(its_rows_->tokens_per_second_of_next_epoch(callbacks));
+      row.alone.push_back(whole_->tokens_per_second_of_next_epoch(callbacks));
+    }
+    ranks_->all_reduce(torch::zeros({1}));
+  }
+
+ private:
+  std::shared_ptr<Ranks> ranks_;
+  std::unique_ptr<Contender> its_rows_;
+  std::unique_ptr<Contender> whole_;
+};
+
+}  // namespace
+
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks) {
   check(options);
+  const auto ranks = options.ranks ? options.ranks : std::make_shared<Ranks>();
+  const auto world = ranks->world();
   std::vector<BenchRow> rows;
   std::vector<std::unique_ptr<Contender>> contenders;
+  std::vector<Alone> alone;  // of each row; none for one process
   const auto train_epoch = [&](std::size_t k) {
     const Threads limit(rows[k].threads);
     return contenders[k]->tokens_per_second_of_next_epoch(callbacks);
@@ -67,28 +110,39 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
 
   for (const auto& setup : options.models) {
     for (const auto threads : options.threads) {
-      rows.push_back({.setup = setup, .inputs = options.inputs, .threads = threads});
+      rows.push_back(
+          {.setup = setup, .inputs = options.inputs, .threads = threads, .ranks = world});
       // All models stay alive, so what one needs is what it adds.
       const PeakMemory peak_memory(train_iter.device());
       contenders.push_back(
           options.inputs > 0
               ? make_layer_contender(setup, options.inputs, train_iter)
-              : make_model_contender(setup, vocab_size, train_iter, callbacks.on_graph_fallback));
+              : make_model_contender(setup, vocab_size, train_iter, {ranks->rank(), world, ranks},
+                                     callbacks.on_graph_fallback));
       train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
       rows.back().peak_bytes = peak_memory.added();
       contenders.back()->reset_seconds();
+      if (world > 1) {
+        auto warm_up = rows.back();
+        const Threads limit(threads);
+        alone.emplace_back(setup, vocab_size, train_iter, ranks).measure(warm_up, callbacks);
+      }
     }
   }
   std::vector<std::vector<double>> peaks(rows.size());
   for (int64_t n = 0; n < options.repeat; ++n) {
     for (std::size_t k = 0; k < rows.size(); ++k) {
+      if (world > 1) {
+        const Threads limit(rows[k].threads);
+        alone[k].measure(rows[k], callbacks);
+      }
       peaks[k].push_back(train_iter.device().is_cpu() ? measure_peak(rows[k].threads) : 0);
       rows[k].tokens_per_second.push_back(train_epoch(k));
     }
   }
   for (std::size_t k = 0; k < rows.size(); ++k) {
     rows[k].flops = rows[k].median() * contenders[k]->flops_per_token();
-    rows[k].peak = median(peaks[k]);
+    rows[k].peak = static_cast<double>(world) * median(peaks[k]);  // they measured at one time
     rows[k].phases = contenders[k]->seconds();
     rows[k].is_captured = contenders[k]->is_captured();
     rows[k].effective = contenders[k]->effective();

@@ -15,27 +15,31 @@ namespace {
 class ModelContender : public Contender {
  public:
   ModelContender(const ModelSetup& setup, int64_t vocab_size, const SeqDataLoader& train_iter,
-                 const FallbackCallback& on_fallback)
+                 Rows rows, const FallbackCallback& on_fallback)
       : train_iter_(train_iter),
+        rows_(std::move(rows)),
         net_(make_model(setup.config, vocab_size, train_iter.device(), setup.compute)),
         updater_(make_updater(*net_, {})),
-        step_(make_train_step(*net_, *updater_, progress_, {}, effective().graph, on_fallback)),
+        step_(make_train_step(*net_, *updater_, progress_, {.ranks = rows_.ranks}, effective().graph,
+                              on_fallback)),
         flops_per_token_(training_flops_per_token(setup.config, vocab_size)) {}
 
   double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) override {
-    return train_epoch_ch8(train_iter_.epoch(epoch_++), *step_, progress_, callbacks)
-        .tokens_per_second;
+    const auto epoch = train_iter_.epoch(epoch_++).shard(rows_.rank, rows_.world);
+    return train_epoch_ch8(epoch, *step_, progress_, callbacks).tokens_per_second;
   }
   StepSeconds seconds() const override { return step_->seconds(); }
   void reset_seconds() override { step_->reset_seconds(); }
   bool is_captured() const override { return step_->is_captured(); }
   Compute effective() const override {
-    return net_->effective_compute(train_iter_.options().batch_size);
+    return net_->effective_compute(
+        train_iter_.epoch(0).shard(rows_.rank, rows_.world).rows());
   }
   double flops_per_token() const override { return flops_per_token_; }
 
  private:
   const SeqDataLoader& train_iter_;
+  Rows rows_;
   std::unique_ptr<SequenceModel> net_;
   std::unique_ptr<Updater> updater_;
   TrainProgress progress_;
@@ -129,9 +133,10 @@ class LayerContender : public Contender {
 }  // namespace
 
 std::unique_ptr<Contender> make_model_contender(const ModelSetup& setup, int64_t vocab_size,
-                                                const SeqDataLoader& train_iter,
+                                                const SeqDataLoader& train_iter, Rows rows,
                                                 const FallbackCallback& on_fallback) {
-  return std::make_unique<ModelContender>(setup, vocab_size, train_iter, on_fallback);
+  return std::make_unique<ModelContender>(setup, vocab_size, train_iter, std::move(rows),
+                                          on_fallback);
 }
 
 std::unique_ptr<Contender> make_layer_contender(const ModelSetup& setup, int64_t inputs,

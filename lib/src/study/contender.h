@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "unroll/ranks.h"
 #include "unroll/study.h"
 
 namespace unroll {
@@ -24,10 +25,17 @@ class Contender {
   virtual double flops_per_token() const = 0;
 };
 
+/// Which rows of each batch: those of one rank, with or without the others.
+struct Rows {
+  int64_t rank = 0;
+  int64_t world = 1;
+  std::shared_ptr<Ranks> ranks = {};
+};
+
 /// A language model under training. The batches must outlive it, here and below.
 std::unique_ptr<Contender> make_model_contender(const ModelSetup& setup, int64_t vocab_size,
-                                                const SeqDataLoader& train_iter,
-                                                const FallbackCallback& on_fallback);
+                                                const SeqDataLoader& train_iter, Rows rows,
+                                                const FallbackCallback& on_fallback = {});
 
 /// Its layers alone, on random features instead of tokens: outputs and, from a random gradient by
 /// them, the gradients of the parameters. Nothing is updated. The model is concise.

@@ -14,18 +14,22 @@ DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& 
       own_updater_(dynamic_cast<DeviceUpdater*>(&updater)),
       options_(options),
       params_(values(trained_weights(net))),
+      gradient_sum_(options.ranks, params_),
       one_(torch::ones({}, torch::TensorOptions().device(net.device()))) {}
 
-void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums, const State& carry) {
+int64_t DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
+                        const State& carry) {
   auto [loss, after] = loss_of(net_, batch, state, options_);
+  gradient_sum_.begin(loss, batch.Y);
   updater_.zero_grad();
   const bool is_here = loss.scalar_type() == one_.scalar_type() && loss.device() == one_.device();
   loss.backward(is_here ? one_ : torch::Tensor());
 
   const torch::NoGradGuard no_grad;
+  const auto whole = gradient_sum_.finish();
   const bool stops = options_.on_nonfinite == OnNonfinite::kStop;
-  const StepEnd end{.loss = loss.detach(),
-                    .tokens = static_cast<double>(batch.Y.numel()),
+  const StepEnd end{.loss = whole.loss,
+                    .tokens = static_cast<double>(whole.tokens),
                     .clip = options_.clip,
                     .stops = stops,
                     .sums = sums,
@@ -35,6 +39,7 @@ void DeviceWork::run(const Batch& batch, const State& state, const Sums& sums, c
   if (own_updater_ == nullptr || !own_updater_->finish(end)) {
     finish(end);
   }
+  return whole.tokens;
 }
 
 void DeviceWork::finish(const StepEnd& end) {
@@ -61,9 +66,8 @@ void DeviceStep::run(const Batch& batch, bool reset_state) {
   const auto state = reset_state ? work_.model().begin_state(batch.X.size(0)) : progress_.carry;
   auto& sums = begin_sums(progress_, batch.X.device());
   auto carry = empty_like(state);
-  work_.run(batch, state, sums, carry);
+  sums.tokens += work_.run(batch, state, sums, carry);
   progress_.carry = std::move(carry);
-  sums.tokens += batch.Y.numel();
   ++sums.steps;
 }
 

@@ -2,9 +2,11 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "train/device_updater.h"
+#include "train/gradient_sum.h"
 #include "unroll/model.h"
 #include "unroll/optim.h"
 #include "unroll/train.h"
@@ -24,7 +26,9 @@ class DeviceWork {
   /// A step that is not finite changes neither weights nor updater. With kSkip the state to carry
   /// is a new one then. With kStop the sums become NaN, so that the epoch's perplexity shows it,
   /// and no further step changes anything.
-  void run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
+  ///
+  /// Returns how many tokens the whole batch has, of which ranks have parts.
+  int64_t run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
 
   /// Whose weights are trained.
   const SequenceModel& model() const { return net_; }
@@ -38,6 +42,7 @@ class DeviceWork {
   DeviceUpdater* own_updater_;  // the updater, if it is one
   StepOptions options_;
   std::vector<torch::Tensor> params_;
+  GradientSum gradient_sum_;
   torch::Tensor one_;  // of the loss, by itself
 };
 

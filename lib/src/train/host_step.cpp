@@ -21,7 +21,8 @@ HostStep::HostStep(SequenceModel& net, Updater& updater, TrainProgress& progress
       updater_(updater),
       progress_(progress),
       options_(options),
-      params_(values(trained_weights(net))) {}
+      params_(values(trained_weights(net))),
+      gradient_sum_(options.ranks, params_) {}
 
 void HostStep::run(const Batch& batch, bool reset_state) {
   Timer timer;
@@ -31,20 +32,22 @@ void HostStep::run(const Batch& batch, bool reset_state) {
   };
   const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
   auto [loss, new_state] = loss_of(net_, batch, state, options_);
+  gradient_sum_.begin(loss, batch.Y);
   lap(seconds_.forward);
   updater_.zero_grad();
   loss.backward();
   lap(seconds_.backward);
 
   const torch::NoGradGuard no_grad;
+  const auto whole = gradient_sum_.finish();
   const auto norm = grad_clipping(params_, options_.clip);
-  finish(batch, loss, norm, new_state);
+  finish(batch, whole, norm, new_state);
   lap(seconds_.update);
 }
 
-void HostStep::finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,
+void HostStep::finish(const Batch& batch, const WholeBatch& whole, const torch::Tensor& norm,
                       const State& new_state) {
-  const auto loss_value = loss.item<double>();
+  const auto loss_value = whole.loss.item<double>();
   const auto norm_value = norm.item<double>();
   const bool finite = std::isfinite(loss_value) && std::isfinite(norm_value);
   if (!finite && options_.on_nonfinite == OnNonfinite::kStop) {
@@ -53,8 +56,7 @@ void HostStep::finish(const Batch& batch, const torch::Tensor& loss, const torch
         progress_.epoch + 1, progress_.batch + 1, std::abs(loss_value), std::abs(norm_value)));
   }
   auto& sums = begin_sums(progress_, batch.X.device());
-  const int64_t tokens = batch.Y.numel();
-  sums.tokens += tokens;
+  sums.tokens += whole.tokens;
   ++sums.steps;
   if (!finite) {
     sums.nonfinite.add_(1);
@@ -62,7 +64,7 @@ void HostStep::finish(const Batch& batch, const torch::Tensor& loss, const torch
     return;
   }
   updater_.step();
-  add_to(sums.loss, static_cast<double>(tokens) * loss_value);
+  add_to(sums.loss, static_cast<double>(whole.tokens) * loss_value);
   add_to(sums.grad_norm, norm_value);
   progress_.carry = detach(new_state);
 }

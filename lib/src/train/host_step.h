@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "train/gradient_sum.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -18,7 +19,7 @@ class HostStep : public TrainStep {
   void reset_seconds() override { seconds_ = {}; }
 
  private:
-  void finish(const Batch& batch, const torch::Tensor& loss, const torch::Tensor& norm,
+  void finish(const Batch& batch, const WholeBatch& whole, const torch::Tensor& norm,
               const State& new_state);
 
   SequenceModel& net_;
@@ -26,6 +27,7 @@ class HostStep : public TrainStep {
   TrainProgress& progress_;
   StepOptions options_;
   std::vector<torch::Tensor> params_;
+  GradientSum gradient_sum_;
   StepSeconds seconds_;
 };
 

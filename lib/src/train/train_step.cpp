@@ -17,8 +17,12 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
   if (device.is_cpu()) {
     return std::make_unique<HostStep>(net, updater, progress, options);
   }
+  const bool is_alone = !options.ranks || options.ranks->world() == 1;
+  if (device.is_cuda() && graph != GraphMode::kOff && !is_alone && on_fallback) {
+    on_fallback("the steps of several ranks are not captured");
+  }
   // A loss of the user's own may compute on the host, which a graph would not repeat.
-  if (device.is_cuda() && graph != GraphMode::kOff && !options.loss) {
+  if (device.is_cuda() && graph != GraphMode::kOff && is_alone && !options.loss) {
     const auto& cuda = cuda_part();
     if (cuda.part != nullptr) {
       return std::make_unique<GraphStep>(net, updater, progress, options,

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <random>
 #include <utility>
 
 #include "base/fields.h"
@@ -151,6 +152,9 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
   if (vocab_ == nullptr) {
     options_.prompts.clear();
   }
+  if (!options_.step.ranks) {
+    options_.step.ranks = std::make_shared<Ranks>();
+  }
   check(options_);
   if (options_.patience > 0 && !valid_.defined()) {
     throw UsageError(formatted("patience {} needs a validation text", options_.patience));
@@ -162,10 +166,10 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
   if (vocab_ != nullptr) {
     check_vocab_fits(net_, *vocab_);
   }
-  if (const auto epoch = train_iter_.epoch(0); epoch.has_corpus()) {
-    check_corpus_fits(net_, epoch.corpus());
+  if (const auto first = epoch(0); first.has_corpus()) {
+    check_corpus_fits(net_, first.corpus());
   } else {
-    checked_batch(epoch[0], net_.vocab_size(), net_.device());
+    checked_batch(first[0], net_.vocab_size(), net_.device());
   }
   if (valid_.defined()) {
     check_corpus_fits(net_, valid_);
@@ -175,8 +179,43 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
 
 Training::~Training() = default;
 
+Epoch Training::epoch(int64_t e) const {
+  return train_iter_.epoch(e).shard(ranks().rank(), ranks().world());
+}
+
+void Training::begin_together() const {
+  if (ranks().world() == 1) {
+    return;
+  }
+  for (const auto& weight : net_.weights()) {
+    ranks().broadcast(weight.tensor);
+  }
+  if (ranks().rank() > 0) {
+    std::seed_seq sequence{train_iter_.options().seed, static_cast<uint64_t>(ranks().rank()),
+                           static_cast<uint64_t>(progress_.epoch)};
+    std::mt19937_64 random(sequence);
+    for (const auto device : {torch::Device(torch::kCPU), net_.device()}) {
+      auto generator = generator_on(device);
+      const std::lock_guard<std::mutex> lock(generator.mutex());
+      generator.set_current_seed(random());
+    }
+  }
+}
+
+State Training::whole(const State& own) const {
+  const auto part = epoch(progress_.epoch);
+  auto all = net_.begin_state(train_iter_.options().batch_size);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    all[i] = torch::zeros_like(all[i], torch::MemoryFormat::Contiguous);
+    all[i].narrow(-2, part.first_row(), part.rows()).copy_(own.at(i));
+    ranks().all_reduce(all[i]);
+  }
+  return all;
+}
+
 EpochStats Training::run_epoch(TrainStep& plain_step, const TrainCallbacks& callbacks) {
-  const auto epoch = train_iter_.epoch(progress_.epoch);
+  begin_together();
+  const auto epoch = this->epoch(progress_.epoch);
   ScheduledStep step(*this, plain_step, epoch.size());
   net_.train(true);
   const double last_lr = step.lr(epoch.size() - 1);
@@ -205,7 +244,7 @@ void Training::validate(EpochStats& stats) {
   }
   Evaluation result;
   try {
-    result = evaluate(net_, valid_);
+    result = evaluate(net_, valid_, {.ranks = options_.step.ranks});
   } catch (const Error& error) {
     throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
   }
@@ -221,7 +260,7 @@ bool Training::is_out_of_patience() const {
 }
 
 Compute Training::effective_compute() const {
-  return net_.effective_compute(train_iter_.options().batch_size);
+  return net_.effective_compute(epoch(0).rows());
 }
 
 bool Training::is_finished() const {
@@ -276,7 +315,14 @@ at::Generator Training::generator_on(torch::Device device) const {
 }
 
 TrainState Training::state() const {
-  return {.progress = progress_,
+  auto progress = progress_;
+  if (ranks().world() > 1) {
+    // An epoch begins with new states.
+    progress.carry = progress.batch > 0 && epoch(progress.epoch).carries_state()
+                         ? whole(progress.carry)
+                         : State();
+  }
+  return {.progress = progress,
           .updater = updater_->state(),
           .best = best_,
           .history = history_,
@@ -323,8 +369,10 @@ void Training::load_state(const TrainState& state) {
         throw Error(
             formatted("the model carries {} states, got {}", begin.size(), from.carry.size()));
       }
+      const auto own = epoch(from.epoch);
       for (std::size_t i = 0; i < begin.size(); ++i) {
-        progress.carry.push_back(copy_fitting(from.carry[i], begin[i], "a carried state"));
+        const auto all = copy_fitting(from.carry[i], begin[i], "a carried state");
+        progress.carry.push_back(all.narrow(-2, own.first_row(), own.rows()).contiguous());
       }
     }
   }

@@ -1,0 +1,66 @@
+#include "cli/cores.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <compare>
+#include <fstream>
+#include <vector>
+
+#include "base/formatted.h"
+
+namespace unroll::app {
+namespace {
+
+// Where a logical processor is in the machine; those that share more compare as neighbours.
+struct Place {
+  int64_t socket = 0;
+  int64_t core = 0;
+  int64_t processor = 0;
+
+  auto operator<=>(const Place&) const = default;
+};
+
+Place place_of(int64_t processor) {
+  const auto number_in = [&](const char* name) {
+    int64_t number = 0;
+    std::ifstream(formatted("/sys/devices/system/cpu/cpu{}/topology/{}", processor, name)) >>
+        number;
+    return number;
+  };
+  return {.socket = number_in("physical_package_id"),
+          .core = number_in("core_id"),
+          .processor = processor};
+}
+
+}  // namespace
+
+int64_t keep_to_share_of_cores(int64_t local_rank, int64_t local_world) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+    return 0;
+  }
+  std::vector<Place> places;
+  for (int64_t processor = 0; processor < CPU_SETSIZE; ++processor) {
+    if (CPU_ISSET(processor, &allowed)) {
+      places.push_back(place_of(processor));
+    }
+  }
+  const auto count = static_cast<int64_t>(places.size());
+  const bool is_kept_already = count < static_cast<int64_t>(sysconf(_SC_NPROCESSORS_ONLN));
+  if (local_world < 2 || local_rank >= local_world || count < local_world || is_kept_already) {
+    return 0;
+  }
+  std::sort(places.begin(), places.end());
+  const auto begin = count * local_rank / local_world;
+  const auto end = count * (local_rank + 1) / local_world;
+  cpu_set_t share;
+  CPU_ZERO(&share);
+  for (auto i = begin; i < end; ++i) {
+    CPU_SET(places[static_cast<std::size_t>(i)].processor, &share);
+  }
+  return sched_setaffinity(0, sizeof share, &share) == 0 ? end - begin : 0;
+}
+
+}  // namespace unroll::app
