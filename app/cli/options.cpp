@@ -185,10 +185,10 @@ void Options::require(OptionNames names) const {
   }
 }
 
-std::vector<std::string> split_list(const std::string& list) {
+std::vector<std::string> split_list(const std::string& list, char separator) {
   std::vector<std::string> pieces;
   for (std::size_t begin = 0; begin <= list.size();) {
-    const auto end = std::min(list.find(',', begin), list.size());
+    const auto end = std::min(list.find(separator, begin), list.size());
     pieces.push_back(list.substr(begin, end - begin));
     begin = end + 1;
   }

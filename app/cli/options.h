@@ -150,7 +150,7 @@ std::vector<std::string> Options::given_fields(OptionNames without) const {
 }
 
 /// The pieces of a list with commas between them; one of them may be empty.
-std::vector<std::string> split_list(const std::string& list);
+std::vector<std::string> split_list(const std::string& list, char separator = ',');
 
 /// The values of an option that takes several with commas between them: `rnn,gru`.
 template <typename T>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <string_view>
 
 #include "base/fields.h"
@@ -16,6 +17,16 @@ namespace {
 constexpr std::array<std::string_view, 14> kOwn{
     "text", "valid",  "index", "save", "save-every", "keep",    "resume",
     "log",  "report", "plot",  "json", "quiet",      "threads", "rank-timeout"};
+
+// Those of the first that are not among the others.
+std::vector<std::string> without(const std::vector<std::string>& lines,
+                                 const std::vector<std::string>& others) {
+  std::vector<std::string> left;
+  std::copy_if(lines.begin(), lines.end(), std::back_inserter(left), [&](const auto& line) {
+    return !line.empty() && std::find(others.begin(), others.end(), line) == others.end();
+  });
+  return left;
+}
 
 }  // namespace
 
@@ -36,19 +47,13 @@ RanksOptions read_ranks(Options& options) {
 }
 
 void require_alike(Ranks& ranks, const std::vector<std::string>& lines) {
-  const auto first = ranks.broadcast(joined(lines, "\n"));
-  std::string_view left = first;
-  for (const auto& line : lines) {
-    const auto theirs = left.substr(0, left.find('\n'));
-    if (theirs != line) {
-      throw Error(formatted("was started otherwise than rank 0: {}, there {}", line,
-                            theirs.empty() ? "nothing" : theirs));
-    }
-    left.remove_prefix(std::min(theirs.size() + 1, left.size()));
-  }
-  if (!left.empty()) {
-    throw Error(formatted("was started otherwise than rank 0, which also has {}",
-                          left.substr(0, left.find('\n'))));
+  const auto theirs = split_list(ranks.broadcast(joined(lines, "\n")), '\n');
+  const auto here = without(lines, theirs);
+  const auto there = without(theirs, lines);
+  if (!here.empty() || !there.empty()) {
+    throw Error(formatted("was started otherwise than rank 0: here {}, there {}",
+                          here.empty() ? "nothing" : joined(here, ", "),
+                          there.empty() ? "nothing" : joined(there, ", ")));
   }
 }
 

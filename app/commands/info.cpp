@@ -25,6 +25,7 @@
 #include "unroll/compute.h"
 #include "unroll/device.h"
 #include "unroll/error.h"
+#include "unroll/ranks.h"
 
 namespace unroll::app {
 namespace {
@@ -47,6 +48,7 @@ void show_build() {
   show("precisions", precisions);
   show("threads", formatted("{}", at::get_num_threads()));
   show("device", describe(try_gpu()));
+  show("ranks", ranks_problem().empty() ? "on c10d, by Gloo" : ranks_problem());
   show("CUDA part", cuda_part_problem().empty() ? "loaded" : cuda_part_problem());
   if (cuda_is_available()) {
     const auto problem = cuda_kernels_problem(try_gpu());

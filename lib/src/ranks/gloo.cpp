@@ -88,9 +88,10 @@ std::shared_ptr<::gloo::transport::Device> device_for(const RanksOptions& option
 }
 
 // What went wrong, from a message that begins with the place in somebody's source and has more
-// lines: `Connection closed by peer [127.0.0.1]:50932`.
+// lines and sentences: `Connection closed by peer [127.0.0.1]:50932`.
 std::string gist(std::string_view message) {
   message = message.substr(0, message.find('\n'));
+  message = message.substr(0, message.find(". "));
   if (const auto place = message.find("] "); message.starts_with('[') && place != message.npos) {
     message.remove_prefix(place + 2);
   }
