@@ -93,7 +93,8 @@ Corpus read_with_hint(const std::function<Corpus()>& read) {
   }
 }
 
-Corpus load_corpus(const Options& options, CorpusOptions& corpus) {
+Corpus load_corpus(const Options& options, CorpusOptions& corpus,
+                   const std::shared_ptr<Ranks>& ranks) {
   const auto texts = options.paths("text");
   if (!corpus.max_tokens) {
     corpus.max_tokens = notebook_max_tokens(texts);
@@ -105,7 +106,7 @@ Corpus load_corpus(const Options& options, CorpusOptions& corpus) {
   const auto show = [&](const ReadProgress& read) { progress.show(read); };
   const auto index = read_index_path(options);
   return read_with_hint([&] {
-    return index ? read_kept_corpus(texts, *index, corpus, show) : read_corpus(texts, corpus, show);
+    return index ? read_kept_corpus(texts, *index, corpus, show, ranks) : read_corpus(texts, corpus, show);
   });
 }
 

@@ -30,7 +30,8 @@ std::optional<std::filesystem::path> read_index_path(const Options& options);
 /// The text that the options name, the bundled one by default; shows on stderr how far a long one
 /// has been read, unless --quiet. Where `corpus` leaves max_tokens open, it takes the notebook's
 /// cut of the notebook's text, and all of any other.
-Corpus load_corpus(const Options& options, CorpusOptions& corpus);
+Corpus load_corpus(const Options& options, CorpusOptions& corpus,
+                   const std::shared_ptr<Ranks>& ranks = {});
 
 /// How many tokens of the text are learned from, and why: `own.txt: 500 of 9000 tokens, as
 /// --max-tokens says`.

@@ -63,7 +63,7 @@ std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& 
     lines.push_back(describe_vocabulary(texts, options, *checkpoints.initial));
   }
   if (texts.valid.defined()) {
-    const auto unknown = count_unknown(texts.valid);
+    const auto unknown = texts.valid_unknown;
     lines.push_back(formatted("{}: {}{} to validate on",
                               valid_share(options) ? formatted("the last {}", options.text("valid"))
                                                    : options.path("valid"),
@@ -74,7 +74,7 @@ std::vector<std::string> describe_texts(const TrainTexts& texts, const Options& 
 }
 
 TrainTexts load_texts(const Options& options, CorpusOptions& request,
-                      const TrainCheckpoints& checkpoints) {
+                      const TrainCheckpoints& checkpoints, const std::shared_ptr<Ranks>& ranks) {
   TrainTexts texts;
   const auto& [resumed, initial] = checkpoints;
   const bool adds_tokens = initial && options.is_set("add-tokens");
@@ -82,18 +82,21 @@ TrainTexts load_texts(const Options& options, CorpusOptions& request,
   if ((initial && !adds_tokens) || (resumed && options.has("init-from"))) {
     by_vocab.vocab = std::make_shared<const Vocab>(initial ? initial->vocab : resumed->vocab);
   }
-  texts.corpus = load_corpus(options, by_vocab);
+  texts.corpus = load_corpus(options, by_vocab, ranks);
   request.max_tokens = by_vocab.max_tokens;
   if (adds_tokens) {
     texts.corpus = with_vocab(texts.corpus, initial->vocab.extended(texts.corpus.vocab.tokens()));
   }
   texts.train = texts.corpus.indices;
+  texts.unknown = texts.corpus.unknown;
   if (!options.has("valid")) {
     return texts;
   }
   if (const auto share = valid_share(options)) {
     try {
       std::tie(texts.train, texts.valid) = hold_out(texts.corpus.indices, *share);
+      texts.valid_unknown = count_unknown(texts.valid);
+      texts.unknown -= texts.valid_unknown;
     } catch (const Error& error) {
       throw Error(formatted("{}: --valid: {}", name_of_text(options), error.what()));
     }
@@ -108,6 +111,7 @@ TrainTexts load_texts(const Options& options, CorpusOptions& request,
                             counted(corpus.size(), "token")));
     }
     texts.valid = corpus.indices;
+    texts.valid_unknown = corpus.unknown;
     texts.valid_fingerprint = corpus.fingerprint;
   }
   return texts;

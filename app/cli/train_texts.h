@@ -16,7 +16,9 @@ namespace unroll::app {
 struct TrainTexts {
   Corpus corpus;
   torch::Tensor train;                // (N) what of the corpus is not held out
+  int64_t unknown = 0;                // of these, how many are `<unk>`
   torch::Tensor valid;                // (N) undefined without --valid
+  int64_t valid_unknown = 0;          // of these
   TextFingerprint valid_fingerprint;  // of a text of its own
 };
 
@@ -24,7 +26,8 @@ struct TrainTexts {
 /// or was begun with, if there is one. Puts into `request` how much of the text is read. Throws
 /// Error, naming the file.
 TrainTexts load_texts(const Options& options, CorpusOptions& request,
-                      const TrainCheckpoints& checkpoints);
+                      const TrainCheckpoints& checkpoints,
+                      const std::shared_ptr<Ranks>& ranks = {});
 
 /// Lines to print before the training: on the text, on the checkpoint that the training begins
 /// with, and on a text to validate on.

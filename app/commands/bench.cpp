@@ -169,7 +169,7 @@ void bench(int argc, const char* const* argv) {
       print_error(formatted("computed without our kernels on {}: {}", device.str(), problem));
     }
   }
-  const auto corpus = load_corpus(options, text);
+  const auto corpus = load_corpus(options, text, request.ranks);
   const auto train_iter = make_loader(options, corpus.indices, data, device);
   if (!options.is_set("quiet")) {
     print_note(visible(describe_corpus(options, corpus)) + "\n");

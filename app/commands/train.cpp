@@ -86,21 +86,14 @@ std::vector<std::string> what_is_trained(const Options& options,
 
 // Reads the texts, and takes into the record what is known of them.
 TrainTexts read_texts(const Options& options, TrainRecord& record,
-                      const TrainCheckpoints& checkpoints, Ranks& ranks) {
-  // An index is made once, by the first rank.
-  const bool waits = ranks.world() > 1 && options.has("index");
-  if (waits && ranks.rank() > 0) {
-    ranks.broadcast(std::string());
-  }
-  auto texts = load_texts(options, record.corpus, checkpoints);
-  if (waits && ranks.rank() == 0) {
-    ranks.broadcast("the index is there");
-  }
+                      const TrainCheckpoints& checkpoints,
+                      const std::shared_ptr<Ranks>& ranks) {
+  auto texts = load_texts(options, record.corpus, checkpoints, ranks);
   if (checkpoints.resumed) {
     require_same_texts(texts, *checkpoints.resumed, options);
   }
   const auto& corpus = texts.corpus;
-  require_alike(ranks, {formatted("a text of {} bytes with hash {}", corpus.fingerprint.bytes,
+  require_alike(*ranks, {formatted("a text of {} bytes with hash {}", corpus.fingerprint.bytes,
                                   corpus.fingerprint.hash)});
   record.options.prompts = fit_prompts(options, record.options.prompts, corpus);
   record.fingerprint = corpus.fingerprint;
@@ -297,7 +290,7 @@ void train(int argc, const char* const* argv) {
   if (is_first) {
     display.check_plot();
   }
-  const auto texts = read_texts(options, record, checkpoints, *ranks);
+  const auto texts = read_texts(options, record, checkpoints, ranks);
   const auto& corpus = texts.corpus;
 
   const auto share = options.has("valid") ? valid_share(options) : std::nullopt;
@@ -318,9 +311,9 @@ void train(int argc, const char* const* argv) {
                      .device = describe(device),
                      .vocab_size = corpus.vocab.size(),
                      .tokens = texts.train.size(0),
-                     .unknown = count_unknown(texts.train),
+                     .unknown = texts.unknown,
                      .valid_tokens = texts.valid.defined() ? texts.valid.size(0) : 0,
-                     .valid_unknown = texts.valid.defined() ? count_unknown(texts.valid) : 0,
+                     .valid_unknown = texts.valid_unknown,
                      .threads = at::get_num_threads(),
                      .ranks = ranks->world()};
   TrainLogs logs(display.progress());
@@ -333,8 +326,10 @@ void train(int argc, const char* const* argv) {
                .clip = record.options.step.clip,
                .provenance = provenance_of(options, report.device)});
   }
-  for (const auto& line : describe_texts(texts, options, checkpoints)) {
-    display.note(line);
+  if (is_first) {
+    for (const auto& line : describe_texts(texts, options, checkpoints)) {
+      display.note(line);
+    }
   }
   if (ranks->world() > 1) {
     display.note(formatted("{} ranks, which share each batch of {} rows", ranks->world(),

@@ -102,8 +102,7 @@ TEST(Ranks, SayWhenAnotherOneIsGone) {
     ranks->all_reduce(torch::ones({4}));
     if (ranks->rank() == 0) {
       EXPECT_THAT(thrown<RankLost>([&] { ranks->all_reduce(torch::ones({4})); }),
-                  MatchesRegex("rank 0 of 2 lost another one: Connection closed by peer "
-                               "\\[127.0.0.1\\]:[0-9]+"));
+                  MatchesRegex("rank 0 of 2 lost another one: .*\\[127.0.0.1\\]:[0-9]+.*"));
     }
   });
 }

@@ -48,15 +48,40 @@ TEST(Safetensors, EveryTypeSurvivesTheRoundTrip) {
   content.metadata = {{"format", "test"}, {"text", "\"quoted\"\n\xc3\xa9"}};
   save_safetensors(folder / "all.safetensors", content);
 
-  const auto loaded = load_safetensors(folder / "all.safetensors");
-  EXPECT_EQ(loaded.metadata, content.metadata);
-  ASSERT_EQ(loaded.tensors.size(), content.tensors.size());
-  for (const auto& [name, tensor] : content.tensors) {
-    const auto& read = tensor_named(loaded.tensors, name);
-    EXPECT_EQ(read.scalar_type(), tensor.scalar_type()) << name;
-    EXPECT_TRUE(torch::equal(read, tensor)) << name;
+  for (const auto& loaded : {load_safetensors(folder / "all.safetensors"),
+                             map_safetensors(folder / "all.safetensors")}) {
+    EXPECT_EQ(loaded.metadata, content.metadata);
+    ASSERT_EQ(loaded.tensors.size(), content.tensors.size());
+    for (const auto& [name, tensor] : content.tensors) {
+      const auto& read = tensor_named(loaded.tensors, name);
+      EXPECT_EQ(read.scalar_type(), tensor.scalar_type()) << name;
+      EXPECT_TRUE(torch::equal(read, tensor)) << name;
+    }
   }
   EXPECT_EQ(folder.size(), 1);
+}
+
+TEST(Safetensors, WhatIsMappedOutlivesItsFileAndNeverChangesIt) {
+  const TempFolder folder;
+  const auto path = folder / "mapped.safetensors";
+  save_safetensors(path, {{{"W", torch::arange(5)}, {"b", torch::ones({3})}}, {}});
+  const auto before = content_of(path);
+  auto W = tensor_named(map_safetensors(path).tensors, "W");
+  W.add_(1);
+  EXPECT_TRUE(W.equal(torch::arange(1, 6)));
+  EXPECT_EQ(content_of(path), before);
+  save_safetensors(path, {{{"W", torch::zeros({5})}}, {}});
+  EXPECT_TRUE(W.equal(torch::arange(1, 6)));
+  std::filesystem::remove(path);
+  EXPECT_TRUE(W.equal(torch::arange(1, 6)));
+}
+
+TEST(Safetensors, WhatIsMappedIsCheckedLikewise) {
+  const TempFolder folder;
+  save_safetensors(folder / "whole.safetensors", {{{"W", torch::rand({4, 8})}}, {}});
+  const auto whole = content_of(folder / "whole.safetensors");
+  const auto cut = folder.write("cut.safetensors", whole.substr(0, whole.size() - 1));
+  EXPECT_THAT(thrown<Error>([&] { map_safetensors(cut); }), ::testing::HasSubstr("cut.safetensors"));
 }
 
 TEST(Safetensors, NothingIsAFileToo) {

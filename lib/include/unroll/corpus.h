@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "unroll/options.h"
+#include "unroll/ranks.h"
 #include "unroll/text.h"
 #include "unroll/vocab.h"
 
@@ -116,7 +117,8 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
                        const CorpusOptions& options);
 
 /// The corpus in an index file, or nothing if it was read with other options. The caller compares
-/// the fingerprint to see whether the text is still the same.
+/// the fingerprint to see whether the text is still the same. Its indices lie in the file, as with
+/// map_safetensors.
 /// Throws Error, naming the file, if it is damaged or not an index.
 std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
                                         const CorpusOptions& options);
@@ -128,9 +130,14 @@ std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
 /// standard input cannot be read twice, so it is indexed each time. Throws as read_corpus does, and
 /// Error, naming the index, if it is not an index, is damaged, or cannot be written. It is then
 /// left unchanged.
+///
+/// With ranks, all of them call this. The first reads the text, and makes the index if need be; each
+/// of them then reads a part of the index to check it, and later what its batches need (see
+/// map_safetensors).
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options = {},
-                        const ReadCallback& on_read = {});
+                        const ReadCallback& on_read = {},
+                        const std::shared_ptr<Ranks>& ranks = {});
 
 /// The bundled text (data/sample.txt): original English prose, so that training needs no file.
 std::string_view sample_text();

@@ -71,6 +71,9 @@ class Ranks {
   Request asked_ = Request::kNone;
 };
 
+/// This rank's part of a row (N) that all have; all parts together are the row. A view.
+torch::Tensor part_of(const Ranks& ranks, const torch::Tensor& row);
+
 /// Which of how many ranks this process is, and where they meet.
 struct RanksOptions {
   int64_t rank = 0;                   ///< of this process

@@ -24,7 +24,11 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 constexpr std::string_view kIndexFormat = "unroll-index";
+constexpr const char* kIndices = "indices";
 constexpr const char* kContentHash = "content_hash";
+// Of each part of the indices, so that each can be checked by itself.
+constexpr const char* kPartHashes = "part_hashes";
+constexpr int64_t kPartBytes = 1 << 20;
 
 std::string_view bytes_of(const torch::Tensor& tensor) {
   return {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()};
@@ -42,7 +46,7 @@ std::string hash_of(const Vocab& vocab) {
 // All that decides how a text is indexed, beside the text itself.
 Metadata describe(const CorpusOptions& options) {
   return {{"format", std::string(kIndexFormat)},
-          {"version", "3"},
+          {"version", "4"},
           {"unicode", utf8proc_unicode_version()},
           {"normalize", std::string(to_string(options.text.normalize))},
           {"tokens", std::string(to_string(options.text.tokens))},
@@ -70,7 +74,17 @@ NamedTensors to_tensors(const Vocab::TokenCounts& counts) {
   return {{"token_ends", ends}, {"token_counts", numbers}, {"tokens", bytes}};
 }
 
-// Of all that a file holds but this hash itself.
+// Of one part of the indices after the other, the last of which is shorter.
+std::string part_hashes_of(const torch::Tensor& indices) {
+  std::string hashes;
+  const auto bytes = bytes_of(indices);
+  for (std::size_t begin = 0; begin < bytes.size(); begin += kPartBytes) {
+    hashes += fingerprint_of(bytes.substr(begin, kPartBytes)).hash;
+  }
+  return hashes;
+}
+
+// Of all that a file holds but this hash itself and the indices, for which their parts' stand.
 std::string hash_of(const SafeTensors& content) {
   Fingerprinter fingerprinter;
   for (const auto& [key, value] : content.metadata) {
@@ -80,7 +94,9 @@ std::string hash_of(const SafeTensors& content) {
     }
   }
   for (const auto& [name, tensor] : content.tensors) {
-    fingerprinter.feed(bytes_of(tensor));
+    if (name != kIndices) {
+      fingerprinter.feed(bytes_of(tensor));
+    }
   }
   return fingerprinter.fingerprint().hash;
 }
@@ -89,7 +105,7 @@ std::string hash_of(const SafeTensors& content) {
 class IndexFile {
  public:
   explicit IndexFile(const std::filesystem::path& path)
-      : name_(path.string()), content_(load_safetensors(path)) {
+      : name_(path.string()), content_(map_safetensors(path)) {
     if (text("format") != kIndexFormat) {
       throw Error(formatted("{}: is not the index of a text: its format is '{}', expected '{}'",
                             name_, text("format"), kIndexFormat));
@@ -101,7 +117,10 @@ class IndexFile {
                        [&](const auto& option) { return text(option.first) == option.second; });
   }
 
-  Corpus corpus(const CorpusOptions& options) {
+  std::string content_hash() const { return text(kContentHash); }
+
+  // With a look at a rank's part of the indices.
+  Corpus corpus(const CorpusOptions& options, const Ranks& ranks) {
     Corpus corpus;
     corpus.text = options.text;
     corpus.fingerprint = {.bytes = number("bytes"), .hash = text("hash")};
@@ -112,11 +131,12 @@ class IndexFile {
     corpus.vocab = options.vocab ? *options.vocab
                                  : Vocab::from_counts(token_counts(), options.min_freq, {},
                                                       options.text.tokens, options.vocab_size);
-    corpus.indices = tensor("indices", index_dtype(corpus.vocab.size()));
+    corpus.indices = tensor(kIndices, index_dtype(corpus.vocab.size()));
     if (hash_of(content_) != text(kContentHash)) {
       fail("its content is not what was written");
     }
-    check_content(corpus);
+    check_tokens(corpus);
+    check_indices(corpus, ranks);
     return corpus;
   }
 
@@ -151,16 +171,36 @@ class IndexFile {
   }
 
   // The hash keeps out accidents, but whoever wrote the file could take it, too.
-  void check_content(const Corpus& corpus) const {
+  void check_tokens(const Corpus& corpus) const {
     for (const auto& [token, count] : corpus.vocab.token_freqs()) {
       if (!is_token(token, corpus.text.tokens)) {
         fail(formatted("one of its tokens is none by {}", to_string(corpus.text.tokens)));
       }
     }
+  }
+
+  void check_indices(const Corpus& corpus, const Ranks& ranks) const {
     if (corpus.size() == 0) {
       fail("it has no indices");
     }
-    const auto [least, most] = torch::aminmax(corpus.indices);
+    const auto size = corpus.indices.element_size();
+    const int64_t parts = (corpus.size() * size + kPartBytes - 1) / kPartBytes;
+    const auto at = [&](int64_t part) {
+      return std::min(part * kPartBytes / size, corpus.size());
+    };
+    const int64_t first = parts * ranks.rank() / ranks.world();
+    const int64_t last = parts * (ranks.rank() + 1) / ranks.world();
+    if (first == last) {
+      return;
+    }
+    const auto own = corpus.indices.narrow(0, at(first), at(last) - at(first));
+    const auto hashes = part_hashes_of(own);
+    const auto digits = hashes.size() / (last - first);
+    const auto written = text(kPartHashes);
+    if (written.size() != parts * digits || written.substr(first * digits, hashes.size()) != hashes) {
+      fail("its content is not what was written");
+    }
+    const auto [least, most] = torch::aminmax(own);
     if (least.item<int64_t>() < 0 || most.item<int64_t>() >= corpus.vocab.size()) {
       fail(formatted("its indices are from {} to {}, but there are {} tokens",
                      least.item<int64_t>(), most.item<int64_t>(), corpus.vocab.size()));
@@ -202,7 +242,8 @@ std::filesystem::path index_beside(const std::filesystem::path& text) {
 
 void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
                        const CorpusOptions& options) {
-  SafeTensors content{.tensors = {{"indices", corpus.indices}}, .metadata = describe(options)};
+  const auto indices = corpus.indices.contiguous();
+  SafeTensors content{.tensors = {{kIndices, indices}}, .metadata = describe(options)};
   auto& metadata = content.metadata;
   metadata["bytes"] = formatted("{}", corpus.fingerprint.bytes);
   metadata["hash"] = corpus.fingerprint.hash;
@@ -215,6 +256,7 @@ void save_corpus_index(const std::filesystem::path& path, const Corpus& corpus,
       content.tensors.push_back(std::move(tensor));
     }
   }
+  metadata[kPartHashes] = part_hashes_of(indices);
   metadata[kContentHash] = hash_of(content);
   save_safetensors(path, content);
 }
@@ -223,23 +265,54 @@ std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
                                         const CorpusOptions& options) {
   check(options);
   IndexFile file(path);
-  return file.is_of(describe(options)) ? std::optional(file.corpus(options)) : std::nullopt;
+  return file.is_of(describe(options)) ? std::optional(file.corpus(options, Ranks()))
+                                       : std::nullopt;
 }
+
+namespace {
+
+// The corpus in the index, if it is that of the texts.
+std::optional<Corpus> kept_corpus(const std::vector<std::filesystem::path>& paths,
+                                  const std::filesystem::path& index, const CorpusOptions& options,
+                                  const ReadCallback& on_read, const Ranks& ranks) {
+  if (!std::filesystem::exists(index)) {
+    return std::nullopt;
+  }
+  check(options);
+  IndexFile file(index);
+  if (!file.is_of(describe(options)) || !std::all_of(paths.begin(), paths.end(), can_be_read_again)) {
+    return std::nullopt;
+  }
+  auto corpus = file.corpus(options, ranks);
+  return fingerprint_of_files(paths, on_read) == corpus.fingerprint ? std::optional(corpus)
+                                                                    : std::nullopt;
+}
+
+}  // namespace
 
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options,
-                        const ReadCallback& on_read) {
-  if (std::filesystem::exists(index)) {
-    auto kept = load_corpus_index(index, options);
-    if (kept && std::all_of(paths.begin(), paths.end(), can_be_read_again) &&
-        fingerprint_of_files(paths, on_read) == kept->fingerprint) {
-      return *std::move(kept);
+                        const ReadCallback& on_read, const std::shared_ptr<Ranks>& ranks) {
+  const auto alone = std::make_shared<Ranks>();
+  auto& all = ranks ? *ranks : *alone;
+  if (all.rank() > 0) {
+    const auto hash = all.broadcast(std::string());
+    IndexFile file(index);
+    if (file.content_hash() != hash) {
+      throw Error(formatted("{}: is another index than rank 0 has", index.string()));
     }
+    return file.corpus(options, all);
   }
-  check_writable(index);
-  auto corpus = read_corpus(paths, options, on_read);
-  save_corpus_index(index, corpus, options);
-  return corpus;
+  auto corpus = kept_corpus(paths, index, options, on_read, all);
+  if (!corpus) {
+    check_writable(index);
+    corpus = read_corpus(paths, options, on_read);
+    save_corpus_index(index, *corpus, options);
+  }
+  if (all.world() > 1) {
+    all.broadcast(IndexFile(index).content_hash());
+  }
+  return *std::move(corpus);
 }
 
 }  // namespace unroll

@@ -144,7 +144,7 @@ double Evaluation::known_perplexity() const {
 Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const EvaluateOptions& options,
                     const SurpriseCallback& on_surprise) {
   check(options);
-  check_corpus_fits(net, corpus);
+  check_corpus_fits(net, options.ranks ? part_of(*options.ranks, corpus) : corpus);
   const int64_t predicted = corpus.numel() - 1;
   if (predicted < 1) {
     throw Error(formatted(

@@ -55,6 +55,12 @@ Request Ranks::take_asked() { return std::exchange(asked_, Request::kNone); }
 
 Request Ranks::take_request() { return std::exchange(request_, Request::kNone); }
 
+torch::Tensor part_of(const Ranks& ranks, const torch::Tensor& row) {
+  const auto begin = row.size(0) * ranks.rank() / ranks.world();
+  const auto end = row.size(0) * (ranks.rank() + 1) / ranks.world();
+  return row.narrow(0, begin, end - begin);
+}
+
 std::optional<RanksOptions> ranks_of_environment() {
   const auto world = number_in_environment("WORLD_SIZE", from_to(1, kMostRanks));
   if (!world) {

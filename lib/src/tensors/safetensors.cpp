@@ -1,4 +1,7 @@
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <torch/types.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -6,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -88,7 +92,17 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
   file.commit();
 }
 
-SafeTensors load_safetensors(const std::filesystem::path& path) {
+namespace {
+
+// An open file and what its header says.
+struct OpenFile {
+  std::ifstream stream;
+  SafeTensorsHeader header;
+  uint64_t bytes = 0;
+  uint64_t first = 0;  // byte of the tensors
+};
+
+OpenFile open_safetensors(const std::filesystem::path& path) {
   const std::string name = path.string();
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
@@ -120,18 +134,79 @@ SafeTensors load_safetensors(const std::filesystem::path& path) {
   }
   std::string text(header_bytes, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  auto header = parse_header(name, text, file_bytes - sizeof header_bytes - header_bytes);
+  const uint64_t first = sizeof header_bytes + header_bytes;
+  auto header = parse_header(name, text, file_bytes - first);
+  return {std::move(file), std::move(header), file_bytes, first};
+}
 
-  SafeTensors content{.tensors = {}, .metadata = std::move(header.metadata)};
-  for (auto& entry : header.entries) {
-    auto tensor = torch::empty(entry.shape, torch::TensorOptions().dtype(entry.dtype));
-    file.read(static_cast<char*>(tensor.data_ptr()),
-              static_cast<std::streamsize>(entry.end - entry.begin));
-    content.tensors.push_back({std::move(entry.name), std::move(tensor)});
-  }
+torch::Tensor read_tensor(const SafeTensorsHeader::Entry& entry, std::istream& file) {
+  auto tensor = torch::empty(entry.shape, torch::TensorOptions().dtype(entry.dtype));
+  file.read(static_cast<char*>(tensor.data_ptr()),
+            static_cast<std::streamsize>(entry.end - entry.begin));
+  return tensor;
+}
+
+void check_read(const std::istream& file, const std::filesystem::path& path) {
   if (!file) {
-    throw Error(formatted("{}: cannot be read: {}", name, std::strerror(errno)));
+    throw Error(formatted("{}: cannot be read: {}", path.string(), std::strerror(errno)));
   }
+}
+
+// A file's bytes as memory, for as long as this exists.
+class Mapping {
+ public:
+  Mapping(const std::filesystem::path& path, uint64_t bytes) : bytes_(bytes) {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    memory_ = file < 0 ? MAP_FAILED
+                       : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    const int problem = errno;
+    if (file >= 0) {
+      close(file);
+    }
+    if (memory_ == MAP_FAILED) {
+      throw Error(formatted("{}: cannot be mapped: {}", path.string(), std::strerror(problem)));
+    }
+  }
+  ~Mapping() { munmap(memory_, bytes_); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  char* at(uint64_t offset) const { return static_cast<char*>(memory_) + offset; }
+
+ private:
+  void* memory_;
+  uint64_t bytes_;
+};
+
+}  // namespace
+
+SafeTensors load_safetensors(const std::filesystem::path& path) {
+  auto file = open_safetensors(path);
+  SafeTensors content{.tensors = {}, .metadata = std::move(file.header.metadata)};
+  for (const auto& entry : file.header.entries) {
+    content.tensors.push_back({entry.name, read_tensor(entry, file.stream)});
+  }
+  check_read(file.stream, path);
+  return content;
+}
+
+SafeTensors map_safetensors(const std::filesystem::path& path) {
+  auto file = open_safetensors(path);
+  const auto mapping = std::make_shared<const Mapping>(path, file.bytes);
+  SafeTensors content{.tensors = {}, .metadata = std::move(file.header.metadata)};
+  for (const auto& entry : file.header.entries) {
+    const uint64_t begin = file.first + entry.begin;
+    torch::Tensor tensor;
+    if (entry.begin == entry.end || begin % c10::elementSize(entry.dtype) != 0) {
+      file.stream.seekg(static_cast<std::streamoff>(begin));
+      tensor = read_tensor(entry, file.stream);
+    } else {
+      tensor = torch::from_blob(
+          mapping->at(begin), entry.shape, [mapping](void*) {}, entry.dtype);
+    }
+    content.tensors.push_back({entry.name, std::move(tensor)});
+  }
+  check_read(file.stream, path);
   return content;
 }
 

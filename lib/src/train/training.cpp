@@ -167,12 +167,12 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
     check_vocab_fits(net_, *vocab_);
   }
   if (const auto first = epoch(0); first.has_corpus()) {
-    check_corpus_fits(net_, first.corpus());
+    check_corpus_fits(net_, part_of(ranks(), first.corpus()));
   } else {
     checked_batch(first[0], net_.vocab_size(), net_.device());
   }
   if (valid_.defined()) {
-    check_corpus_fits(net_, valid_);
+    check_corpus_fits(net_, part_of(ranks(), valid_));
   }
   updater_ = make_updater(net_, options_.updater);
 }
