@@ -1,7 +1,10 @@
 #include "cli/ranks.h"
 
+#include <c10/util/Logging.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <iterator>
 #include <string_view>
 
@@ -9,6 +12,9 @@
 #include "base/formatted.h"
 #include "cli/message.h"
 #include "unroll/error.h"
+
+// Of LibTorch, without a header
+C10_DECLARE_int(caffe2_log_level);
 
 namespace unroll::app {
 namespace {
@@ -32,11 +38,14 @@ std::vector<std::string> without(const std::vector<std::string>& lines,
 
 void add_rank_options(Options& options) {
   options.value("rank-timeout", "seconds that processes started together wait for each other",
-                "SECONDS", to_text(RanksOptions().timeout));
+                "S", to_text(RanksOptions().timeout));
 }
 
 RanksOptions read_ranks(Options& options) {
   auto ranks = ranks_of_environment().value_or(RanksOptions());
+  if (ranks.world > 1 && std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) {
+    FLAGS_caffe2_log_level = 3;  // what c10d also throws, it logs with its stack
+  }
   if (ranks.rank > 0) {
     set_message_prefix(formatted("unroll, rank {}", ranks.rank));
     options.replace("quiet", "true");

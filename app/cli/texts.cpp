@@ -106,7 +106,8 @@ Corpus load_corpus(const Options& options, CorpusOptions& corpus,
   const auto show = [&](const ReadProgress& read) { progress.show(read); };
   const auto index = read_index_path(options);
   return read_with_hint([&] {
-    return index ? read_kept_corpus(texts, *index, corpus, show, ranks) : read_corpus(texts, corpus, show);
+    return index ? read_kept_corpus(texts, *index, corpus, show, ranks)
+                 : read_corpus(texts, corpus, show);
   });
 }
 

@@ -86,15 +86,14 @@ std::vector<std::string> what_is_trained(const Options& options,
 
 // Reads the texts, and takes into the record what is known of them.
 TrainTexts read_texts(const Options& options, TrainRecord& record,
-                      const TrainCheckpoints& checkpoints,
-                      const std::shared_ptr<Ranks>& ranks) {
+                      const TrainCheckpoints& checkpoints, const std::shared_ptr<Ranks>& ranks) {
   auto texts = load_texts(options, record.corpus, checkpoints, ranks);
   if (checkpoints.resumed) {
     require_same_texts(texts, *checkpoints.resumed, options);
   }
   const auto& corpus = texts.corpus;
   require_alike(*ranks, {formatted("a text of {} bytes with hash {}", corpus.fingerprint.bytes,
-                                  corpus.fingerprint.hash)});
+                                   corpus.fingerprint.hash)});
   record.options.prompts = fit_prompts(options, record.options.prompts, corpus);
   record.fingerprint = corpus.fingerprint;
   record.valid_fingerprint = texts.valid_fingerprint;

@@ -69,7 +69,8 @@ void fit_hash(SafeTensorsParts& parts) {
   for (const auto& [key, text] : texts) {
     content += text + "\n";
   }
-  metadata["content_hash"] = fingerprint_of(content + parts.data.substr(0, begin) + parts.data.substr(end)).hash;
+  metadata["content_hash"] =
+      fingerprint_of(content + parts.data.substr(0, begin) + parts.data.substr(end)).hash;
   parts.header = json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

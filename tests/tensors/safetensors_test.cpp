@@ -81,7 +81,8 @@ TEST(Safetensors, WhatIsMappedIsCheckedLikewise) {
   save_safetensors(folder / "whole.safetensors", {{{"W", torch::rand({4, 8})}}, {}});
   const auto whole = content_of(folder / "whole.safetensors");
   const auto cut = folder.write("cut.safetensors", whole.substr(0, whole.size() - 1));
-  EXPECT_THAT(thrown<Error>([&] { map_safetensors(cut); }), ::testing::HasSubstr("cut.safetensors"));
+  EXPECT_THAT(thrown<Error>([&] { map_safetensors(cut); }),
+              ::testing::HasSubstr("cut.safetensors"));
 }
 
 TEST(Safetensors, NothingIsAFileToo) {

@@ -104,13 +104,13 @@ INSTANTIATE_TEST_SUITE_P(
     SamplingsAndOptimisers, RankTrainingOfEach,
     ::testing::Combine(
         ::testing::Values(Sampling::kSequential, Sampling::kRandom, Sampling::kSequentialReset),
-        ::testing::Values(
-            std::pair<std::string, UpdaterOptions>{"Sgd", {.lr = 1}},
-            std::pair<std::string, UpdaterOptions>{"Momentum", {.lr = 0.3, .momentum = 0.9}},
-            std::pair<std::string, UpdaterOptions>{"Adam",
-                                                   {.optimizer = Optimizer::kAdam, .lr = 0.01}},
-            std::pair<std::string, UpdaterOptions>{"AdamW",
-                                                   {.optimizer = Optimizer::kAdamW, .lr = 0.01}})),
+        ::testing::Values(std::pair<std::string, UpdaterOptions>{"Sgd", {.lr = 1}},
+                          std::pair<std::string, UpdaterOptions>{"Momentum",
+                                                                 {.lr = 0.3, .momentum = 0.9}},
+                          std::pair<std::string, UpdaterOptions>{
+                              "Adam", {.optimizer = Optimizer::kAdam, .lr = 0.01}},
+                          std::pair<std::string, UpdaterOptions>{
+                              "AdamW", {.optimizer = Optimizer::kAdamW, .lr = 0.01}})),
     [](const auto& info) {
       std::string name(to_string(std::get<0>(info.param)));
       std::replace(name.begin(), name.end(), '-', '_');
@@ -204,9 +204,7 @@ TEST_P(RankResumption, ContinuesWithinAnEpochUnderAnotherNumberOfRanks) {
   const auto whole = train_ch8(*net, train_iter, corpus.vocab, options(nullptr));
 
   std::vector<Stopped> stopped(static_cast<std::size_t>(before));
-  run_ranks(before, [&](const auto& ranks) {
-    stopped[ranks->rank()] = stop_after(4, ranks);
-  });
+  run_ranks(before, [&](const auto& ranks) { stopped[ranks->rank()] = stop_after(4, ranks); });
   ASSERT_EQ(stopped[0].state.progress.carry.size(), 2U);
   EXPECT_EQ(stopped[0].state.progress.carry[0].size(-2), 8);
   for (const auto& other : stopped) {
@@ -263,15 +261,12 @@ TEST_F(RankTraining, SkipsAStepThatIsNotFiniteOnAnyRank) {
                               return result;
                             },
                         .ranks = ranks};
-    const auto result =
-        train_ch8(*net, train_iter, {.epochs = 2, .step = std::move(options)});
+    const auto result = train_ch8(*net, train_iter, {.epochs = 2, .step = std::move(options)});
     return Outcome{result.epochs, values(net->weights())};
   };
   const auto alone = train(OnNonfinite::kSkip, std::make_shared<Ranks>());
   EXPECT_EQ(alone.epochs.front().skipped, 1);
-  run_ranks(2, [&](const auto& ranks) {
-    expect_same(train(OnNonfinite::kSkip, ranks), alone);
-  });
+  run_ranks(2, [&](const auto& ranks) { expect_same(train(OnNonfinite::kSkip, ranks), alone); });
   run_ranks(2, [&](const auto& ranks) {
     EXPECT_THAT(thrown<Diverged>([&] { train(OnNonfinite::kStop, ranks); }),
                 HasSubstr("diverged in epoch 1, batch 4"));
@@ -318,9 +313,8 @@ TEST_F(RankTraining, RefusesMoreRanksThanRows) {
   const SeqDataLoader train_iter(corpus.indices, {.batch_size = 2, .num_steps = 10});
   run_ranks(3, [&](const auto& ranks) {
     const auto net = make_net(corpus);
-    EXPECT_THAT(
-        thrown<Error>([&] { Training(*net, train_iter, {.step = {.ranks = ranks}}); }),
-        HasSubstr("world <= 2 rows"));
+    EXPECT_THAT(thrown<Error>([&] { Training(*net, train_iter, {.step = {.ranks = ranks}}); }),
+                HasSubstr("world <= 2 rows"));
   });
 }
 

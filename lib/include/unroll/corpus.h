@@ -131,13 +131,12 @@ std::optional<Corpus> load_corpus_index(const std::filesystem::path& path,
 /// Error, naming the index, if it is not an index, is damaged, or cannot be written. It is then
 /// left unchanged.
 ///
-/// With ranks, all of them call this. The first reads the text, and makes the index if need be; each
-/// of them then reads a part of the index to check it, and later what its batches need (see
+/// With ranks, all of them call this. The first reads the text, and makes the index if need be;
+/// each of them then reads a part of the index to check it, and later what its batches need (see
 /// map_safetensors).
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options = {},
-                        const ReadCallback& on_read = {},
-                        const std::shared_ptr<Ranks>& ranks = {});
+                        const ReadCallback& on_read = {}, const std::shared_ptr<Ranks>& ranks = {});
 
 /// The bundled text (data/sample.txt): original English prose, so that training needs no file.
 std::string_view sample_text();

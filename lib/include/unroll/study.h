@@ -66,10 +66,9 @@ struct BenchRow {
   bool is_captured = false;  ///< whether its steps were replayed from a graph
   std::vector<double> tokens_per_second = {};  ///< of each epoch
   int64_t ranks = 1;                           ///< processes that trained it together
-  /// Of ranks: the same of the first alone, on as many rows as it has with the others, and on whole
-  /// batches.
+  /// With several: the same of the first alone, on as many rows of a batch as it has with them.
   std::vector<double> alone_on_its_rows = {};
-  std::vector<double> alone = {};
+  std::vector<double> alone = {};  ///< and alone on whole batches
   double flops = 0;  ///< floating-point operations a second, at the median speed
   double peak = 0;   ///< what as many threads reached in registers in the same run; 0 on a GPU
   StepSeconds phases = {};  ///< seconds of all epochs; 0 on a GPU
@@ -80,10 +79,10 @@ struct BenchRow {
 
   /// Median over epochs.
   double median() const;
-  /// How much of what so many processes could do at most comes out when they train together: of the
-  /// speed of one alone, on as many rows as it has of a batch, times their number. 1 without ranks.
+  /// Their speed together, as a share of the speed of one alone, on as many rows as it has of a
+  /// batch, times their number: the median over epochs, taken in turns. 1 without ranks.
   double efficiency() const;
-  /// How many times as fast as one process alone, on the same batches. 1 without ranks.
+  /// How many times as fast as one process alone on the same batches they are, likewise.
   double speedup() const;
 };
 

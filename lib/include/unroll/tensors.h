@@ -55,10 +55,10 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
 /// is used. Throws Error, naming the path and what is wrong.
 SafeTensors load_safetensors(const std::filesystem::path& path);
 
-/// The same without reading the tensors: they are the file's own bytes, which the system reads where
-/// they are looked at, and drops again when memory is short. What is written to them stays in this
-/// process. Those that do not lie at a multiple of their element's size are read at once. The file
-/// may be replaced by another, but what it holds must not be changed or cut off meanwhile.
+/// The same without reading the tensors: they are the file's own bytes, which the system reads
+/// where they are looked at, and drops again when memory is short. What is written to them stays in
+/// this process. Those that do not lie at a multiple of their element's size are read at once. The
+/// file may be replaced by another, but what it holds must not be changed or cut off meanwhile.
 SafeTensors map_safetensors(const std::filesystem::path& path);
 
 }  // namespace unroll

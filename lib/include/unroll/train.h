@@ -62,6 +62,7 @@ class Diverged : public Error {
 struct StepSeconds {
   double forward = 0;   ///< up to the loss
   double backward = 0;  ///< up to the gradients
+  double exchange = 0;  ///< until they are those of all ranks
   double update = 0;    ///< clipping, the update, the sums
 };
 

@@ -185,9 +185,7 @@ class IndexFile {
     }
     const auto size = corpus.indices.element_size();
     const int64_t parts = (corpus.size() * size + kPartBytes - 1) / kPartBytes;
-    const auto at = [&](int64_t part) {
-      return std::min(part * kPartBytes / size, corpus.size());
-    };
+    const auto at = [&](int64_t part) { return std::min(part * kPartBytes / size, corpus.size()); };
     const int64_t first = parts * ranks.rank() / ranks.world();
     const int64_t last = parts * (ranks.rank() + 1) / ranks.world();
     if (first == last) {
@@ -197,7 +195,8 @@ class IndexFile {
     const auto hashes = part_hashes_of(own);
     const auto digits = hashes.size() / (last - first);
     const auto written = text(kPartHashes);
-    if (written.size() != parts * digits || written.substr(first * digits, hashes.size()) != hashes) {
+    if (written.size() != parts * digits ||
+        written.substr(first * digits, hashes.size()) != hashes) {
       fail("its content is not what was written");
     }
     const auto [least, most] = torch::aminmax(own);
@@ -280,7 +279,8 @@ std::optional<Corpus> kept_corpus(const std::vector<std::filesystem::path>& path
   }
   check(options);
   IndexFile file(index);
-  if (!file.is_of(describe(options)) || !std::all_of(paths.begin(), paths.end(), can_be_read_again)) {
+  if (!file.is_of(describe(options)) ||
+      !std::all_of(paths.begin(), paths.end(), can_be_read_again)) {
     return std::nullopt;
   }
   auto corpus = file.corpus(options, ranks);

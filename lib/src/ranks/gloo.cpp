@@ -4,16 +4,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
-
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <exception>
 #include <string_view>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -171,8 +170,8 @@ class GlooRanks : public Ranks {
     try {
       work();
     } catch (const std::exception& error) {
-      throw RankLost(formatted("rank {} of {} did not meet the others at {}:{} within {:g} s: {}",
-                               rank(), world(), options_.address, options_.port, options_.timeout,
+      throw RankLost(formatted("{} ranks did not meet at {}:{} within {:g} s: {}", world(),
+                               options_.address, options_.port, options_.timeout,
                                gist(error.what())));
     }
   }
@@ -184,11 +183,11 @@ class GlooRanks : public Ranks {
     } catch (const std::exception& error) {
       const auto why = gist(error.what());
       if (why.find("imed out") != std::string::npos || why.find("imeout") != std::string::npos) {
-        throw RankLost(formatted(
-            "rank {} of {} had no answer for {:g} s: another rank hangs or cannot be reached",
-            rank(), world(), options_.timeout));
+        throw RankLost(
+            formatted("no answer from another rank for {:g} s: it hangs, or cannot be reached",
+                      options_.timeout));
       }
-      throw RankLost(formatted("rank {} of {} lost another one: {}", rank(), world(), why));
+      throw RankLost(formatted("another rank is gone: {}", why));
     }
   }
 

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/fields.h"
 #include "base/formatted.h"
@@ -41,12 +44,24 @@ void check(const BenchOptions& options) {
 
 double BenchRow::median() const { return unroll::median(tokens_per_second); }
 
-double BenchRow::efficiency() const {
-  return ranks == 1 ? 1
-                    : median() / (static_cast<double>(ranks) * unroll::median(alone_on_its_rows));
+namespace {
+
+// Median of the ratios of what was measured in turns.
+double median_ratio(const std::vector<double>& speeds, const std::vector<double>& others) {
+  std::vector<double> ratios(speeds.size());
+  std::transform(speeds.begin(), speeds.end(), others.begin(), ratios.begin(), std::divides<>());
+  return median(std::move(ratios));
 }
 
-double BenchRow::speedup() const { return ranks == 1 ? 1 : median() / unroll::median(alone); }
+}  // namespace
+
+double BenchRow::efficiency() const {
+  return ranks == 1
+             ? 1
+             : median_ratio(tokens_per_second, alone_on_its_rows) / static_cast<double>(ranks);
+}
+
+double BenchRow::speedup() const { return ranks == 1 ? 1 : median_ratio(tokens_per_second, alone); }
 
 double measure_peak(int64_t threads) {
   constexpr int64_t kRounds = 100'000;
@@ -74,8 +89,7 @@ class Alone {
   Alone(const ModelSetup& setup, int64_t vocab_size, const SeqDataLoader& train_iter,
         std::shared_ptr<Ranks> ranks)
       : ranks_(std::move(ranks)),
-        its_rows_(make_model_contender(setup, vocab_size, train_iter,
-                                       {.world = ranks_->world()})),
+        its_rows_(make_model_contender(setup, vocab_size, train_iter, {.world = ranks_->world()})),
         whole_(make_model_contender(setup, vocab_size, train_iter, {})) {}
 
   // The next epoch of both, by the first rank; the others wait.
@@ -114,11 +128,11 @@ std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
           {.setup = setup, .inputs = options.inputs, .threads = threads, .ranks = world});
       // All models stay alive, so what one needs is what it adds.
       const PeakMemory peak_memory(train_iter.device());
-      contenders.push_back(
-          options.inputs > 0
-              ? make_layer_contender(setup, options.inputs, train_iter)
-              : make_model_contender(setup, vocab_size, train_iter, {ranks->rank(), world, ranks},
-                                     callbacks.on_graph_fallback));
+      contenders.push_back(options.inputs > 0
+                               ? make_layer_contender(setup, options.inputs, train_iter)
+                               : make_model_contender(setup, vocab_size, train_iter,
+                                                      {ranks->rank(), world, ranks},
+                                                      callbacks.on_graph_fallback));
       train_epoch(rows.size() - 1);  // warms up: memory, threads, caches, and captures
       rows.back().peak_bytes = peak_memory.added();
       contenders.back()->reset_seconds();

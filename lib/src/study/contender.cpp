@@ -20,8 +20,8 @@ class ModelContender : public Contender {
         rows_(std::move(rows)),
         net_(make_model(setup.config, vocab_size, train_iter.device(), setup.compute)),
         updater_(make_updater(*net_, {})),
-        step_(make_train_step(*net_, *updater_, progress_, {.ranks = rows_.ranks}, effective().graph,
-                              on_fallback)),
+        step_(make_train_step(*net_, *updater_, progress_, {.ranks = rows_.ranks},
+                              effective().graph, on_fallback)),
         flops_per_token_(training_flops_per_token(setup.config, vocab_size)) {}
 
   double tokens_per_second_of_next_epoch(const TrainCallbacks& callbacks) override {
@@ -32,8 +32,7 @@ class ModelContender : public Contender {
   void reset_seconds() override { step_->reset_seconds(); }
   bool is_captured() const override { return step_->is_captured(); }
   Compute effective() const override {
-    return net_->effective_compute(
-        train_iter_.epoch(0).shard(rows_.rank, rows_.world).rows());
+    return net_->effective_compute(train_iter_.epoch(0).shard(rows_.rank, rows_.world).rows());
   }
   double flops_per_token() const override { return flops_per_token_; }
 

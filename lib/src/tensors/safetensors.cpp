@@ -157,8 +157,8 @@ class Mapping {
  public:
   Mapping(const std::filesystem::path& path, uint64_t bytes) : bytes_(bytes) {
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    memory_ = file < 0 ? MAP_FAILED
-                       : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    memory_ =
+        file < 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
     const int problem = errno;
     if (file >= 0) {
       close(file);

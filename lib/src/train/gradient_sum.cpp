@@ -109,8 +109,7 @@ WholeBatch GradientSum::finish() {
       }
     }
   }
-  const auto loss =
-      torch::full_like(own_.loss, sums[kLoss] / sums[kLabels], own_.loss.options());
+  const auto loss = torch::full_like(own_.loss, sums[kLoss] / sums[kLabels], own_.loss.options());
   return {.loss = loss, .tokens = static_cast<int64_t>(sums[kTokens])};
 }
 

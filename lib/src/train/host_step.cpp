@@ -40,6 +40,7 @@ void HostStep::run(const Batch& batch, bool reset_state) {
 
   const torch::NoGradGuard no_grad;
   const auto whole = gradient_sum_.finish();
+  lap(seconds_.exchange);
   const auto norm = grad_clipping(params_, options_.clip);
   finish(batch, whole, norm, new_state);
   lap(seconds_.update);

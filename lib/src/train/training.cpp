@@ -259,9 +259,7 @@ bool Training::is_out_of_patience() const {
   return options_.patience > 0 && best_.waiting >= options_.patience;
 }
 
-Compute Training::effective_compute() const {
-  return net_.effective_compute(epoch(0).rows());
-}
+Compute Training::effective_compute() const { return net_.effective_compute(epoch(0).rows()); }
 
 bool Training::is_finished() const {
   return progress_.epoch >= options_.epochs || is_out_of_patience();
