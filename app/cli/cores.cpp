@@ -14,15 +14,15 @@ namespace unroll::app {
 namespace {
 
 // Where a logical processor is in the machine; those that share more compare as neighbours.
-struct Place {
+struct Processor {
   int64_t socket = 0;
   int64_t core = 0;
-  int64_t processor = 0;
+  int64_t number = 0;
 
-  auto operator<=>(const Place&) const = default;
+  auto operator<=>(const Processor&) const = default;
 };
 
-Place place_of(int64_t processor) {
+Processor processor_of(int64_t processor) {
   const auto number_in = [&](const char* name) {
     int64_t number = 0;
     std::ifstream(formatted("/sys/devices/system/cpu/cpu{}/topology/{}", processor, name)) >>
@@ -31,7 +31,7 @@ Place place_of(int64_t processor) {
   };
   return {.socket = number_in("physical_package_id"),
           .core = number_in("core_id"),
-          .processor = processor};
+          .number = processor};
 }
 
 }  // namespace
@@ -41,26 +41,31 @@ int64_t keep_to_share_of_cores(int64_t local_rank, int64_t local_world) {
   if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
     return 0;
   }
-  std::vector<Place> places;
+  std::vector<Processor> processors;
   for (int64_t processor = 0; processor < CPU_SETSIZE; ++processor) {
     if (CPU_ISSET(processor, &allowed)) {
-      places.push_back(place_of(processor));
+      processors.push_back(processor_of(processor));
     }
   }
-  const auto count = static_cast<int64_t>(places.size());
-  const bool is_kept_already = count < static_cast<int64_t>(sysconf(_SC_NPROCESSORS_ONLN));
-  if (local_world < 2 || local_rank >= local_world || count < local_world || is_kept_already) {
+  const auto count = static_cast<int64_t>(processors.size());
+  const auto online = static_cast<int64_t>(sysconf(_SC_NPROCESSORS_ONLN));
+  const bool has_its_own = count < online && count * local_world <= online;
+  if (local_world < 2 || has_its_own) {
     return 0;
   }
-  std::sort(places.begin(), places.end());
+  if (count < local_world) {
+    return 1;
+  }
+  std::sort(processors.begin(), processors.end());
   const auto begin = count * local_rank / local_world;
   const auto end = count * (local_rank + 1) / local_world;
   cpu_set_t share;
   CPU_ZERO(&share);
   for (auto i = begin; i < end; ++i) {
-    CPU_SET(places[static_cast<std::size_t>(i)].processor, &share);
+    CPU_SET(processors[static_cast<std::size_t>(i)].number, &share);
   }
-  return sched_setaffinity(0, sizeof share, &share) == 0 ? end - begin : 0;
+  sched_setaffinity(0, sizeof share, &share);
+  return end - begin;
 }
 
 }  // namespace unroll::app

@@ -18,9 +18,9 @@ int64_t plot_stride_of(const TrainOptions& training) {
 }
 
 std::optional<Plot> make_plot(const Options& options, const TrainOptions& training,
-                              Progress& progress) {
+                              Progress& progress, bool is_silent) {
   const bool clear = options.is_set("json") || options.is_set("quiet");
-  if (!options.has("plot") || (options.path("plot") == "-" && clear)) {
+  if (is_silent || !options.has("plot") || (options.path("plot") == "-" && clear)) {
     return std::nullopt;
   }
   PlotOptions plot_options;
@@ -41,17 +41,18 @@ void put(const std::string& line) { put_raw(shown_on(stdout, line)); }
 
 }  // namespace
 
-Display::Display(const Options& options, const TrainOptions& training)
-    : quiet_(options.is_set("quiet")),
+Display::Display(const Options& options, const TrainOptions& training, bool is_silent)
+    : silent_(is_silent),
+      quiet_(is_silent || options.is_set("quiet")),
       json_(options.is_set("json")),
       epochs_(training.epochs),
       plot_stride_(plot_stride_of(training)),
       progress_(quiet_, training.epochs),
-      plot_(make_plot(options, training, progress_)),
+      plot_(make_plot(options, training, progress_, is_silent)),
       plot_path_(options.has("plot") ? options.path("plot") : "") {}
 
 void Display::check_plot() const {
-  if (!plot_path_.empty() && plot_path_ != "-") {
+  if (plot_ && !plot_path_.empty() && plot_path_ != "-") {
     check_writable(plot_path_);
   }
 }
@@ -75,6 +76,9 @@ void Display::show(const std::string& prediction) {
 }
 
 void Display::show(const TrainReport& report) {
+  if (silent_) {
+    return;
+  }
   progress_.clear();
   if (json_) {
     put_raw(to_json(report));

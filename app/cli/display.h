@@ -17,7 +17,8 @@ namespace unroll::app {
 /// plot. If nobody reads a line, main reports that at the end: no training ends for it.
 class Display {
  public:
-  Display(const Options& options, const TrainOptions& training);
+  /// `is_silent`: nothing at all, as of a rank beside the one that shows.
+  Display(const Options& options, const TrainOptions& training, bool is_silent);
 
   Progress& progress() { return progress_; }
 
@@ -40,6 +41,7 @@ class Display {
  private:
   void add_point(const EpochStats& stats);
 
+  bool silent_;
   bool quiet_;
   bool json_;
   int64_t epochs_;

@@ -66,20 +66,24 @@ void set_up_gpu(bool is_quiet) {
   at::globalContext().setAllowTF32CuBLAS(false);
 }
 
-torch::Device set_up_machine(const Options& options, const RanksOptions& ranks) {
-  set_up_gpu(options.given("quiet"));
-  auto device = parse_device(options.text("device"));
-  if (device.is_cuda() && options.text("device").find(':') == std::string::npos) {
-    device.set_index(static_cast<c10::DeviceIndex>(ranks.local_rank));
-    parse_device(device.str());
-  }
-  const auto cores = keep_to_share_of_cores(ranks.local_rank, ranks.local_world);
-  if (options.has("threads")) {
-    at::set_num_threads(static_cast<int>(options.integer("threads")));
-  } else if (cores > 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+torch::Device set_up_device(const Options& options, const Place& place) {
+  if (const auto cores = keep_to_share_of_cores(place.local_rank, place.ranks.local_world)) {
     at::set_num_threads(static_cast<int>(cores));
   }
-  if (!options.given("quiet")) {
+  set_up_gpu(options.given("quiet") || !place.is_first());
+  const auto device = parse_device(options.text("device"));
+  const bool is_named = options.text("device").find(':') != std::string::npos;
+  return device.is_cuda() && !is_named && place.ranks.world > 1
+             ? parse_device(formatted("cuda:{}", place.local_rank))
+             : device;
+}
+
+torch::Device set_up_machine(const Options& options, const Place& place) {
+  const auto device = set_up_device(options, place);
+  if (options.has("threads")) {
+    at::set_num_threads(static_cast<int>(options.integer("threads")));
+  }
+  if (!options.given("quiet") && place.is_first()) {
     warn_of_threads(at::get_num_threads());
   }
   return device;

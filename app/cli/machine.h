@@ -7,9 +7,9 @@
 #include <string>
 
 #include "cli/options.h"
+#include "cli/ranks.h"
 #include "unroll/compute.h"
 #include "unroll/model.h"
-#include "unroll/ranks.h"
 
 namespace unroll::app {
 
@@ -34,9 +34,13 @@ std::filesystem::path kernel_cache();
 /// compiling them goes to stderr.
 void set_up_gpu(bool is_quiet);
 
-/// Sets the number of threads, calls set_up_gpu, and returns the device. More threads than cores,
+/// The device that --device names. With others on this machine, the process is kept to its share of
+/// the cores, with a thread for each, and to a GPU of its own. Calls set_up_gpu.
+torch::Device set_up_device(const Options& options, const Place& place = {});
+
+/// The same, and sets the number of threads that is asked for. More threads than cores,
 /// which wait for each other, are reported on stderr, unless --quiet.
-torch::Device set_up_machine(const Options& options, const RanksOptions& ranks = {});
+torch::Device set_up_machine(const Options& options, const Place& place = {});
 
 /// Calls `warn` with why our kernels cannot be used on a GPU, if they are wanted and cannot; false
 /// then.

@@ -17,25 +17,28 @@ bool Saver::is_due() const {
 }
 
 void Saver::after_batch() {
-  save_unless_it_fails([&] { save(); });
+  const auto checkpoint = checkpoint_();  // of all ranks: its failure is no disk's
+  save_unless_it_fails([&] { write(checkpoint); });
 }
 
 void Saver::after_epoch(const EpochStats& stats) {
   if (interval_.epochs > 0 && stats.epoch % interval_.epochs == 0) {
-    save_unless_it_fails([&] { save(); });
+    after_batch();
   }
 }
 
 void Saver::save_best() {
-  save_unless_it_fails([&] { files_.save_best(checkpoint_()); });
+  const auto checkpoint = checkpoint_();
+  save_unless_it_fails([&] { files_.save_best(checkpoint); });
 }
 
 void Saver::keep_best_of(const std::string& from, const Checkpoint& resumed) {
   save_unless_it_fails([&] { files_.keep_best_of(from, resumed); });
 }
 
-void Saver::save() {
-  const auto checkpoint = checkpoint_();
+void Saver::save() { write(checkpoint_()); }
+
+void Saver::write(const Checkpoint& checkpoint) {
   files_.save(checkpoint);
   set_last(path(), checkpoint);
   since_saved_.start();

@@ -54,6 +54,7 @@ class Saver {
 
  private:
   void save_unless_it_fails(const std::function<void()>& work);
+  void write(const Checkpoint& checkpoint);
 
   struct Last {
     std::string path;

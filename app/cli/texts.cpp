@@ -102,7 +102,7 @@ Corpus load_corpus(const Options& options, CorpusOptions& corpus,
   if (texts.empty()) {
     return make_corpus(sample_text(), corpus);
   }
-  Progress progress(options.given("quiet"), 0);
+  Progress progress(options.given("quiet") || (ranks && ranks->rank() > 0), 0);
   const auto show = [&](const ReadProgress& read) { progress.show(read); };
   const auto index = read_index_path(options);
   return read_with_hint([&] {

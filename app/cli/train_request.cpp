@@ -148,6 +148,11 @@ void resolve_resume(Options& options) {
   const auto path = options.path("save");
   const bool is_there = std::filesystem::exists(path);
   options.replace("resume", is_there ? std::optional(path) : std::nullopt);
+  for (const char* name : {"init-from", "add-tokens"}) {
+    if (is_there && options.given(name)) {  // it began with that
+      options.replace(name, std::nullopt);
+    }
+  }
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 
 #include "base/device_name.h"
 #include "base/formatted.h"
-#include "cli/cores.h"
 #include "cli/interrupt.h"
 #include "cli/machine.h"
 #include "cli/message.h"
@@ -135,6 +134,23 @@ TrainCallbacks bench_callbacks() {
   return callbacks;
 }
 
+// What ranks that are measured together must have alike.
+Likeness likeness_of(const BenchOptions& request, const DataOptions& data, const Corpus& corpus) {
+  Likeness likeness;
+  likeness.add_fields(request);
+  likeness.add_fields(data);
+  for (const auto& setup : request.models) {
+    for (const auto threads : request.threads) {
+      likeness.add(formatted("{} {} of {} units in {} layers, in {}, with {}", setup.name(),
+                             to_string(setup.config.cell), setup.config.hidden, setup.config.layers,
+                             to_string(setup.compute.precision), counted(threads, "thread")));
+    }
+  }
+  likeness.add(formatted("a text of {} with hash {}", counted(corpus.size(), "token"),
+                         corpus.fingerprint.hash));
+  return likeness;
+}
+
 }  // namespace
 
 void bench(int argc, const char* const* argv) {
@@ -142,7 +158,7 @@ void bench(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  const auto place = read_ranks(options);
+  const auto place = read_place(options);
   BenchOptions request;
   options.read(request);
   request.models = read_setups(options, request.inputs > 0);
@@ -154,15 +170,13 @@ void bench(int argc, const char* const* argv) {
   options.read(data);
   check(data);
   check_device_name(options.text("device"));
+  check_rows(place, data);
 
-  set_up_gpu(options.is_set("quiet"));
-  keep_to_share_of_cores(place.local_rank, place.local_world);
-  const auto device = parse_device(options.text("device"));
+  const auto device = set_up_device(options, place);
   for (const auto& setup : request.models) {
     require_supported(setup.compute, device);
   }
-  request.ranks = join_ranks(place);
-  require_alike(*request.ranks, lines_of(options));
+  request.ranks = join_ranks(place.ranks);
   check(request);
   if (device.is_cuda()) {
     if (const auto problem = cuda_kernels_problem(device); !problem.empty()) {
@@ -171,16 +185,16 @@ void bench(int argc, const char* const* argv) {
   }
   const auto corpus = load_corpus(options, text, request.ranks);
   const auto train_iter = make_loader(options, corpus.indices, data, device);
-  if (!options.is_set("quiet")) {
+  likeness_of(request, data, corpus).require(*request.ranks);
+  if (!options.is_set("quiet") && place.is_first()) {
     print_note(visible(describe_corpus(options, corpus)) + "\n");
     warn_of_threads(*std::max_element(request.threads.begin(), request.threads.end()));
   }
   at::manual_seed(data.seed);
   const auto rows = unroll::bench(train_iter, corpus.vocab.size(), request, bench_callbacks());
-  if (place.rank > 0) {
-    return;
+  if (place.is_first()) {
+    print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
   }
-  print_formatted(stdout, "{}", options.is_set("json") ? to_json(rows) + "\n" : table(rows));
 }
 
 }  // namespace unroll::app

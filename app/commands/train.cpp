@@ -70,18 +70,26 @@ std::optional<Saver> make_saver(const Options& options, const TrainRecord& recor
   return saver;
 }
 
-// What ranks that train together must have alike, line by line.
-std::vector<std::string> what_is_trained(const Options& options,
-                                         const TrainCheckpoints& checkpoints) {
-  auto lines = lines_of(options);
-  for (const auto* from : {&checkpoints.resumed, &checkpoints.initial}) {
-    if (*from) {
-      const auto& training = (*from)->training;
-      lines.push_back(formatted("a checkpoint of epoch {}, batch {}", (*from)->epochs,
-                                training ? training->state.progress.batch : 0));
+// What ranks that train together must have alike.
+Likeness likeness_of(const TrainRequest& request, const TrainTexts& texts,
+                     const TrainCheckpoints& checkpoints) {
+  Likeness likeness;
+  likeness.add_fields(request.config);
+  likeness.add_fields(request.record.compute);
+  likeness.add_fields(request.record.data);
+  likeness.add_fields(request.record.options);
+  likeness.add(formatted("a text of {} with hash {}", counted(texts.train.size(0), "token"),
+                         texts.corpus.fingerprint.hash));
+  likeness.add(texts.valid.defined()
+                   ? formatted("{} to validate on {}", counted(texts.valid.size(0), "token"),
+                               texts.valid_fingerprint.hash)
+                   : "no text to validate on");
+  for (const auto* checkpoint : {&checkpoints.resumed, &checkpoints.initial}) {
+    if (*checkpoint) {
+      likeness.add(**checkpoint);
     }
   }
-  return lines;
+  return likeness;
 }
 
 // Reads the texts, and takes into the record what is known of them.
@@ -92,8 +100,6 @@ TrainTexts read_texts(const Options& options, TrainRecord& record,
     require_same_texts(texts, *checkpoints.resumed, options);
   }
   const auto& corpus = texts.corpus;
-  require_alike(*ranks, {formatted("a text of {} bytes with hash {}", corpus.fingerprint.bytes,
-                                   corpus.fingerprint.hash)});
   record.options.prompts = fit_prompts(options, record.options.prompts, corpus);
   record.fingerprint = corpus.fingerprint;
   record.valid_fingerprint = texts.valid_fingerprint;
@@ -130,12 +136,13 @@ TrainCallbacks make_callbacks(const Training& training, Ranks& ranks, bool valid
                               Display& display, TrainLogs& logs, std::optional<Saver>& saver) {
   TrainCallbacks callbacks;
   callbacks.on_batch = [&](const TrainProgress& at, int64_t batches) {
-    if (is_interrupted()) {
-      ranks.ask(Request::kStop);
-    } else if (saver && saver->is_due()) {
-      ranks.ask(Request::kSave);
+    auto asked = ranks.take_asked();
+    if (asked == Request::kNone) {
+      ranks.ask(is_interrupted()           ? Request::kStop
+                : saver && saver->is_due() ? Request::kSave
+                                           : Request::kNone);
+      asked = ranks.take_asked();  // what a process alone asks itself
     }
-    const auto asked = ranks.take_asked();
     if (asked != Request::kNone && !saver) {
       training.state();  // the rank that saves needs a part of it from each
     }
@@ -268,28 +275,26 @@ void train(int argc, const char* const* argv) {
   if (!options.parse(argc, argv)) {
     return;
   }
-  const auto place = read_ranks(options);
-  const bool is_first = place.rank == 0;
+  const auto place = read_place(options);
   auto checkpoints = load_checkpoints(options);
   auto& [resumed, initial] = checkpoints;
   // What the request alone shows to be wrong, before any other file or device is touched.
   auto request = read_train_request(options, checkpoints);
   auto& record = request.record;
+  check_rows(place, record.data);
   const auto device = set_up_machine(options, place);
   const auto compute = compute_on(device, options, record);
   require_supported(compute, device);
-  const auto ranks = join_ranks(place);
-  require_alike(*ranks, what_is_trained(options, checkpoints));
+  const auto ranks = join_ranks(place.ranks);
   record.options.step.ranks = ranks;
-  Display display(options, record.options);
-  auto saver = is_first ? make_saver(options, record, resumed, display) : std::nullopt;
+  Display display(options, record.options, !place.is_first());
+  auto saver = place.is_first() ? make_saver(options, record, resumed, display) : std::nullopt;
   if (saver) {
     outlive_readers();
   }
-  if (is_first) {
-    display.check_plot();
-  }
+  display.check_plot();
   const auto texts = read_texts(options, record, checkpoints, ranks);
+  likeness_of(request, texts, checkpoints).require(*ranks);
   const auto& corpus = texts.corpus;
 
   const auto share = options.has("valid") ? valid_share(options) : std::nullopt;
@@ -317,22 +322,20 @@ void train(int argc, const char* const* argv) {
                      .ranks = ranks->world()};
   TrainLogs logs(display.progress());
   // The last thing that can fail.
-  if (is_first) {
+  if (place.is_first()) {
     logs.open(options, training.history(),
               {.report = report,
                .text = name_of_text(options),
                .epochs = record.options.epochs,
                .clip = record.options.step.clip,
                .provenance = provenance_of(options, report.device)});
-  }
-  if (is_first) {
     for (const auto& line : describe_texts(texts, options, checkpoints)) {
       display.note(line);
     }
   }
   if (ranks->world() > 1) {
-    display.note(formatted("{} ranks, which share each batch of {} rows", ranks->world(),
-                           record.data.batch_size));
+    display.note(formatted("{} ranks, with {} each, share each batch of {} rows", ranks->world(),
+                           counted(report.threads, "thread"), record.data.batch_size));
   }
   explain_compute(*net, request.config, compute, record.data.batch_size,
                   [&](const std::string& reason) { display.warn(reason); });
@@ -350,7 +353,7 @@ void train(int argc, const char* const* argv) {
   const auto callbacks =
       make_callbacks(training, *ranks, texts.valid.defined(), display, logs, saver);
   report.result = run(training, callbacks, saver, logs);
-  if (is_first) {
+  if (place.is_first()) {
     conclude(saver, logs, display, report, [&] { return inspect(*net, texts, record); });
   }
 }

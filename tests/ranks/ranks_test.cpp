@@ -3,10 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <future>
-#include <map>
-#include <optional>
 #include <string>
 
 #include "support/rank_threads.h"
@@ -107,6 +104,20 @@ TEST(Ranks, SayWhenAnotherOneIsGone) {
   });
 }
 
+TEST(Ranks, CannotMeetWhereThereIsNoSuchNetwork) {
+  EXPECT_THAT(thrown<Error>([] {
+                join_ranks({.rank = 1, .world = 2, .port = free_port(), .interface = "none0"});
+              }),
+              HasSubstr(": there is no network interface none0"));
+}
+
+TEST(Ranks, CannotBeReachedAtALoopbackAddressByOtherMachines) {
+  EXPECT_THAT(thrown<Error>([] {
+                join_ranks({.rank = 1, .world = 2, .local_world = 1, .port = free_port()});
+              }),
+              HasSubstr("127.0.0.1 is 127.0.0.1 here, which other machines cannot reach"));
+}
+
 TEST(Ranks, SayWhereTheOthersDidNotCome) {
   const auto port = free_port();
   EXPECT_THAT(
@@ -121,73 +132,6 @@ TEST(Ranks, RefusesWhatCannotBe) {
               HasSubstr("world must be >= 1, got 0"));
   EXPECT_THAT(thrown<UsageError>([] { join_ranks({.world = 2, .timeout = 0}); }),
               HasSubstr("timeout must be > 0"));
-}
-
-// Environment variables, put back afterwards.
-class RanksOfEnvironment : public ::testing::Test {
- protected:
-  void SetUp() override {
-    for (const char* name :
-         {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "LOCAL_WORLD_SIZE",
-          "TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RESTART_COUNT"}) {
-      const char* value = std::getenv(name);
-      before_[name] = value == nullptr ? std::optional<std::string>() : value;
-      unsetenv(name);
-    }
-  }
-  void TearDown() override {
-    for (const auto& [name, value] : before_) {
-      value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
-    }
-  }
-
-  static void set(const std::map<std::string, std::string>& variables) {
-    for (const auto& [name, value] : variables) {
-      setenv(name.c_str(), value.c_str(), 1);
-    }
-  }
-
-  std::map<std::string, std::optional<std::string>> before_;
-};
-
-TEST_F(RanksOfEnvironment, AreNoneWithoutAWorld) {
-  set({{"RANK", "3"}});
-  EXPECT_FALSE(ranks_of_environment());
-}
-
-TEST_F(RanksOfEnvironment, AreWhatTorchrunSays) {
-  set({{"RANK", "3"},
-       {"WORLD_SIZE", "4"},
-       {"LOCAL_RANK", "1"},
-       {"LOCAL_WORLD_SIZE", "2"},
-       {"MASTER_ADDR", "node-0"},
-       {"MASTER_PORT", "29501"},
-       {"TORCHELASTIC_USE_AGENT_STORE", "True"},
-       {"TORCHELASTIC_RESTART_COUNT", "2"}});
-  const auto ranks = ranks_of_environment();
-  ASSERT_TRUE(ranks);
-  EXPECT_EQ(ranks->rank, 3);
-  EXPECT_EQ(ranks->world, 4);
-  EXPECT_EQ(ranks->local_rank, 1);
-  EXPECT_EQ(ranks->local_world, 2);
-  EXPECT_EQ(ranks->address, "node-0");
-  EXPECT_EQ(ranks->port, 29501);
-  EXPECT_TRUE(ranks->launcher_listens);
-  EXPECT_EQ(ranks->session, "2");
-}
-
-TEST_F(RanksOfEnvironment, NeedOneAnother) {
-  set({{"WORLD_SIZE", "2"}});
-  EXPECT_THAT(thrown<UsageError>([] { ranks_of_environment(); }), HasSubstr("RANK must be set"));
-  set({{"RANK", "2"}});
-  EXPECT_THAT(thrown<UsageError>([] { ranks_of_environment(); }),
-              HasSubstr("RANK must be <= 1, got 2"));
-  set({{"RANK", "one"}});
-  EXPECT_THAT(thrown<UsageError>([] { ranks_of_environment(); }),
-              HasSubstr("RANK must be an integer, got 'one'"));
-  set({{"RANK", "1"}, {"MASTER_PORT", "29501"}});
-  EXPECT_THAT(thrown<UsageError>([] { ranks_of_environment(); }),
-              HasSubstr("MASTER_ADDR must be set"));
 }
 
 }  // namespace

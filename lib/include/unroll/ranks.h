@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "unroll/error.h"
@@ -78,27 +77,22 @@ torch::Tensor part_of(const Ranks& ranks, const torch::Tensor& row);
 struct RanksOptions {
   int64_t rank = 0;                   ///< of this process
   int64_t world = 1;                  ///< how many there are
-  int64_t local_rank = 0;             ///< of this process among those on this machine
-  int64_t local_world = 1;            ///< how many these are
+  int64_t local_world = 0;            ///< how many of them run on this machine; 0: not known
   std::string address = "127.0.0.1";  ///< where they meet: a host's name or address
   int64_t port = 29500;               ///< and its port
   /// Whether the launcher itself listens there, as torchrun does; else rank 0 does.
   bool launcher_listens = false;
   /// Keeps apart those who meet at one place, one after the other: the launcher's restarts.
   std::string session = {};
-  double timeout = 300;  ///< seconds that ranks wait for each other at most
+  std::string interface = {};  ///< of the network; empty: that through which `address` is reached
+  double timeout = 300;        ///< seconds that ranks wait for each other at most
 };
 
-/// What a launcher such as torchrun or srun has set: RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT and
-/// LOCAL_WORLD_SIZE. Empty without WORLD_SIZE. Throws UsageError for a value out of range.
-std::optional<RanksOptions> ranks_of_environment();
-
 /// Meets the other ranks. Tensors on a CPU are added up by Gloo (c10d::ProcessGroupGloo), others go
-/// through the host's memory. Uses the network interface through which the address is reached, or
-/// the one that GLOO_SOCKET_IFNAME names.
+/// through the host's memory.
 ///
 /// Throws UsageError for options out of range, RankLost if the others are not there in time, and
-/// Error where this build cannot do it (ranks_problem).
+/// Error where the place or the interface is wrong, or this build cannot do it (ranks_problem).
 std::shared_ptr<Ranks> join_ranks(const RanksOptions& options);
 
 /// Why this build cannot join ranks; empty if it can.

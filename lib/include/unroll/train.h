@@ -239,7 +239,8 @@ struct TrainState {
 /// With ranks (StepOptions::ranks) each of them makes the same training, of the same whole batches.
 /// Each epoch begins with rank 0's weights, and the ranks share the rows of a batch and of the
 /// validation text. What they then know is the same: sums, results, best, state. Only what is drawn
-/// while training, for dropout, is each rank's own, anew in each epoch.
+/// while training, for dropout, is each rank's own: it begins anew with each epoch, and where one
+/// is resumed.
 class Training {
  public:
   /// All but the options must outlive the training. `valid`: (N) token indices that are not trained

@@ -9,19 +9,13 @@
 
 #include "base/fields.h"
 #include "base/formatted.h"
+#include "base/seeded.h"
 #include "data/token_row.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 
 namespace unroll {
 namespace {
-
-// The generator of one epoch: its own stream for each (seed, epoch), apart from LibTorch's.
-std::mt19937_64 generator(uint64_t seed, int64_t epoch) {
-  std::seed_seq sequence{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32),
-                         static_cast<uint32_t>(epoch)};
-  return std::mt19937_64(sequence);
-}
 
 // Names a batch for so many tokens: `; batch-size 20 fits`.
 std::string fitting_batch(int64_t tokens, const DataOptions& options) {
@@ -163,7 +157,7 @@ Epoch SeqDataLoader::epoch(int64_t e) const {
     epoch.batch_ = std::bind_front(batch_, e);
     return epoch;
   }
-  auto random = generator(options_.seed, e);
+  auto random = seeded(options_.seed, {e});
   epoch.corpus_ = corpus_;
   // The notebook drops up to T tokens (sequential) or T-1 (random); a short corpus fewer, so that
   // one batch always remains.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <exception>
 #include <numbers>
 
 #include "base/fields.h"
@@ -109,13 +110,21 @@ std::vector<Row> rows_of(const Ranks& ranks, const std::vector<Row>& rows) {
   return own;
 }
 
-// What all ranks read.
-Evaluation total(Ranks& ranks, const Evaluation& own) {
+// What all ranks read. One that could not go on is known to all of them.
+Evaluation total(Ranks& ranks, const Evaluation& own, const std::exception_ptr& failure) {
   const auto sums = torch::tensor({own.nats, static_cast<double>(own.tokens), own.unknown_nats,
-                                   static_cast<double>(own.unknown)},
+                                   static_cast<double>(own.unknown), failure ? 1.0 : 0.0},
                                   torch::kFloat64);
   ranks.all_reduce(sums);
   const auto* sum = sums.const_data_ptr<double>();
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+  if (sum[4] > 0) {
+    throw Error(
+        "the model's logits for a part that another rank reads are not finite; its "
+        "training has diverged");
+  }
   return {.nats = sum[0],
           .tokens = static_cast<int64_t>(sum[1]),
           .unknown_nats = sum[2],
@@ -164,14 +173,26 @@ Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const Evalu
     rows = rows_of(*options.ranks, rows);
   }
   const Inference inference(net);
-  read_rows(net, corpus.to(torch::kCPU), rows, options.num_steps,
-            [&](std::size_t, int64_t first, const auto& labels, const auto& nats) {
-              add(sum, first, labels, nats);
-              if (on_surprise) {
-                on_surprise(first, nats);
-              }
-            });
-  return options.ranks ? total(*options.ranks, sum) : sum;
+  const auto read = [&] {
+    read_rows(net, corpus.to(torch::kCPU), rows, options.num_steps,
+              [&](std::size_t, int64_t first, const auto& labels, const auto& nats) {
+                add(sum, first, labels, nats);
+                if (on_surprise) {
+                  on_surprise(first, nats);
+                }
+              });
+  };
+  if (!options.ranks) {
+    read();
+    return sum;
+  }
+  std::exception_ptr failure;
+  try {
+    read();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  return total(*options.ranks, sum, failure);
 }
 
 std::vector<Evaluation> evaluate_each(SequenceModel& net, const std::vector<torch::Tensor>& texts,

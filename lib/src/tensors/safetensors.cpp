@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -94,119 +93,118 @@ void save_safetensors(const std::filesystem::path& path, const SafeTensors& cont
 
 namespace {
 
-// An open file and what its header says.
-struct OpenFile {
-  std::ifstream stream;
-  SafeTensorsHeader header;
-  uint64_t bytes = 0;
-  uint64_t first = 0;  // byte of the tensors
+// A file that is open for reading.
+class File {
+ public:
+  explicit File(const std::filesystem::path& path) : name_(path.string()) {
+    std::error_code error;
+    if (std::filesystem::is_directory(path, error)) {
+      throw Error(formatted("{}: is a directory, expected a safetensors file", name_));
+    }
+    descriptor_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0) {
+      throw Error(formatted("{}: cannot be opened: {}", name_, std::strerror(errno)));
+    }
+    const off_t end = lseek(descriptor_, 0, SEEK_END);
+    if (end < 0) {
+      close(descriptor_);
+      throw Error(formatted("{}: has no size, expected a safetensors file", name_));
+    }
+    bytes_ = static_cast<uint64_t>(end);
+  }
+  ~File() { close(descriptor_); }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+
+  const std::string& name() const { return name_; }
+  uint64_t bytes() const { return bytes_; }
+
+  void read(uint64_t at, void* to, uint64_t bytes) const {
+    auto* next = static_cast<char*>(to);
+    while (bytes > 0) {
+      const auto size = pread(descriptor_, next, bytes, static_cast<off_t>(at));
+      if (size <= 0) {
+        throw Error(formatted("{}: cannot be read: {}", name_,
+                              size < 0 ? std::strerror(errno) : "it has become shorter"));
+      }
+      next += size;
+      at += static_cast<uint64_t>(size);
+      bytes -= static_cast<uint64_t>(size);
+    }
+  }
+
+  // All its bytes as memory, for as long as the pointer exists. What is written there takes memory
+  // of its own; none is set aside for it, as the file may be larger than all there is.
+  std::shared_ptr<char> map() const {
+    void* memory =
+        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor_, 0);
+    if (memory == MAP_FAILED) {
+      throw Error(formatted("{}: cannot be mapped: {}", name_, std::strerror(errno)));
+    }
+    return {static_cast<char*>(memory), [bytes = bytes_](char* all) { munmap(all, bytes); }};
+  }
+
+ private:
+  std::string name_;
+  int descriptor_ = -1;
+  uint64_t bytes_ = 0;
 };
 
-OpenFile open_safetensors(const std::filesystem::path& path) {
-  const std::string name = path.string();
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    throw Error(formatted("{}: is a directory, expected a safetensors file", name));
-  }
-  errno = 0;
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) {
-    throw Error(formatted("{}: cannot be opened: {}", name, std::strerror(errno)));
-  }
-  const std::streamoff end = file.tellg();
-  if (end < 0) {
-    throw Error(formatted("{}: has no size, expected a safetensors file", name));
-  }
-  const auto file_bytes = static_cast<uint64_t>(end);
-  file.seekg(0);
+// What a file's header says, and the byte where the tensors begin.
+std::pair<SafeTensorsHeader, uint64_t> read_header(const File& file) {
   uint64_t header_bytes = 0;
-  const bool is_read = file_bytes >= sizeof header_bytes &&
-                       file.read(reinterpret_cast<char*>(&header_bytes), sizeof header_bytes);
-  if (is_read && header_bytes > file_bytes && is_pickled(header_bytes)) {
+  const bool is_read = file.bytes() >= sizeof header_bytes;
+  if (is_read) {
+    file.read(0, &header_bytes, sizeof header_bytes);
+  }
+  if (is_read && header_bytes > file.bytes() && is_pickled(header_bytes)) {
     throw Error(formatted(
         "{}: is a pickled file, which can run any code and is never read; write it from Python by "
         "safetensors.torch.save_file(net.state_dict(), 'model.safetensors')",
-        name));
+        file.name()));
   }
-  if (!is_read || header_bytes > std::min(kMostHeaderBytes, file_bytes - sizeof header_bytes)) {
+  if (!is_read || header_bytes > std::min(kMostHeaderBytes, file.bytes() - sizeof header_bytes)) {
     throw Error(formatted("{}: is not a whole safetensors file: {} bytes do not hold its header",
-                          name, file_bytes));
+                          file.name(), file.bytes()));
   }
   std::string text(header_bytes, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  file.read(sizeof header_bytes, text.data(), text.size());
   const uint64_t first = sizeof header_bytes + header_bytes;
-  auto header = parse_header(name, text, file_bytes - first);
-  return {std::move(file), std::move(header), file_bytes, first};
+  return {parse_header(file.name(), text, file.bytes() - first), first};
 }
 
-torch::Tensor read_tensor(const SafeTensorsHeader::Entry& entry, std::istream& file) {
+torch::Tensor read_tensor(const File& file, const SafeTensorsHeader::Entry& entry, uint64_t at) {
   auto tensor = torch::empty(entry.shape, torch::TensorOptions().dtype(entry.dtype));
-  file.read(static_cast<char*>(tensor.data_ptr()),
-            static_cast<std::streamsize>(entry.end - entry.begin));
+  file.read(at, tensor.data_ptr(), entry.end - entry.begin);
   return tensor;
 }
-
-void check_read(const std::istream& file, const std::filesystem::path& path) {
-  if (!file) {
-    throw Error(formatted("{}: cannot be read: {}", path.string(), std::strerror(errno)));
-  }
-}
-
-// A file's bytes as memory, for as long as this exists.
-class Mapping {
- public:
-  Mapping(const std::filesystem::path& path, uint64_t bytes) : bytes_(bytes) {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    memory_ =
-        file < 0 ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-    const int problem = errno;
-    if (file >= 0) {
-      close(file);
-    }
-    if (memory_ == MAP_FAILED) {
-      throw Error(formatted("{}: cannot be mapped: {}", path.string(), std::strerror(problem)));
-    }
-  }
-  ~Mapping() { munmap(memory_, bytes_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
-  char* at(uint64_t offset) const { return static_cast<char*>(memory_) + offset; }
-
- private:
-  void* memory_;
-  uint64_t bytes_;
-};
 
 }  // namespace
 
 SafeTensors load_safetensors(const std::filesystem::path& path) {
-  auto file = open_safetensors(path);
-  SafeTensors content{.tensors = {}, .metadata = std::move(file.header.metadata)};
-  for (const auto& entry : file.header.entries) {
-    content.tensors.push_back({entry.name, read_tensor(entry, file.stream)});
+  const File file(path);
+  auto [header, first] = read_header(file);
+  SafeTensors content{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (const auto& entry : header.entries) {
+    content.tensors.push_back({entry.name, read_tensor(file, entry, first + entry.begin)});
   }
-  check_read(file.stream, path);
   return content;
 }
 
 SafeTensors map_safetensors(const std::filesystem::path& path) {
-  auto file = open_safetensors(path);
-  const auto mapping = std::make_shared<const Mapping>(path, file.bytes);
-  SafeTensors content{.tensors = {}, .metadata = std::move(file.header.metadata)};
-  for (const auto& entry : file.header.entries) {
-    const uint64_t begin = file.first + entry.begin;
-    torch::Tensor tensor;
-    if (entry.begin == entry.end || begin % c10::elementSize(entry.dtype) != 0) {
-      file.stream.seekg(static_cast<std::streamoff>(begin));
-      tensor = read_tensor(entry, file.stream);
-    } else {
-      tensor = torch::from_blob(
-          mapping->at(begin), entry.shape, [mapping](void*) {}, entry.dtype);
-    }
-    content.tensors.push_back({entry.name, std::move(tensor)});
+  const File file(path);
+  auto [header, first] = read_header(file);
+  const auto memory = file.map();
+  SafeTensors content{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (const auto& entry : header.entries) {
+    const uint64_t at = first + entry.begin;
+    const bool lies_well = at % c10::elementSize(entry.dtype) == 0;
+    content.tensors.push_back(
+        {entry.name, entry.begin < entry.end && lies_well
+                         ? torch::from_blob(
+                               memory.get() + at, entry.shape, [memory](void*) {}, entry.dtype)
+                         : read_tensor(file, entry, at)});
   }
-  check_read(file.stream, path);
   return content;
 }
 

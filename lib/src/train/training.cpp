@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <mutex>
-#include <random>
 #include <utility>
 
 #include "base/fields.h"
 #include "base/formatted.h"
 #include "base/median.h"
+#include "base/seeded.h"
 #include "infer/vocab_fits.h"
 #include "models/arguments.h"
 #include "train/progress.h"
@@ -191,14 +191,11 @@ void Training::begin_together() const {
     ranks().broadcast(weight.tensor);
   }
   if (ranks().rank() > 0) {
-    std::seed_seq sequence{train_iter_.options().seed, static_cast<uint64_t>(ranks().rank()),
-                           static_cast<uint64_t>(progress_.epoch)};
-    std::mt19937_64 random(sequence);
-    for (const auto device : {torch::Device(torch::kCPU), net_.device()}) {
-      auto generator = generator_on(device);
-      const std::lock_guard<std::mutex> lock(generator.mutex());
-      generator.set_current_seed(random());
-    }
+    auto random =
+        seeded(train_iter_.options().seed, {progress_.epoch, ranks().rank(), progress_.batch});
+    auto generator = generator_on(net_.device());
+    const std::lock_guard<std::mutex> lock(generator.mutex());
+    generator.set_current_seed(random());
   }
 }
 
@@ -245,6 +242,8 @@ void Training::validate(EpochStats& stats) {
   Evaluation result;
   try {
     result = evaluate(net_, valid_, {.ranks = options_.step.ranks});
+  } catch (const RankLost&) {
+    throw;
   } catch (const Error& error) {
     throw diverged(formatted("validation after epoch {}: {}", stats.epoch, error.what()));
   }
