@@ -20,7 +20,7 @@ EPOCHS = 150
 
 def train(unroll: Path, *args: str) -> list[str]:
     return [
-        str(unroll), "train", "--hidden", "16", "--num-steps", "10", "--batch-size", "8", "--max-tokens", "4000", "--sampling", "random",
+        str(unroll), "train", "--hidden", "16", "--sampling", "random",
         "--epochs", str(EPOCHS), "--save", "model", "--save-every", "5", "--resume", "auto", "--rank-timeout", "20", "--json", *args,
     ]  # fmt: skip
 
