@@ -47,6 +47,7 @@ TEST(TrainReport, JsonHasEveryKeyInFullPrecision) {
                                   {"unknown", 0},
                                   {"seconds", 2.5},
                                   {"threads", 2},
+                                  {"ranks", 1},
                                   {"model", "scratch"},
                                   {"compute", "fused"},
                                   {"cell", "gru"},
