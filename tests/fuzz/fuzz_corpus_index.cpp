@@ -46,11 +46,15 @@ void fit_hash(SafeTensorsParts& parts) {
     return;
   }
   auto& metadata = json["__metadata__"];
+  const auto offset = [&](std::size_t i) {
+    const auto& number = json.at("indices").at("data_offsets").at(i);
+    return number.is_number_unsigned() ? number.get<std::size_t>() : parts.data.size() + 1;
+  };
   std::size_t begin = 0;
   std::size_t end = 0;
   try {
-    begin = json.at("indices").at("data_offsets").at(0).get<std::size_t>();
-    end = json.at("indices").at("data_offsets").at(1).get<std::size_t>();
+    begin = offset(0);
+    end = offset(1);
   } catch (const nlohmann::ordered_json::exception&) {
     return;
   }
