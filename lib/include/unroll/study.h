@@ -69,8 +69,8 @@ struct BenchRow {
   /// With several: the same of the first alone, on as many rows of a batch as it has with them.
   std::vector<double> alone_on_its_rows = {};
   std::vector<double> alone = {};  ///< and alone on whole batches
-  double flops = 0;  ///< floating-point operations a second, at the median speed
-  double peak = 0;   ///< what as many threads reached in registers in the same run; 0 on a GPU
+  double flops = 0;                ///< floating-point operations a second, at the median speed
+  double peak = 0;  ///< what as many threads reached in registers in the same run; 0 on a GPU
   StepSeconds phases = {};  ///< seconds of all epochs; 0 on a GPU
   /// The most memory that making the model and training it for an epoch added to the process, or on
   /// a GPU to what LibTorch holds there. The first row includes what LibTorch itself takes at
