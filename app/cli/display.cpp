@@ -52,7 +52,7 @@ Display::Display(const Options& options, const TrainOptions& training, bool is_s
       plot_path_(options.has("plot") ? options.path("plot") : "") {}
 
 void Display::check_plot() const {
-  if (plot_ && !plot_path_.empty() && plot_path_ != "-") {
+  if (plot_ && plot_path_ != "-") {
     check_writable(plot_path_);
   }
 }

@@ -19,8 +19,6 @@ C10_DECLARE_int(caffe2_log_level);
 namespace unroll::app {
 namespace {
 
-constexpr int64_t kMostRanks = 1 << 20;
-
 std::string text_in_environment(const char* name) {
   const char* text = std::getenv(name);
   return text == nullptr ? "" : text;
@@ -49,7 +47,7 @@ int64_t needed_number(const char* name, const OptionRange& range, const char* be
 Place place_in_environment() {
   Place place;
   auto& ranks = place.ranks;
-  ranks.world = number_in_environment("WORLD_SIZE", from_to(1, kMostRanks)).value_or(1);
+  ranks.world = number_in_environment("WORLD_SIZE", at_least(1)).value_or(1);
   if (ranks.world == 1) {
     return place;
   }

@@ -16,14 +16,14 @@ bool Saver::is_due() const {
   return interval_.minutes > 0 && since_saved_.stop() >= interval_.minutes * kSecondsPerMinute;
 }
 
-void Saver::after_batch() {
+void Saver::save_while_training() {
   const auto checkpoint = checkpoint_();  // of all ranks: its failure is no disk's
   save_unless_it_fails([&] { write(checkpoint); });
 }
 
 void Saver::after_epoch(const EpochStats& stats) {
   if (interval_.epochs > 0 && stats.epoch % interval_.epochs == 0) {
-    after_batch();
+    save_while_training();
   }
 }
 

@@ -30,9 +30,9 @@ class Saver {
   /// Whether it is time to save within an epoch.
   bool is_due() const;
 
-  /// Saves, then or when it is time after an epoch. A disk that does not take it costs a line on
+  /// Saves, now or when it is time after an epoch. A disk that does not take it costs a line on
   /// stderr: what was there is whole, and the training is worth more than the end of it.
-  void after_batch();
+  void save_while_training();
   void after_epoch(const EpochStats& stats);
 
   /// Saves the best beside it, likewise.

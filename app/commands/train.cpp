@@ -155,7 +155,7 @@ TrainCallbacks make_callbacks(const Training& training, Ranks& ranks, bool valid
       throw Interrupted(message);
     }
     if (asked == Request::kSave && saver) {
-      saver->after_batch();
+      saver->save_while_training();
     }
     display.show(at, batches);
   };

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "support/model_configs.h"
 #include "support/rank_threads.h"
 #include "support/thrown.h"
+#include "train/device_step.h"
 #include "train/gradient_sum.h"
 #include "unroll/compute.h"
 #include "unroll/corpus.h"
@@ -346,6 +348,46 @@ TEST_F(RankTraining, GradientsOfManyBucketsAreAddedUp) {
           << i;
     }
     EXPECT_FALSE(params[4].grad().defined());
+  });
+}
+
+TEST_F(RankTraining, ADevicesStepsAreThoseOfOneProcessToo) {
+  const auto train_iter = batches(Sampling::kSequential);
+  const auto train = [&](const std::shared_ptr<Ranks>& ranks, auto make_step) {
+    const auto net = make_net(corpus);
+    const auto updater = make_updater(*net, {.optimizer = Optimizer::kAdam, .lr = 0.01});
+    TrainProgress progress;
+    const StepOptions options{.clip = 0.5, .ranks = ranks};
+    const std::unique_ptr<TrainStep> step = make_step(*net, *updater, progress, options);
+    Outcome outcome;
+    for (int64_t e = 0; e < 3; ++e) {
+      const auto epoch = train_iter.epoch(e).shard(ranks->rank(), ranks->world());
+      outcome.epochs.push_back(train_epoch_ch8(epoch, *step, progress));
+    }
+    outcome.weights = values(net->weights());
+    return outcome;
+  };
+  const auto alone = train(std::make_shared<Ranks>(),
+                           [](auto&... arguments) { return make_train_step(arguments...); });
+  run_ranks(2, [&](const auto& ranks) {
+    expect_same(
+        train(ranks, [](auto&... arguments) { return std::make_unique<DeviceStep>(arguments...); }),
+        alone);
+  });
+}
+
+TEST_F(RankTraining, FailsOnAllRanksWhereOneCannotReadItsPart) {
+  const auto net = make_net(corpus);
+  const auto text = make_corpus(sample_text().substr(0, 15'000)).indices;
+  run_ranks(2, [&](const auto& ranks) {
+    const SurpriseCallback refuse = [&](int64_t, std::span<const float>) {
+      if (ranks->rank() == 1) {
+        throw Error("no further");
+      }
+    };
+    EXPECT_EQ(
+        thrown<Error>([&] { evaluate(*net, text, {.ranks = ranks}, refuse); }),
+        ranks->rank() == 1 ? "no further" : "another rank cannot go on with its part of the text");
   });
 }
 

@@ -12,6 +12,7 @@
 #include "base/atomic_file.h"
 #include "base/formatted.h"
 #include "data/index_buffer.h"
+#include "ranks/or_alone.h"
 #include "text/fingerprint.h"
 #include "text/token_cutter.h"
 #include "unroll/corpus.h"
@@ -293,24 +294,23 @@ std::optional<Corpus> kept_corpus(const std::vector<std::filesystem::path>& path
 Corpus read_kept_corpus(const std::vector<std::filesystem::path>& paths,
                         const std::filesystem::path& index, const CorpusOptions& options,
                         const ReadCallback& on_read, const std::shared_ptr<Ranks>& ranks) {
-  const auto alone = std::make_shared<Ranks>();
-  auto& all = ranks ? *ranks : *alone;
-  if (all.rank() > 0) {
-    const auto hash = all.broadcast(std::string());
+  const auto all = or_alone(ranks);
+  if (all->rank() > 0) {
+    const auto hash = all->broadcast(std::string());
     IndexFile file(index);
     if (file.content_hash() != hash) {
       throw Error(formatted("{}: is another index than rank 0 has", index.string()));
     }
-    return file.corpus(options, all);
+    return file.corpus(options, *all);
   }
-  auto corpus = kept_corpus(paths, index, options, on_read, all);
+  auto corpus = kept_corpus(paths, index, options, on_read, *all);
   if (!corpus) {
     check_writable(index);
     corpus = read_corpus(paths, options, on_read);
     save_corpus_index(index, *corpus, options);
   }
-  if (all.world() > 1) {
-    all.broadcast(IndexFile(index).content_hash());
+  if (all->world() > 1) {
+    all->broadcast(IndexFile(index).content_hash());
   }
   return *std::move(corpus);
 }

@@ -9,6 +9,7 @@
 #include "base/fields.h"
 #include "base/formatted.h"
 #include "infer/vocab_fits.h"
+#include "ranks/or_alone.h"
 #include "unroll/error.h"
 #include "unroll/vocab.h"
 
@@ -121,9 +122,7 @@ Evaluation total(Ranks& ranks, const Evaluation& own, const std::exception_ptr& 
     std::rethrow_exception(failure);
   }
   if (sum[4] > 0) {
-    throw Error(
-        "the model's logits for a part that another rank reads are not finite; its "
-        "training has diverged");
+    throw Error("another rank cannot go on with its part of the text");
   }
   return {.nats = sum[0],
           .tokens = static_cast<int64_t>(sum[1]),
@@ -153,7 +152,8 @@ double Evaluation::known_perplexity() const {
 Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const EvaluateOptions& options,
                     const SurpriseCallback& on_surprise) {
   check(options);
-  check_corpus_fits(net, options.ranks ? part_of(*options.ranks, corpus) : corpus);
+  const auto ranks = or_alone(options.ranks);
+  check_corpus_fits(net, corpus, *ranks);
   const int64_t predicted = corpus.numel() - 1;
   if (predicted < 1) {
     throw Error(formatted(
@@ -169,30 +169,20 @@ Evaluation evaluate(SequenceModel& net, const torch::Tensor& corpus, const Evalu
   for (int64_t first = 0; first < last; first += length) {
     rows.push_back({.first = first, .length = length});
   }
-  if (options.ranks) {
-    rows = rows_of(*options.ranks, rows);
-  }
   const Inference inference(net);
-  const auto read = [&] {
-    read_rows(net, corpus.to(torch::kCPU), rows, options.num_steps,
+  std::exception_ptr failure;
+  try {
+    read_rows(net, corpus.to(torch::kCPU), rows_of(*ranks, rows), options.num_steps,
               [&](std::size_t, int64_t first, const auto& labels, const auto& nats) {
                 add(sum, first, labels, nats);
                 if (on_surprise) {
                   on_surprise(first, nats);
                 }
               });
-  };
-  if (!options.ranks) {
-    read();
-    return sum;
-  }
-  std::exception_ptr failure;
-  try {
-    read();
   } catch (...) {
     failure = std::current_exception();
   }
-  return total(*options.ranks, sum, failure);
+  return total(*ranks, sum, failure);
 }
 
 std::vector<Evaluation> evaluate_each(SequenceModel& net, const std::vector<torch::Tensor>& texts,

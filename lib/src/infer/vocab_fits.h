@@ -4,6 +4,7 @@
 #include "data/token_row.h"
 #include "unroll/error.h"
 #include "unroll/model.h"
+#include "unroll/ranks.h"
 #include "unroll/vocab.h"
 
 namespace unroll {
@@ -16,13 +17,16 @@ inline void check_vocab_fits(const SequenceModel& net, const Vocab& vocab) {
   }
 }
 
-/// Throws Error unless a corpus is a row of integers (N), each a token of the model's.
-inline void check_corpus_fits(const SequenceModel& net, const torch::Tensor& corpus) {
+/// Throws Error unless a corpus is a row of integers (N), each a token of the model's. Each rank
+/// looks at its part.
+inline void check_corpus_fits(const SequenceModel& net, const torch::Tensor& corpus,
+                              const Ranks& ranks = Ranks()) {
   check_token_row(corpus);
-  if (corpus.numel() == 0) {
+  const auto own = part_of(ranks, corpus);
+  if (own.numel() == 0) {
     return;
   }
-  const auto [least, most] = torch::aminmax(corpus);
+  const auto [least, most] = torch::aminmax(own);
   for (const auto& end : {least, most}) {
     if (const auto token = end.item<int64_t>(); token < 0 || token >= net.vocab_size()) {
       throw Error(formatted("a token of the corpus must be in the model's [0, {}), got {}",

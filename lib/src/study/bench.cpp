@@ -11,6 +11,7 @@
 #include "base/median.h"
 #include "kernels/cpu/machine/parallel.h"
 #include "kernels/cpu/machine/peak.h"
+#include "ranks/or_alone.h"
 #include "study/contender.h"
 #include "study/peak_memory.h"
 #include "study/threads.h"
@@ -23,7 +24,7 @@ void check(const BenchOptions& options) {
   check_ranges(options);
   for (const auto& [config, compute] : options.models) {
     check(config, compute);
-    if (options.inputs > 0 && options.ranks && options.ranks->world() > 1) {
+    if (options.inputs > 0 && or_alone(options.ranks)->world() > 1) {
       throw UsageError(formatted("layers on inputs are measured by one process, got {} ranks",
                                  options.ranks->world()));
     }
@@ -92,13 +93,16 @@ class Alone {
         its_rows_(make_model_contender(setup, vocab_size, train_iter, {.world = ranks_->world()})),
         whole_(make_model_contender(setup, vocab_size, train_iter, {})) {}
 
-  // The next epoch of both, by the first rank; the others wait.
+  // The next epoch of both, by the first rank; the others wait to hear how fast it was.
   void measure(BenchRow& row, const TrainCallbacks& callbacks) {
+    auto speeds = torch::zeros({2}, torch::kFloat64);
     if (ranks_->rank() == 0) {
-      row.alone_on_its_rows.push_back(its_rows_->tokens_per_second_of_next_epoch(callbacks));
-      row.alone.push_back(whole_->tokens_per_second_of_next_epoch(callbacks));
+      speeds[0] = its_rows_->tokens_per_second_of_next_epoch(callbacks);
+      speeds[1] = whole_->tokens_per_second_of_next_epoch(callbacks);
     }
-    ranks_->all_reduce(torch::zeros({1}));
+    ranks_->broadcast(speeds);
+    row.alone_on_its_rows.push_back(speeds[0].item<double>());
+    row.alone.push_back(speeds[1].item<double>());
   }
 
  private:
@@ -112,7 +116,7 @@ class Alone {
 std::vector<BenchRow> bench(const SeqDataLoader& train_iter, int64_t vocab_size,
                             const BenchOptions& options, const TrainCallbacks& callbacks) {
   check(options);
-  const auto ranks = options.ranks ? options.ranks : std::make_shared<Ranks>();
+  const auto ranks = or_alone(options.ranks);
   const auto world = ranks->world();
   std::vector<BenchRow> rows;
   std::vector<std::unique_ptr<Contender>> contenders;

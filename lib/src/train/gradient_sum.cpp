@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/cpu/softmax.h"
+#include "ranks/or_alone.h"
 
 namespace unroll {
 namespace {
@@ -18,7 +19,7 @@ enum Sum { kLoss, kLabels, kTokens, kSaves, kStops, kSums };
 }  // namespace
 
 GradientSum::GradientSum(std::shared_ptr<Ranks> ranks, std::vector<torch::Tensor> params)
-    : ranks_(std::move(ranks)), params_(std::move(params)) {
+    : ranks_(or_alone(std::move(ranks))), params_(std::move(params)) {
   if (!is_alone()) {
     make_buckets();
   }

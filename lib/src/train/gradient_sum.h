@@ -40,7 +40,7 @@ class GradientSum {
     std::vector<torch::Tensor> slices;  // of `flat`, in the parameters' shapes
   };
 
-  bool is_alone() const { return ranks_ == nullptr || ranks_->world() == 1; }
+  bool is_alone() const { return ranks_->world() == 1; }
   void make_buckets();
   void fill(const Bucket& bucket, double share) const;
 

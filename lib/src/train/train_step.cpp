@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "cuda_part/cuda_part.h"
+#include "ranks/or_alone.h"
 #include "train/device_step.h"
 #include "train/graph_step.h"
 #include "train/host_step.h"
@@ -17,7 +18,7 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
   if (device.is_cpu()) {
     return std::make_unique<HostStep>(net, updater, progress, options);
   }
-  const bool is_alone = !options.ranks || options.ranks->world() == 1;
+  const bool is_alone = or_alone(options.ranks)->world() == 1;
   if (device.is_cuda() && graph != GraphMode::kOff && !is_alone && on_fallback) {
     on_fallback("the steps of several ranks are not captured");
   }

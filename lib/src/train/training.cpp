@@ -11,6 +11,7 @@
 #include "base/seeded.h"
 #include "infer/vocab_fits.h"
 #include "models/arguments.h"
+#include "ranks/or_alone.h"
 #include "train/progress.h"
 #include "train/updater_state.h"
 #include "unroll/error.h"
@@ -152,9 +153,7 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
   if (vocab_ == nullptr) {
     options_.prompts.clear();
   }
-  if (!options_.step.ranks) {
-    options_.step.ranks = std::make_shared<Ranks>();
-  }
+  options_.step.ranks = or_alone(options_.step.ranks);
   check(options_);
   if (options_.patience > 0 && !valid_.defined()) {
     throw UsageError(formatted("patience {} needs a validation text", options_.patience));
@@ -167,12 +166,12 @@ Training::Training(SequenceModel& net, const SeqDataLoader& train_iter, const Vo
     check_vocab_fits(net_, *vocab_);
   }
   if (const auto first = epoch(0); first.has_corpus()) {
-    check_corpus_fits(net_, part_of(ranks(), first.corpus()));
+    check_corpus_fits(net_, first.corpus(), ranks());
   } else {
     checked_batch(first[0], net_.vocab_size(), net_.device());
   }
   if (valid_.defined()) {
-    check_corpus_fits(net_, part_of(ranks(), valid_));
+    check_corpus_fits(net_, valid_, ranks());
   }
   updater_ = make_updater(net_, options_.updater);
 }
