@@ -47,6 +47,37 @@ TEST_P(Fused, LossStatesAndGradientsEqualThePlainModelsOverRandomShapes) {
   }
 }
 
+TEST_P(Fused, ReportsEachWholeGradientBeforeTheBackwardPassEnds) {
+  const Shape shape{5, 4, 19, 37};
+  make(shape);
+  const auto batch = random_batch(shape);
+  const auto expected = results(batch, 1);
+  const auto weights = fused_->weights();
+  std::vector<torch::Tensor> reported(weights.size());
+  for (const auto& weight : weights) {
+    weight.tensor.mutable_grad().reset();
+  }
+  const auto report = [&](const torch::Tensor& weight, const torch::Tensor& gradient) {
+    EXPECT_FALSE(weight.grad().defined());
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      if (weights[i].tensor.is_same(weight)) {
+        EXPECT_FALSE(reported[i].defined()) << weights[i].name << " again";
+        reported[i] = gradient.clone();
+      }
+    }
+  };
+  const auto loss = fused_->reporting_loss(batch, fused_->begin_state(shape.B), report).first;
+  EXPECT_TRUE(loss.equal(expected[0]));
+  (3 * loss).backward();
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const auto& name = weights[i].name;
+    const auto grad = weights[i].tensor.grad();
+    EXPECT_LT(distance(grad, 3 * expected[expected.size() - weights.size() + i]), 1e-6) << name;
+    ASSERT_TRUE(reported[i].defined()) << name;
+    EXPECT_TRUE(reported[i].equal(grad)) << name;
+  }
+}
+
 TEST_P(Fused, LogitsAndTheirGradientsEqualThePlainModels) {
   at::manual_seed(3);
   const Shape shape{5, 4, 19, 37};

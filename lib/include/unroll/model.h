@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,6 +44,10 @@ class Decoder {
                                            std::optional<int64_t> never);
 };
 
+/// Called with one of a model's weights and the gradient by it, which is valid during the call.
+using GradientCallback =
+    std::function<void(const torch::Tensor& weight, const torch::Tensor& gradient)>;
+
 /// A recurrent language model, as training, prediction and checkpoints see it.
 ///
 /// The models of this library check what they are fed and throw Error, which names the value and
@@ -61,6 +66,12 @@ class SequenceModel {
 
   /// Mean cross-entropy in nats over the batch's labels, a scalar with gradient, and the state.
   virtual std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state);
+
+  /// The same, and in the backward pass `on_gradient` is called, at most once for each weight, when
+  /// the gradient that the pass adds to the weight's .grad is complete: long before the pass ends,
+  /// where a model computes it as one operation. This default never calls it.
+  virtual std::pair<torch::Tensor, State> reporting_loss(const Batch& batch, const State& state,
+                                                         const GradientCallback& on_gradient);
 
   /// A decoder that computes with the weights as they are now. The model must outlive it,
   /// unchanged. Throws Error unless batch_size is at least 1, as begin_state does.

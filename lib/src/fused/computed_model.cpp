@@ -71,21 +71,29 @@ std::unique_ptr<Decoder> ComputedModel::make_decoder(int64_t batch_size) {
 }
 
 std::pair<torch::Tensor, State> ComputedModel::forward(const torch::Tensor& X, const State& state) {
-  return run({checked_tokens(X, vocab_size(), device()), {}}, state);
+  return run({checked_tokens(X, vocab_size(), device()), {}}, state, /*on_gradient=*/{});
 }
 
 std::pair<torch::Tensor, State> ComputedModel::loss(const Batch& batch, const State& state) {
-  return run(checked_batch(batch, vocab_size(), device()), state);
+  return run(checked_batch(batch, vocab_size(), device()), state, /*on_gradient=*/{});
 }
 
-std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const State& state) {
+std::pair<torch::Tensor, State> ComputedModel::reporting_loss(const Batch& batch,
+                                                              const State& state,
+                                                              const GradientCallback& on_gradient) {
+  return run(checked_batch(batch, vocab_size(), device()), state, on_gradient);
+}
+
+std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const State& state,
+                                                   const GradientCallback& on_gradient) {
   auto tensors = values(model_->weights());
   tensors.insert(tensors.end(), state.begin(), state.end());
   auto& used = engine(batch.X.size(0), tensors);
   if (is_training()) {
     require_own_generator(used);
   }
-  return used.run(tensors, batch, state);
+  return on_gradient ? used.reporting_run(tensors, batch, state, on_gradient)
+                     : used.run(tensors, batch, state);
 }
 
 void ComputedModel::require_own_generator(const Engine& used) const {

@@ -23,6 +23,8 @@ class ComputedModel : public SequenceModel {
 
   std::pair<torch::Tensor, State> forward(const torch::Tensor& X, const State& state) override;
   std::pair<torch::Tensor, State> loss(const Batch& batch, const State& state) override;
+  std::pair<torch::Tensor, State> reporting_loss(const Batch& batch, const State& state,
+                                                 const GradientCallback& on_gradient) override;
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override;
   State begin_state(int64_t batch_size) const override { return model_->begin_state(batch_size); }
   int64_t vocab_size() const override { return model_->vocab_size(); }
@@ -34,7 +36,8 @@ class ComputedModel : public SequenceModel {
   bool is_training() const noexcept override { return model_->is_training(); }
 
  private:
-  std::pair<torch::Tensor, State> run(const Batch& batch, const State& state);
+  std::pair<torch::Tensor, State> run(const Batch& batch, const State& state,
+                                      const GradientCallback& on_gradient);
   // Throws Error where dropout would not draw from the generator that was given.
   void require_own_generator(const Engine& used) const;
   Engine& engine(int64_t batch_size, at::TensorList tensors) const;

@@ -58,6 +58,12 @@ class CpuEngine : public Engine {
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
                                       const State& state) override {
+    return reporting_run(tensors, batch, state, /*on_gradient=*/{});
+  }
+
+  std::pair<torch::Tensor, State> reporting_run(const std::vector<torch::Tensor>& tensors,
+                                                const Batch& batch, const State& state,
+                                                const GradientCallback& on_gradient) override {
     check_states(layout_, state, batch.X.size(0), hidden_, tensors.front());
     check_weight_count(layout_, tensors.size() - state.size());
     const auto call = c10::make_intrusive<LanguageModelCall>();
@@ -66,6 +72,7 @@ class CpuEngine : public Engine {
     call->dropout = model_.is_training() ? dropout_ : 0;
     call->generator = generator_;
     call->tokens = batch.X.t().contiguous();
+    call->on_gradient = on_gradient;
     call->labels = batch.Y.defined() ? batch.Y.t().contiguous() : batch.Y;
     return unroll::run(call, tensors);
   }

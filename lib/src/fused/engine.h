@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "unroll/compute.h"
+#include "unroll/model.h"
 
 namespace unroll {
 
@@ -28,6 +29,13 @@ class Engine {
   /// Logits (T*B,V), or the mean cross-entropy where the batch has labels, and the states.
   virtual std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors,
                                               const Batch& batch, const State& state) = 0;
+
+  /// The same for a batch with labels, as SequenceModel::reporting_loss.
+  virtual std::pair<torch::Tensor, State> reporting_run(const std::vector<torch::Tensor>& tensors,
+                                                        const Batch& batch, const State& state,
+                                                        const GradientCallback& /*on_gradient*/) {
+    return run(tensors, batch, state);
+  }
 
   /// Null where it has none of its own.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;

@@ -98,7 +98,17 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
       gradients.push_back(has_row_of_each_token(call->layout, i) ? torch::zeros_like(tensors[i])
                                                                  : torch::empty_like(tensors[i]));
     }
-    pass.backward(parameters_of(call->layout, gradients), pointers(state_gradient));
+    cpu::LayerDone done;
+    if (call->on_gradient) {
+      done = [&](int64_t layer) {
+        const auto own = weights_of_layer(call->layout, tensors, layer);
+        const auto by_own = weights_of_layer(call->layout, gradients, layer);
+        for (std::size_t i = own.size(); i-- > 0;) {  // as all are reported, the last one first
+          call->on_gradient(own[i], by_own[i]);
+        }
+      };
+    }
+    pass.backward(parameters_of(call->layout, gradients), pointers(state_gradient), done);
 
     const auto needed = [&](std::size_t i) { return context->needs_input_grad(i); };
     State before(states);
@@ -113,6 +123,7 @@ class LanguageModelNode : public torch::autograd::Function<LanguageModelNode> {
     // A loss that is kept must not keep the memory.
     call->pass.reset();
     call->masks.clear();
+    call->on_gradient = nullptr;
     context->saved_data.erase("tensors");
     return gradients;
   }

@@ -10,6 +10,7 @@
 
 #include "kernels/cpu/language_model.h"
 #include "layers/layout.h"
+#include "unroll/model.h"
 #include "unroll/tensors.h"
 
 namespace unroll {
@@ -24,6 +25,7 @@ struct LanguageModelCall : torch::CustomClassHolder {
   std::optional<at::Generator> generator;  // that it draws from, or LibTorch's default
   std::vector<torch::Tensor> masks;  // (T,B,H) of each layer but the last, if there is dropout
   bool with_backward = false;
+  GradientCallback on_gradient;  // of a loss, see SequenceModel::reporting_loss
 };
 
 /// Logits (T*B,V), or the loss, and the states after the last step.

@@ -78,6 +78,9 @@ void check_states(const Layout& layout, const State& states, int64_t B, int64_t 
 }
 
 at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l) {
+  if (l == layout.layers) {
+    return weights.slice(layer_weight_count(layout), 2);
+  }
   return layout.concise ? weights.slice(static_cast<std::size_t>(4 * l), 4)
                         : weights.slice(0, layer_weight_count(layout));
 }

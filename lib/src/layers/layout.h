@@ -64,7 +64,7 @@ struct LayerTensors {
   torch::Tensor b_hh;  ///< (H): GRU with the reset after the product; else undefined
 };
 
-/// The weights of layer l, out of all layers' or a model's.
+/// The weights of layer l, out of all layers' or a model's, where layer L is the output layer.
 at::TensorList weights_of_layer(const Layout& layout, at::TensorList weights, int64_t l);
 
 /// A layer of H units by its own weights. Throws Error for a shape that does not fit.

@@ -13,6 +13,11 @@ std::pair<torch::Tensor, State> SequenceModel::loss(const Batch& batch, const St
   return {torch::cross_entropy_loss(logits, Y.t().reshape({-1})), std::move(new_state)};
 }
 
+std::pair<torch::Tensor, State> SequenceModel::reporting_loss(
+    const Batch& batch, const State& state, const GradientCallback& /*on_gradient*/) {
+  return loss(batch, state);
+}
+
 std::vector<int64_t> Decoder::most_likely(std::span<const int64_t>, std::optional<int64_t>) {
   throw Error("this decoder takes one step at a time");
 }

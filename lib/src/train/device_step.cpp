@@ -19,7 +19,7 @@ DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& 
 
 int64_t DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
                         const State& carry) {
-  auto [loss, after] = loss_of(net_, batch, state, options_);
+  auto [loss, after] = loss_of(net_, batch, state, options_, gradient_sum_.on_gradient());
   gradient_sum_.begin(loss, batch.Y);
   updater_.zero_grad();
   const bool is_here = loss.scalar_type() == one_.scalar_type() && loss.device() == one_.device();

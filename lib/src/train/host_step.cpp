@@ -31,7 +31,7 @@ void HostStep::run(const Batch& batch, bool reset_state) {
     timer.start();
   };
   const auto& state = reset_state ? net_.begin_state(batch.X.size(0)) : progress_.carry;
-  auto [loss, new_state] = loss_of(net_, batch, state, options_);
+  auto [loss, new_state] = loss_of(net_, batch, state, options_, gradient_sum_.on_gradient());
   gradient_sum_.begin(loss, batch.Y);
   lap(seconds_.forward);
   updater_.zero_grad();

@@ -35,10 +35,15 @@ inline State empty_like(const State& state) {
   return room;
 }
 
-/// The loss of a batch and the state after it, as the options want it.
+/// The loss of a batch and the state after it, as the options want it. `on_gradient` is called as
+/// the model calls it; never with a loss of the user's own, which may ask the model more than once,
+/// or use its weights otherwise.
 inline std::pair<torch::Tensor, State> loss_of(SequenceModel& net, const Batch& batch,
-                                               const State& state, const StepOptions& options) {
-  auto result = options.loss ? options.loss(net, batch, state) : net.loss(batch, state);
+                                               const State& state, const StepOptions& options,
+                                               const GradientCallback& on_gradient) {
+  auto result = options.loss  ? options.loss(net, batch, state)
+                : on_gradient ? net.reporting_loss(batch, state, on_gradient)
+                              : net.loss(batch, state);
   const auto& loss = result.first;
   if (!loss.defined() || loss.dim() != 0 || !loss.requires_grad()) {
     throw Error(formatted("a loss must be a scalar with a gradient, got {}",

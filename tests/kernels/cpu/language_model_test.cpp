@@ -128,6 +128,31 @@ TEST_P(EachCell, TheDecoderGivesTheLogitsOfThePass) {
 
 UNROLL_EACH_TARGET(EachCell);
 
+// Layers that were reported, and all gradients as they were then.
+using LayerReports = std::vector<std::pair<int64_t, std::vector<std::vector<float>>>>;
+
+// Layers are reported from above, each complete, before anything is written for those below; with
+// the bits that they have otherwise.
+template <typename Run, typename Result>
+void expect_layer_by_layer(const Run& run, int parts, const Result& expected, int64_t layers) {
+  LayerReports reports;
+  const auto actual = run(parts, &reports);
+  const auto& arrays = expected.gradients.arrays;
+  EXPECT_EQ(actual.gradients.arrays, arrays);
+  EXPECT_EQ(actual.dh, expected.dh);
+  const auto of_layer = (arrays.size() - 2) / static_cast<std::size_t>(layers);
+  ASSERT_EQ(reports.size(), static_cast<std::size_t>(layers) + 1);
+  for (std::size_t n = 0; n < reports.size(); ++n) {
+    const auto& [layer, then] = reports[n];
+    EXPECT_EQ(layer, layers - static_cast<int64_t>(n));
+    const auto begin = static_cast<std::size_t>(layer) * of_layer;
+    for (std::size_t a = 0; a < arrays.size(); ++a) {
+      const std::vector<float> untouched(arrays[a].size());
+      EXPECT_EQ(then[a], a < begin ? untouched : arrays[a]) << "array " << a << ", layer " << layer;
+    }
+  }
+}
+
 using EachCellInTiles = EachCell;
 
 TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
@@ -189,7 +214,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       Storage gradients;
       std::vector<float> h, c, dh, dc;
     };
-    const auto run = [&](int parts) {
+    const auto run = [&](int parts, LayerReports* reports = nullptr) {
       const auto size = static_cast<std::size_t>(L * B * H);
       Result r{.loss = 0,
                .gradients = model(cell, L, V, H, {}),
@@ -215,11 +240,16 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
                                         .with_backward = true});
       pass.copy_state({.h = r.h.data(), .c = r.c.data()});
       r.loss = pass.mean_cross_entropy(labels.data());
-      pass.backward(r.gradients.parameters, upstream);
+      LayerDone done;
+      if (reports != nullptr) {
+        done = [&](int64_t layer) { reports->emplace_back(layer, r.gradients.arrays); };
+      }
+      pass.backward(r.gradients.parameters, upstream, done);
       pass.copy_state_gradient({.h = r.dh.data(), .c = r.dc.data()});
       return r;
     };
     const auto expected = run(0);
+    expect_layer_by_layer(run, 0, expected, L);
     for (const int parts : {1, 2}) {
       SCOPED_TRACE(::testing::Message() << parts << " parts");
       const bool relu = cell == CellKind::kRnnRelu;
@@ -228,6 +258,7 @@ TEST_P(EachCellInTiles, LossStatesAndGradientsAreThoseOfFloat32) {
       const double jumps = parts == 1 ? 0.2 : 1e-2;
       const double of_gradients = relu ? jumps : tolerance;
       const auto actual = run(parts);
+      expect_layer_by_layer(run, parts, actual, L);
       EXPECT_NEAR(actual.loss, expected.loss, tolerance);
       EXPECT_LT(distance(actual.h, expected.h), tolerance);
       EXPECT_LT(distance(actual.dh, expected.dh), of_gradients);

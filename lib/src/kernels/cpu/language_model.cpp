@@ -1,5 +1,7 @@
 #include "kernels/cpu/language_model.h"
 
+#include <utility>
+
 #include "kernels/cpu/matrices/product.h"
 
 namespace unroll::cpu {
@@ -19,15 +21,21 @@ void LanguageModelPass::forward(const ModelParameters& parameters, const LayerBa
 }
 
 void LanguageModelPass::backward(const ModelParameters& gradients,
-                                 const StatePointers& state_gradient) {
+                                 const StatePointers& state_gradient, const LayerDone& done) {
   output_.backward(gradients.output);
+  std::vector<GradientTerm> also{output_.weight_term(gradients.output)};
+  if (done) {
+    weight_gradients(layers_.h(), also);
+    also.clear();
+    done(static_cast<int64_t>(gradients.layers.size()));
+  }
   if (output_.logits().columns() <= kFewTokens) {
     layers_.last().set_outside_gradient(output_.logits_gradient(), output_.transposed_weights());
   } else {
     multiply_steps(output_.logits_gradient(), 0, output_.transposed_weights(), nullptr,
                    /*accumulate=*/false, layers_.last().outside_gradient());
   }
-  layers_.backward(gradients.layers, state_gradient, {output_.weight_term(gradients.output)});
+  layers_.backward(gradients.layers, state_gradient, std::move(also), done);
 }
 
 }  // namespace unroll::cpu

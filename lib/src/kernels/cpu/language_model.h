@@ -34,8 +34,10 @@ class LanguageModelPass {
 
   /// Writes the gradients by all parameters to `gradients` (W_x of tokens: only the rows of tokens
   /// that occur). Reads the gradient by the logits, in their place, and that by the states after
-  /// the last step.
-  void backward(const ModelParameters& gradients, const StatePointers& state_gradient);
+  /// the last step. With `done`, each layer's gradients are completed before the one below it
+  /// begins, from the output layer down.
+  void backward(const ModelParameters& gradients, const StatePointers& state_gradient,
+                const LayerDone& done = {});
   Panels& logits_gradient() { return output_.logits(); }
 
   /// After backward(): the gradient by the states before the first step.

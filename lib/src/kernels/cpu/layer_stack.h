@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -30,6 +31,9 @@ struct LayerBatch {
   bool with_backward = false;
 };
 
+/// Called when all of a layer's gradients by parameters are written, layer L for the output layer.
+using LayerDone = std::function<void(int64_t layer)>;
+
 /// Recurrent layers over one batch, each on the states of the one below it, forward and backward.
 ///
 /// They can be used again for other batches, and allocate no memory while the shapes stay the same.
@@ -53,9 +57,10 @@ class LayerStack {
   /// Writes the gradients by all parameters to `gradients` (W_x of tokens: only the rows of tokens
   /// that occur), or none if that is empty. `state_gradient`: by the states after the last step.
   /// `also`: the gradients of other weights by which the last layer's states were multiplied, step
-  /// 1 being that after the first time step.
+  /// 1 being that after the first time step. With `done`, a layer's gradients are completed before
+  /// the layer below it begins; without, W_x's may be computed together with that layer's.
   void backward(std::span<const LayerParameters> gradients, const StatePointers& state_gradient,
-                std::vector<GradientTerm> also = {});
+                std::vector<GradientTerm> also = {}, const LayerDone& done = {});
 
   /// After backward(): the gradient by the states before the first step, and by x, row-major.
   void copy_state_gradient(const StatePointers& to) const;
@@ -63,6 +68,8 @@ class LayerStack {
 
  private:
   void find_tokens(const int64_t* tokens, int64_t rows);
+  // The matrix that layer l reads; null for tokens.
+  const Activations* input(std::size_t l) const;
   // The states of layer l through its mask.
   const Activations& mask_states(std::size_t l);
   // The gradient by what mask_states gave becomes that by the states.
