@@ -74,7 +74,8 @@ class SlowEngine : public Engine {
     return Precision::kFp32;
   }
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>&, const Batch& batch,
-                                      const State& state) override {
+                                      const State& state,
+                                      const GradientCallback& /*on_gradient*/) override {
     if (seconds_ < 0) {
       ++runs;
       TORCH_CHECK(runs % 2 == 0, "cuDNN refuses this");

@@ -69,7 +69,7 @@ class SequenceModel {
 
   /// The same, and in the backward pass `on_gradient` is called, at most once for each weight, when
   /// the gradient that the pass adds to the weight's .grad is complete: long before the pass ends,
-  /// where a model computes it as one operation. This default never calls it.
+  /// where a model computes it as one operation. It may be empty. This default never calls it.
   virtual std::pair<torch::Tensor, State> reporting_loss(const Batch& batch, const State& state,
                                                          const GradientCallback& on_gradient);
 

@@ -75,7 +75,7 @@ std::pair<torch::Tensor, State> ComputedModel::forward(const torch::Tensor& X, c
 }
 
 std::pair<torch::Tensor, State> ComputedModel::loss(const Batch& batch, const State& state) {
-  return run(checked_batch(batch, vocab_size(), device()), state, /*on_gradient=*/{});
+  return reporting_loss(batch, state, /*on_gradient=*/{});
 }
 
 std::pair<torch::Tensor, State> ComputedModel::reporting_loss(const Batch& batch,
@@ -92,8 +92,7 @@ std::pair<torch::Tensor, State> ComputedModel::run(const Batch& batch, const Sta
   if (is_training()) {
     require_own_generator(used);
   }
-  return on_gradient ? used.reporting_run(tensors, batch, state, on_gradient)
-                     : used.run(tensors, batch, state);
+  return used.run(tensors, batch, state, on_gradient);
 }
 
 void ComputedModel::require_own_generator(const Engine& used) const {

@@ -57,13 +57,8 @@ class CpuEngine : public Engine {
   }
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
-                                      const State& state) override {
-    return reporting_run(tensors, batch, state, /*on_gradient=*/{});
-  }
-
-  std::pair<torch::Tensor, State> reporting_run(const std::vector<torch::Tensor>& tensors,
-                                                const Batch& batch, const State& state,
-                                                const GradientCallback& on_gradient) override {
+                                      const State& state,
+                                      const GradientCallback& on_gradient) override {
     check_states(layout_, state, batch.X.size(0), hidden_, tensors.front());
     check_weight_count(layout_, tensors.size() - state.size());
     const auto call = c10::make_intrusive<LanguageModelCall>();

@@ -32,7 +32,8 @@ class CudaEngine : public Engine {
   }
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
-                                      const State& state) override {
+                                      const State& state,
+                                      const GradientCallback& /*on_gradient*/) override {
     check_weight_count(layout_, tensors.size() - state.size());
     const at::TensorList weights(tensors.data(), weight_count(layout_));
     return run_on_cuda(kernels_, layout_, weights, batch, state,

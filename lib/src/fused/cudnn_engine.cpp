@@ -23,7 +23,8 @@ class CudnnEngine : public Engine {
   }
 
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors, const Batch& batch,
-                                      const State& state) override {
+                                      const State& state,
+                                      const GradientCallback& /*on_gradient*/) override {
     if (layout_.concise && precision_ == Precision::kFp32) {
       // The model's own layer is cuDNN's, with its weights in place.
       return batch.Y.defined() ? model_.loss(batch, state) : model_.forward(batch.X, state);

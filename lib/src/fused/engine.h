@@ -27,15 +27,10 @@ class Engine {
   virtual std::optional<Precision> precision(int64_t batch_size, at::TensorList tensors) const = 0;
 
   /// Logits (T*B,V), or the mean cross-entropy where the batch has labels, and the states.
+  /// `on_gradient` is that of SequenceModel::reporting_loss.
   virtual std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& tensors,
-                                              const Batch& batch, const State& state) = 0;
-
-  /// The same for a batch with labels, as SequenceModel::reporting_loss.
-  virtual std::pair<torch::Tensor, State> reporting_run(const std::vector<torch::Tensor>& tensors,
-                                                        const Batch& batch, const State& state,
-                                                        const GradientCallback& /*on_gradient*/) {
-    return run(tensors, batch, state);
-  }
+                                              const Batch& batch, const State& state,
+                                              const GradientCallback& on_gradient) = 0;
 
   /// Null where it has none of its own.
   virtual std::unique_ptr<Decoder> make_decoder(int64_t batch_size) = 0;

@@ -61,7 +61,7 @@ class Step {
 
   void run(Engine& engine) const {
     const at::AutoGradMode with_gradients(true);
-    const auto loss = engine.run(tensors_, batch_, state_).first;
+    const auto loss = engine.run(tensors_, batch_, state_, /*on_gradient=*/{}).first;
     if (loss.requires_grad()) {
       torch::autograd::grad({loss}, trained_, /*grad_outputs=*/{}, /*retain_graph=*/std::nullopt,
                             /*create_graph=*/false, /*allow_unused=*/true);

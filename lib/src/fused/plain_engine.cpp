@@ -13,7 +13,8 @@ class PlainEngine : public Engine {
     return Precision::kFp32;
   }
   std::pair<torch::Tensor, State> run(const std::vector<torch::Tensor>& /*tensors*/,
-                                      const Batch& batch, const State& state) override {
+                                      const Batch& batch, const State& state,
+                                      const GradientCallback& /*on_gradient*/) override {
     return batch.Y.defined() ? model_.loss(batch, state) : model_.forward(batch.X, state);
   }
   std::unique_ptr<Decoder> make_decoder(int64_t batch_size) override {

@@ -41,9 +41,8 @@ inline State empty_like(const State& state) {
 inline std::pair<torch::Tensor, State> loss_of(SequenceModel& net, const Batch& batch,
                                                const State& state, const StepOptions& options,
                                                const GradientCallback& on_gradient) {
-  auto result = options.loss  ? options.loss(net, batch, state)
-                : on_gradient ? net.reporting_loss(batch, state, on_gradient)
-                              : net.loss(batch, state);
+  auto result = options.loss ? options.loss(net, batch, state)
+                             : net.reporting_loss(batch, state, on_gradient);
   const auto& loss = result.first;
   if (!loss.defined() || loss.dim() != 0 || !loss.requires_grad()) {
     throw Error(formatted("a loss must be a scalar with a gradient, got {}",
