@@ -44,7 +44,7 @@ class RankResumption : public RankTraining,
     return stopped;
   }
 
-  Outcome resume(const Stopped& from, std::shared_ptr<Ranks> ranks) const {
+  RankOutcome resume(const Stopped& from, std::shared_ptr<Ranks> ranks) const {
     const auto net = make_net(corpus);
     Training training(*net, train_iter, corpus.vocab, options(std::move(ranks)));
     const torch::NoGradGuard no_grad;

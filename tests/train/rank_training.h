@@ -20,12 +20,12 @@ namespace unroll {
 inline constexpr double kRounding = 1e-9;
 
 /// What a training came to, as a rank has it.
-struct Outcome {
+struct RankOutcome {
   std::vector<EpochStats> epochs;
   std::vector<torch::Tensor> weights;
 };
 
-inline void expect_same(const Outcome& actual, const Outcome& expected,
+inline void expect_same(const RankOutcome& actual, const RankOutcome& expected,
                         double tolerance = kRounding) {
   ASSERT_EQ(actual.epochs.size(), expected.epochs.size());
   for (std::size_t i = 0; i < expected.epochs.size(); ++i) {
@@ -53,8 +53,8 @@ class RankTraining : public ::testing::Test {
   }
 
   // A training without more options.
-  Outcome train(const TestModel& model, const SeqDataLoader& train_iter, int64_t epochs,
-                std::shared_ptr<Ranks> ranks) const {
+  RankOutcome train(const TestModel& model, const SeqDataLoader& train_iter, int64_t epochs,
+                    std::shared_ptr<Ranks> ranks) const {
     const auto net = make_net(corpus, model);
     const auto result =
         train_ch8(*net, train_iter, {.epochs = epochs, .step = {.ranks = std::move(ranks)}});

@@ -40,12 +40,12 @@ TEST_P(RankTrainingOfEach, IsThatOfOneProcess) {
                                    .updater = updater.second,
                                    .step = {.clip = 0.5, .ranks = std::move(ranks)},
                                    .prompts = {}});
-    return Outcome{result.epochs, values(net->weights())};
+    return RankOutcome{result.epochs, values(net->weights())};
   };
   const auto alone = train(nullptr);
   EXPECT_LT(alone.epochs.back().perplexity, 0.9 * alone.epochs.front().perplexity);
   for (const int64_t world : {2, 3}) {
-    std::vector<Outcome> outcomes(static_cast<std::size_t>(world));
+    std::vector<RankOutcome> outcomes(static_cast<std::size_t>(world));
     run_ranks(world, [&](const auto& ranks) { outcomes[ranks->rank()] = train(ranks); });
     for (const auto& outcome : outcomes) {
       expect_same(outcome, alone);
@@ -155,7 +155,7 @@ TEST_F(RankTraining, SkipsAStepThatIsNotFiniteOnAnyRank) {
                             },
                         .ranks = ranks};
     const auto result = train_ch8(*net, train_iter, {.epochs = 2, .step = std::move(options)});
-    return Outcome{result.epochs, values(net->weights())};
+    return RankOutcome{result.epochs, values(net->weights())};
   };
   const auto alone = train(OnNonfinite::kSkip, std::make_shared<Ranks>());
   EXPECT_EQ(alone.epochs.front().skipped, 1);
@@ -219,7 +219,7 @@ TEST_F(RankTraining, ADevicesStepsAreThoseOfOneProcessToo) {
     TrainProgress progress;
     const StepOptions options{.clip = 0.5, .ranks = ranks};
     const std::unique_ptr<TrainStep> step = make_step(*net, *updater, progress, options);
-    Outcome outcome;
+    RankOutcome outcome;
     for (int64_t e = 0; e < 3; ++e) {
       const auto epoch = train_iter.epoch(e).shard(ranks->rank(), ranks->world());
       outcome.epochs.push_back(train_epoch_ch8(epoch, *step, progress));
