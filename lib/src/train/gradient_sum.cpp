@@ -44,10 +44,10 @@ GradientCallback GradientSum::on_gradient() {
   };
 }
 
-void GradientSum::make_buckets(const std::vector<torch::Tensor>& params) {
+void GradientSum::make_buckets(std::vector<torch::Tensor> params) {
+  std::ranges::reverse(params);
   int64_t bytes = 0;  // of the last bucket
-  for (auto at = params.rbegin(); at != params.rend(); ++at) {
-    const auto& param = *at;
+  for (const auto& param : params) {
     const auto fits = [&](const torch::Tensor& other) {
       return other.dtype() == param.dtype() && other.device() == param.device();
     };

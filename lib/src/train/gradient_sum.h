@@ -59,7 +59,7 @@ class GradientSum {
   };
 
   bool is_alone() const { return ranks_->world() == 1; }
-  void make_buckets(const std::vector<torch::Tensor>& params);
+  void make_buckets(std::vector<torch::Tensor> params);
   void take_early(const torch::Tensor& param, const torch::Tensor& gradient);
   void fill(Part& part, const torch::Tensor& gradient) const;
   void start_filled();
