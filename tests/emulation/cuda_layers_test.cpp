@@ -46,6 +46,9 @@ class DeviceLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
     for (auto& s : net->begin_state(B)) {
       state.push_back(torch::randn_like(s).mul_(0.5).requires_grad_());
     }
+    X = torch::randint(V, {B, T}, torch::kInt64);
+    by_logits = torch::randn({T * B, V});
+    by_states = {torch::randn({B, 1}), torch::randn({B, 1})};
   }
 
   // By the logits and the states after the last step.
@@ -62,9 +65,8 @@ class DeviceLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
   std::unique_ptr<SequenceModel> net;
   Layout layout{};
   State state;
-  torch::Tensor X = torch::randint(V, {B, T}, torch::kInt64);
-  torch::Tensor by_logits = torch::randn({T * B, V});
-  std::vector<torch::Tensor> by_states{torch::randn({B, 1}), torch::randn({B, 1})};
+  torch::Tensor X, by_logits;
+  std::vector<torch::Tensor> by_states;
 };
 
 TEST_P(DeviceLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {

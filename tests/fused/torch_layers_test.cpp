@@ -43,6 +43,8 @@ class TorchLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
     for (auto& s : net->begin_state(B)) {
       state.push_back(torch::randn_like(s).mul_(0.5).requires_grad_());
     }
+    X = torch::randint(V, {B, T}, torch::kInt64);
+    by_logits = torch::randn({T * B, V});
   }
 
   std::pair<torch::Tensor, State> by_layers(Precision precision) {
@@ -62,8 +64,7 @@ class TorchLayersOfEachModel : public ::testing::TestWithParam<TestModel> {
 
   std::unique_ptr<SequenceModel> net;
   State state;
-  torch::Tensor X = torch::randint(V, {B, T}, torch::kInt64);
-  torch::Tensor by_logits = torch::randn({T * B, V});
+  torch::Tensor X, by_logits;
 };
 
 TEST_P(TorchLayersOfEachModel, LogitsStatesAndGradientsAreTheModels) {
