@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
+#include <algorithm>
+#include <chrono>
 #include <future>
 #include <string>
 
@@ -123,6 +126,32 @@ TEST(Ranks, SayWhereTheOthersDidNotCome) {
   EXPECT_THAT(
       thrown<RankLost>([&] { join_ranks({.rank = 1, .world = 2, .port = port, .timeout = 1}); }),
       HasSubstr("2 ranks did not meet at 127.0.0.1:" + std::to_string(port) + " within 1 s"));
+}
+
+// Sockets of this process that wait for connections.
+int listening_sockets() {
+  int count = 0;
+  for (int socket = 0; socket < 1024; ++socket) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    count +=
+        getsockopt(socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0 ? 1 : 0;
+  }
+  return count;
+}
+
+// Its port would be any that is free: also that where the first one is about to listen.
+TEST(Ranks, ListenForOthersOnlyWhenTheyHaveMet) {
+  const auto port = free_port();
+  const auto before = listening_sockets();
+  auto waiting = std::async(std::launch::async, [&] {
+    thrown<RankLost>([&] { join_ranks({.rank = 1, .world = 2, .port = port, .timeout = 1}); });
+  });
+  int most = before;
+  while (waiting.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) {
+    most = std::max(most, listening_sockets());
+  }
+  EXPECT_EQ(most, before);
 }
 
 TEST(Ranks, RefusesWhatCannotBe) {

@@ -74,15 +74,15 @@ class YieldingThreads {
   sched_param param_{};
 };
 
-std::shared_ptr<::gloo::transport::Device> device_for(const RanksOptions& options) {
-  const YieldingThreads threads;
+// The address at which others are to reach this rank; empty where that is left to its interface.
+std::string checked_address(const RanksOptions& options) {
   if (!options.interface.empty()) {
     if (if_nametoindex(options.interface.c_str()) == 0) {
       throw Error(formatted("there is no network interface {}", options.interface));
     }
-    return c10d::ProcessGroupGloo::createDeviceForInterface(options.interface);
+    return {};
   }
-  const auto own = own_address_towards(options.address, options.port);
+  auto own = own_address_towards(options.address, options.port);
   const bool is_loopback = own.starts_with("127.") || own == "::1";
   if (is_loopback && options.local_world > 0 && options.local_world < options.world) {
     throw Error(
@@ -90,8 +90,18 @@ std::shared_ptr<::gloo::transport::Device> device_for(const RanksOptions& option
                   "the network, or its interface (GLOO_SOCKET_IFNAME)",
                   options.address, own));
   }
-  return own.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
-                     : c10d::ProcessGroupGloo::createDeviceForHostname(own);
+  return own;
+}
+
+// Listens there, on any port that is free.
+std::shared_ptr<::gloo::transport::Device> listening_device(const std::string& interface,
+                                                            const std::string& address) {
+  const YieldingThreads threads;
+  if (!interface.empty()) {
+    return c10d::ProcessGroupGloo::createDeviceForInterface(interface);
+  }
+  return address.empty() ? c10d::ProcessGroupGloo::createDefaultDevice()
+                         : c10d::ProcessGroupGloo::createDeviceForHostname(address);
 }
 
 // What went wrong, from a message that begins with the place in somebody's source and has more
@@ -117,9 +127,7 @@ class GlooRanks : public Ranks {
   explicit GlooRanks(const RanksOptions& options) : options_(options) {
     const milliseconds timeout(static_cast<int64_t>(std::ceil(1000 * options.timeout)));
     meet([&] {
-      auto settings = c10d::ProcessGroupGloo::Options::create(timeout);
-      settings->devices = {device_for(options)};
-      settings->threads = kThreads;
+      const auto address = checked_address(options);
       c10d::TCPStoreOptions at;
       at.port = static_cast<uint16_t>(options.port);
       at.isServer = options.rank == 0 && !options.launcher_listens;
@@ -127,6 +135,10 @@ class GlooRanks : public Ranks {
       auto tcp = c10::make_intrusive<c10d::TCPStore>(options.address, at);
       store_ = c10::make_intrusive<c10d::PrefixStore>("unroll/" + options.session, std::move(tcp));
       store_->setTimeout(timeout);
+      auto settings = c10d::ProcessGroupGloo::Options::create(timeout);
+      // Only now that the ranks have met: before, its port could be the one where they meet.
+      settings->devices = {listening_device(options.interface, address)};
+      settings->threads = kThreads;
       group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(
           store_, static_cast<int>(options.rank), static_cast<int>(options.world), settings);
     });
