@@ -33,18 +33,16 @@ inline int64_t free_port() {
   return ntohs(address.sin_port);
 }
 
-/// Runs `work` as each of so many ranks, on threads of this process that meet as processes do.
-/// Throws what the first of them that failed threw.
-inline void run_ranks(int64_t world, const std::function<void(std::shared_ptr<Ranks>)>& work,
-                      double timeout = 60) {
-  const auto port = free_port();
+/// Runs `work` for each rank of so many, on threads of this process. Throws what the first of them
+/// that failed threw.
+inline void run_together(int64_t world, const std::function<void(int64_t)>& work) {
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(world));
   std::vector<std::thread> threads;
   threads.reserve(failures.size());
   for (int64_t rank = 0; rank < world; ++rank) {
     threads.emplace_back([&, rank] {
       try {
-        work(join_ranks({.rank = rank, .world = world, .port = port, .timeout = timeout}));
+        work(rank);
       } catch (...) {
         failures[static_cast<std::size_t>(rank)] = std::current_exception();
       }
@@ -58,6 +56,15 @@ inline void run_ranks(int64_t world, const std::function<void(std::shared_ptr<Ra
       std::rethrow_exception(failure);
     }
   }
+}
+
+/// Runs `work` as each of so many ranks, which meet as processes do.
+inline void run_ranks(int64_t world, const std::function<void(std::shared_ptr<Ranks>)>& work,
+                      double timeout = 60) {
+  const auto port = free_port();
+  run_together(world, [&](int64_t rank) {
+    work(join_ranks({.rank = rank, .world = world, .port = port, .timeout = timeout}));
+  });
 }
 
 }  // namespace unroll
