@@ -6,20 +6,13 @@
 #include <torch/version.h>
 
 #include <exception>
-#include <string>
 
 #include "base/formatted.h"
+#include "base/message_of.h"
 #include "unroll/error.h"
 
 namespace unroll::cuda {
 namespace {
-
-// Without the stack that LibTorch adds, in one line.
-std::string message_of(const std::exception& error) {
-  const auto* of_libtorch = dynamic_cast<const c10::Error*>(&error);
-  std::string text = of_libtorch != nullptr ? of_libtorch->what_without_backtrace() : error.what();
-  return text.substr(0, text.find('\n'));
-}
 
 // Ends a capture that something went wrong in. A stream that is left capturing would refuse all
 // further work, and the runtime keeps its last error.

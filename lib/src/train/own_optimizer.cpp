@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/formatted.h"
+#include "base/message_of.h"
 #include "unroll/error.h"
 
 namespace unroll {
@@ -67,9 +68,7 @@ void OwnOptimizer::load_state(const NamedTensors& state) {
     optimizer_->state().clear();
     optimizer_->load(archive);
   } catch (const std::exception& error) {
-    const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-    throw Error(formatted("the optimizer's state cannot be read: {}",
-                          of_torch != nullptr ? of_torch->what_without_backtrace() : error.what()));
+    throw Error(formatted("the optimizer's state cannot be read: {}", message_of(error)));
   }
 }
 
