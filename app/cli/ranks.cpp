@@ -100,6 +100,10 @@ std::size_t hash_of(const NamedTensors& tensors) {
 void add_rank_options(Options& options) {
   options.value("rank-timeout", "seconds that processes started together wait for each other", "S",
                 to_text(RanksOptions().timeout));
+  options.value("rank-backend",
+                "what adds up their gradients: NCCL where each has a CUDA device of its own, or "
+                "gloo, through the hosts' memory",
+                "auto|gloo", std::string(to_string(RanksOptions().backend)));
 }
 
 Place read_place(const Options& options) {
@@ -113,6 +117,7 @@ Place read_place(const Options& options) {
   }
   parse_value("--rank-timeout", options.text("rank-timeout"), ranks.timeout);
   require_in("--rank-timeout", ranks.timeout, above_to(0, 1e6));
+  parse_value("--rank-backend", options.text("rank-backend"), ranks.backend);
   return place;
 }
 

@@ -22,6 +22,10 @@ class EmulatedDriver : public CudaDriver {
                     torch::Device device) const override;
   void launch(LoadedKernel kernel, const KernelLaunch& launch,
               std::span<const void* const> parameters, torch::Device device) const override;
+  void* stream(torch::Device /*device*/) const override { return nullptr; }
+  std::function<bool()> mark(torch::Device /*device*/) const override {
+    return [] { return true; };
+  }
   std::unique_ptr<SideStream> make_side_stream(torch::Device device) const override;
 
  private:

@@ -16,8 +16,13 @@
 #include <vector>
 
 #include "base/formatted.h"
+#include "cuda_part/cuda_part.h"
+#include "cuda_part/device_sum.h"
 #include "gpu/small_training.h"
 #include "support/model_configs.h"
+#include "support/periodic_corpus.h"
+#include "train/device_gradient_sum.h"
+#include "train/graph_step.h"
 #include "unroll/compute.h"
 #include "unroll/device.h"
 #include "unroll/fused.h"
@@ -192,6 +197,43 @@ TEST_F(CudaChoice, CudnnTrainsEachModelThatTorchHas) {
     EXPECT_TRUE(reasons.empty()) << reasons.front();
     expect_near(captured, expected, 1e-4);
   }
+}
+
+// Of one rank, for which NCCL has nothing to do. gpu_check tries two.
+TEST_F(CudaChoice, TheRowOfGradientsIsCapturedWithTheStep) {
+  const torch::Device device(torch::kCUDA, 0);
+  const auto& cuda = cuda_part();
+  ASSERT_TRUE(cuda.part != nullptr) << cuda.problem;
+  const auto corpus = periodic_corpus(400);
+  const SeqDataLoader train_iter(corpus.indices, {.batch_size = 4, .num_steps = 8}, device);
+  const auto train = [&](bool by_nccl) {
+    at::manual_seed(0);
+    const auto net =
+        make_model(model(Cell::kLstm, 32, Backend::kFused), corpus.vocab.size(), device);
+    const auto updater = make_updater(*net, {.lr = 0.5});
+    JoinedDevices joined;
+    if (by_nccl) {
+      Ranks alone;
+      joined = join_devices(
+          alone, device,
+          {.driver = [&]() -> const CudaDriver& { return cuda.part->driver(); },
+           .example = [&] { return DeviceGradientSum::zero_row(values(net->weights())); }});
+    }
+    EXPECT_EQ(joined.problem, "");
+    EXPECT_EQ(joined.sum != nullptr, by_nccl);
+    TrainProgress progress;
+    GraphStep step(
+        *net, *updater, progress, {}, cuda.part->make_graph(device),
+        [](const std::string& reason) { ADD_FAILURE() << reason; }, cuda.kernels.get(),
+        std::move(joined.sum));
+    std::vector<double> perplexities;
+    for (int64_t e = 0; e < 3; ++e) {
+      perplexities.push_back(train_epoch_ch8(train_iter.epoch(e), step, progress).perplexity);
+    }
+    EXPECT_TRUE(step.is_captured());
+    return perplexities;
+  };
+  expect_near(train(true), train(false), 1e-4);
 }
 
 TEST_F(CudaChoice, LayersWithDropoutAreCaptured) {

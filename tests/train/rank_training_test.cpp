@@ -17,6 +17,7 @@
 #include "support/rank_threads.h"
 #include "support/thrown.h"
 #include "train/device_step.h"
+#include "train/sum_by_hosts.h"
 #include "unroll/corpus.h"
 #include "unroll/error.h"
 #include "unroll/train.h"
@@ -233,6 +234,15 @@ TEST_F(RankTraining, ADevicesStepsAreThoseOfOneProcessToo) {
     expect_same(
         train(ranks, [](auto&... arguments) { return std::make_unique<DeviceStep>(arguments...); }),
         alone);
+  });
+  // As many as have not the same number of rows.
+  run_ranks(3, [&](const auto& ranks) {
+    expect_same(train(ranks,
+                      [&](auto&... arguments) {
+                        return std::make_unique<DeviceStep>(arguments...,
+                                                            std::make_unique<SumByHosts>(ranks));
+                      }),
+                alone);
   });
 }
 

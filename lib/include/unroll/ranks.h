@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
 #include "unroll/error.h"
+#include "unroll/options.h"
 
 #pragma GCC visibility push(default)
 namespace unroll {
@@ -25,6 +27,16 @@ enum class Request {
   kStop,  ///< to end the training
 };
 
+/// What adds up the gradients of ranks.
+enum class RankBackend {
+  kAuto,  ///< NCCL where each rank has a CUDA device of its own, else Gloo
+  kGloo,  ///< Gloo, through the hosts' memory
+};
+constexpr auto enum_names(RankBackend) {
+  return enum_table<RankBackend>("rank-backend",
+                                 {{RankBackend::kAuto, "auto"}, {RankBackend::kGloo, "gloo"}});
+}
+
 /// The processes that train one model together, each on its rows of every batch (data-parallel).
 /// This class itself is a process alone; join_ranks gives one of several.
 ///
@@ -38,6 +50,10 @@ class Ranks {
   virtual int64_t rank() const { return 0; }
   /// How many there are.
   virtual int64_t world() const { return 1; }
+  /// What is to add up their gradients.
+  virtual RankBackend backend() const { return RankBackend::kAuto; }
+  /// Seconds that they wait for each other at most.
+  virtual double timeout() const { return std::numeric_limits<double>::infinity(); }
 
   /// Waits for what was started, once; then its result is there.
   using Wait = std::function<void()>;
@@ -86,10 +102,11 @@ struct RanksOptions {
   std::string session = {};
   std::string interface = {};  ///< of the network; empty: that through which `address` is reached
   double timeout = 300;        ///< seconds that ranks wait for each other at most
+  RankBackend backend = RankBackend::kAuto;  ///< what adds up the gradients
 };
 
-/// Meets the other ranks. Tensors on a CPU are added up by Gloo (c10d::ProcessGroupGloo), others go
-/// through the host's memory.
+/// Meets the other ranks. They add up tensors by Gloo (c10d::ProcessGroupGloo), those of another
+/// device through the host's memory. A train step on CUDA devices has a faster way (RankBackend).
 ///
 /// Throws UsageError for options out of range, RankLost if the others are not there in time, and
 /// Error where the place or the interface is wrong, or this build cannot do it (ranks_problem).

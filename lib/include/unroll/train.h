@@ -22,7 +22,7 @@
 namespace unroll {
 
 /// Sums over the batches of the running epoch. The tensors are on the model's device and are read
-/// only at the epoch's end, so nothing waits for the device before that.
+/// only at the epoch's end, so that no step waits for one of their values.
 /// A step that was not finite adds only to steps, tokens and nonfinite.
 struct Sums {
   torch::Tensor loss = {};       ///< scalar float64, cross-entropy in nats summed over tokens
@@ -81,6 +81,12 @@ class TrainStep {
     run(epoch[k], k == 0 || !epoch.carries_state());
   }
 
+  /// Returns when the ranks' devices, which wait for each other, have done the steps they were
+  /// given; throws RankLost when one waits in vain. All ranks call it before they read what the
+  /// steps changed, which would wait without a limit, and before they destroy the step, which ends
+  /// what is not done. Where no devices wait for each other it does nothing.
+  virtual void wait() {}
+
   /// Whether steps are being replayed from a captured graph.
   virtual bool is_captured() const { return false; }
 
@@ -115,11 +121,17 @@ struct StepOptions {
   }
 };
 
-/// Called with the reason if steps should be captured and cannot be.
+/// Called with the reason if steps should be captured and cannot be, or if the gradients of ranks
+/// on CUDA devices go through the hosts' memory.
 using FallbackCallback = std::function<void(const std::string& reason)>;
 
-/// The step for a model. On a CPU it checks each loss. On another device it waits for nothing, and
+/// The step for a model. On a CPU it checks each loss. On another device it waits for no value, and
 /// with a graph it is captured and replayed (GraphMode). All but the options must outlive it.
+///
+/// All of several ranks call it at once, and it throws RankLost. Where each has a CUDA device of
+/// its own, NCCL adds up their gradients on these (RankBackend::kAuto). With RankBackend::kGloo,
+/// and with a loss or an optimizer of one's own, the gradients go through the hosts' memory, and no
+/// step is captured.
 ///
 /// A step whose loss or gradient is not finite is counted, and leaves the weights and the updater.
 /// With kStop on a CPU it throws Diverged, which names the batch, the loss and the norm; elsewhere

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -42,6 +43,12 @@ class CudaDriver {
   /// parameters, as its C++ declares them.
   virtual void launch(LoadedKernel kernel, const KernelLaunch& launch,
                       std::span<const void* const> parameters, torch::Device device) const = 0;
+
+  /// LibTorch's current stream of the device, as CUDA's runtime calls it.
+  virtual void* stream(torch::Device device) const = 0;
+
+  /// What says from now on whether that stream has done what it was given until now.
+  virtual std::function<bool()> mark(torch::Device device) const = 0;
 
   virtual std::unique_ptr<SideStream> make_side_stream(torch::Device device) const = 0;
 };

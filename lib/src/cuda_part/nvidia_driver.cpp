@@ -1,11 +1,13 @@
 #include "cuda_part/nvidia_driver.h"
 
+#include <c10/core/Event.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include <memory>
 #include <type_traits>
 
 #include "base/formatted.h"
@@ -173,6 +175,16 @@ void NvidiaDriver::launch(LoadedKernel kernel, const KernelLaunch& launch,
   auto** pointers = const_cast<void**>(parameters.data());
   require(driver().launch_kernel_ex(configuration.get(), function_of(kernel), pointers, nullptr),
           "run");
+}
+
+void* NvidiaDriver::stream(torch::Device device) const {
+  return c10::cuda::getCurrentCUDAStream(device.index()).stream();
+}
+
+std::function<bool()> NvidiaDriver::mark(torch::Device device) const {
+  const auto event = std::make_shared<c10::Event>(c10::DeviceType::CUDA);
+  event->record(c10::cuda::getCurrentCUDAStream(device.index()));
+  return [event] { return event->query(); };
 }
 
 std::unique_ptr<SideStream> NvidiaDriver::make_side_stream(torch::Device device) const {

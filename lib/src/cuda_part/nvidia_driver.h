@@ -13,6 +13,8 @@ class NvidiaDriver : public CudaDriver {
                     torch::Device device) const override;
   void launch(LoadedKernel kernel, const KernelLaunch& launch,
               std::span<const void* const> parameters, torch::Device device) const override;
+  void* stream(torch::Device device) const override;
+  std::function<bool()> mark(torch::Device device) const override;
   std::unique_ptr<SideStream> make_side_stream(torch::Device device) const override;
 };
 

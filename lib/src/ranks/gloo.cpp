@@ -18,6 +18,7 @@
 
 #include "base/formatted.h"
 #include "ranks/process_group.h"
+#include "ranks/rank_lost.h"
 
 namespace unroll {
 namespace {
@@ -146,6 +147,8 @@ class GlooRanks : public Ranks {
 
   int64_t rank() const override { return options_.rank; }
   int64_t world() const override { return options_.world; }
+  RankBackend backend() const override { return options_.backend; }
+  double timeout() const override { return options_.timeout; }
 
   Wait start_all_reduce(const torch::Tensor& values) override {
     auto here = values.is_cpu() ? values : values.to(torch::kCPU);
@@ -211,11 +214,9 @@ class GlooRanks : public Ranks {
     } catch (const std::exception& error) {
       const auto why = gist(error.what());
       if (is_of_time(why)) {
-        throw RankLost(
-            formatted("no answer from another rank for {:g} s: it hangs, or cannot be reached",
-                      options_.timeout));
+        throw silent_rank(options_.timeout);
       }
-      throw RankLost(formatted("another rank is gone: {}", why));
+      throw gone_rank(why);
     }
   }
 

@@ -3,30 +3,46 @@
 #include <limits>
 #include <utility>
 
+#include "ranks/or_alone.h"
+#include "train/device_gradient_sum.h"
 #include "train/gradients.h"
+#include "train/host_gradient_sum.h"
 #include "train/progress.h"
 
 namespace unroll {
+namespace {
 
-DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options)
+std::unique_ptr<GradientSum> make_gradient_sum(std::unique_ptr<DeviceSum> device_sum,
+                                               const std::shared_ptr<Ranks>& ranks,
+                                               const std::vector<torch::Tensor>& params) {
+  if (device_sum) {
+    return std::make_unique<DeviceGradientSum>(std::move(device_sum), or_alone(ranks), params);
+  }
+  return std::make_unique<HostGradientSum>(ranks, params);
+}
+
+}  // namespace
+
+DeviceWork::DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options,
+                       std::unique_ptr<DeviceSum> device_sum)
     : net_(net),
       updater_(updater),
       own_updater_(dynamic_cast<DeviceUpdater*>(&updater)),
       options_(options),
       params_(values(trained_weights(net))),
-      gradient_sum_(options.ranks, params_),
+      gradient_sum_(make_gradient_sum(std::move(device_sum), options.ranks, params_)),
       one_(torch::ones({}, torch::TensorOptions().device(net.device()))) {}
 
 int64_t DeviceWork::run(const Batch& batch, const State& state, const Sums& sums,
                         const State& carry) {
-  auto [loss, after] = loss_of(net_, batch, state, options_, gradient_sum_.on_gradient());
-  gradient_sum_.begin(loss, batch.Y);
+  auto [loss, after] = loss_of(net_, batch, state, options_, gradient_sum_->on_gradient());
+  gradient_sum_->begin(loss, batch.Y);
   updater_.zero_grad();
   const bool is_here = loss.scalar_type() == one_.scalar_type() && loss.device() == one_.device();
   loss.backward(is_here ? one_ : torch::Tensor());
 
   const torch::NoGradGuard no_grad;
-  const auto whole = gradient_sum_.finish();
+  const auto whole = gradient_sum_->finish();
   const bool stops = options_.on_nonfinite == OnNonfinite::kStop;
   const StepEnd end{.loss = whole.loss,
                     .tokens = static_cast<double>(whole.tokens),
@@ -66,9 +82,18 @@ void DeviceStep::run(const Batch& batch, bool reset_state) {
   const auto state = reset_state ? work_.model().begin_state(batch.X.size(0)) : progress_.carry;
   auto& sums = begin_sums(progress_, batch.X.device());
   auto carry = empty_like(state);
+  work_.gradient_sum().before_step(batch.Y.numel());
   sums.tokens += work_.run(batch, state, sums, carry);
+  work_.gradient_sum().after_step();
   progress_.carry = std::move(carry);
   ++sums.steps;
+}
+
+void DeviceStep::run_batch(const Epoch& epoch, int64_t k) {
+  if (!epoch.has_corpus()) {
+    wait();  // as a caller's own batches may, without a limit
+  }
+  TrainStep::run_batch(epoch, k);
 }
 
 }  // namespace unroll

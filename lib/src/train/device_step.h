@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "cuda_part/device_sum.h"
 #include "train/device_updater.h"
 #include "train/gradient_sum.h"
 #include "unroll/model.h"
@@ -17,8 +19,10 @@ namespace unroll {
 /// nor decides by one, so what it does once for a batch can be captured and replayed.
 class DeviceWork {
  public:
-  /// All but the options must outlive it.
-  DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options);
+  /// The net and the updater must outlive it. Gradients of ranks are added up by their devices'
+  /// sum; null: through the hosts' memory, which cannot be captured.
+  DeviceWork(SequenceModel& net, Updater& updater, const StepOptions& options,
+             std::unique_ptr<DeviceSum> device_sum);
 
   /// Trains on one batch, from a state, and adds to the tensors of `sums`, not to its counts. The
   /// state to carry is written to the tensors of `carry`, which may be those of `state`.
@@ -29,6 +33,9 @@ class DeviceWork {
   ///
   /// Returns how many tokens the whole batch has, of which ranks have parts.
   int64_t run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
+
+  /// To be told of each step, and of each replay of a captured one.
+  GradientSum& gradient_sum() { return *gradient_sum_; }
 
   /// Whose weights are trained.
   const SequenceModel& model() const { return net_; }
@@ -42,7 +49,7 @@ class DeviceWork {
   DeviceUpdater* own_updater_;  // the updater, if it is one
   StepOptions options_;
   std::vector<torch::Tensor> params_;
-  GradientSum gradient_sum_;
+  std::unique_ptr<GradientSum> gradient_sum_;
   torch::Tensor one_;  // of the loss, by itself
 };
 
@@ -50,10 +57,12 @@ class DeviceWork {
 class DeviceStep : public TrainStep {
  public:
   DeviceStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
-             const StepOptions& options)
-      : work_(net, updater, options), progress_(progress) {}
+             const StepOptions& options, std::unique_ptr<DeviceSum> device_sum = nullptr)
+      : work_(net, updater, options, std::move(device_sum)), progress_(progress) {}
 
   void run(const Batch& batch, bool reset_state) override;
+  void run_batch(const Epoch& epoch, int64_t k) override;
+  void wait() override { work_.gradient_sum().wait(); }
 
  private:
   DeviceWork work_;

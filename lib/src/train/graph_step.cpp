@@ -1,5 +1,6 @@
 #include "train/graph_step.h"
 
+#include <string>
 #include <utility>
 
 #include "kernels/cuda/kernel_name.h"
@@ -11,8 +12,9 @@ namespace unroll {
 
 GraphStep::GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
                      const StepOptions& options, std::unique_ptr<CudaGraph> graph,
-                     FallbackCallback on_fallback, const CudaKernels* kernels)
-    : work_(net, updater, options),
+                     FallbackCallback on_fallback, const CudaKernels* kernels,
+                     std::unique_ptr<DeviceSum> device_sum)
+    : work_(net, updater, options, std::move(device_sum)),
       progress_(progress),
       graph_(std::move(graph)),
       on_fallback_(std::move(on_fallback)),
@@ -24,15 +26,17 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
   const auto& net = work_.model();
   const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
   auto carry = empty_like(state);
-  work_.run(batch, state, sums_, carry);
+  work_.gradient_sum().before_step(batch.Y.numel());
+  progress_.sums.tokens += work_.run(batch, state, sums_, carry);
+  work_.gradient_sum().after_step();
   progress_.carry = std::move(carry);
-  progress_.sums.tokens += batch.Y.numel();
   ++progress_.sums.steps;
   epoch_.reset();  // the carried state is elsewhere now
 }
 
 void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
   if (!epoch.has_corpus()) {
+    wait();  // as a caller's own batches may, without a limit
     TrainStep::run_batch(epoch, k);
     return;
   }
@@ -40,6 +44,7 @@ void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
     begin(epoch, k);
   }
   own_sums();
+  work_.gradient_sum().before_step(epoch.rows() * epoch.num_steps());
   if (captured_) {
     graph_->replay();
   } else if (!can_capture_) {
@@ -50,9 +55,10 @@ void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
   } else {
     capture();
   }
+  work_.gradient_sum().after_step();
   next_ = k + 1;
   progress_.carry = carry_;
-  progress_.sums.tokens += epoch.rows() * epoch.num_steps();
+  progress_.sums.tokens += tokens_;
   ++progress_.sums.steps;
 }
 
@@ -77,6 +83,7 @@ void GraphStep::prepare(const Epoch& epoch) {
 
 void GraphStep::begin(const Epoch& epoch, int64_t k) {
   epoch.check_batch(k);
+  wait();  // as what the host writes below does, without a limit
   prepare(epoch);
   starts_.narrow(0, 0, epoch.size()).copy_(epoch.starts());
   position_.fill_(k);
@@ -116,7 +123,7 @@ void GraphStep::train() {
   const auto tokens = cut_batch();
   const Batch batch{tokens.narrow(0, 0, T).t(), tokens.narrow(0, 1, T).t()};
   const auto state = epoch_->carries_state() ? carry_ : work_.model().begin_state(starts_.size(1));
-  work_.run(batch, state, sums_, carry_);
+  tokens_ = work_.run(batch, state, sums_, carry_);
 }
 
 torch::Tensor GraphStep::cut_batch() {
@@ -147,13 +154,20 @@ torch::Tensor GraphStep::cut_batch() {
 }
 
 void GraphStep::capture() {
+  wait();  // as a capture does, without a limit
+  std::string problem;
   try {
     graph_->capture([&] { train(); });
-    captured_ = true;
   } catch (const Error& error) {
+    problem = error.what();
+  }
+  // The sums of a captured step and of another do not meet.
+  captured_ = work_.gradient_sum().all_agree(problem.empty());
+  if (!captured_) {
     can_capture_ = false;
+    graph_.reset();
     if (on_fallback_) {
-      on_fallback_(error.what());
+      on_fallback_(problem.empty() ? "another rank cannot capture its steps" : problem);
     }
   }
   if (captured_) {

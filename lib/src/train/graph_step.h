@@ -24,16 +24,20 @@ class GraphStep : public TrainStep {
   /// Steps of one shape that are done before one is captured.
   static constexpr int kWarmUps = 3;
 
-  /// All but the options must outlive the step. The sums of the progress and the carried state are
-  /// the step's own memory once a batch of an epoch was trained on. `kernels` cut the batches;
-  /// null: LibTorch does.
+  /// Net, updater and progress must outlive the step. The sums of the progress and the carried
+  /// state are the step's own memory once a batch of an epoch was trained on. `kernels` cut the
+  /// batches; null: LibTorch does. `device_sum` adds up the gradients of ranks; null: a process
+  /// alone.
   GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progress,
             const StepOptions& options, std::unique_ptr<CudaGraph> graph,
-            FallbackCallback on_fallback, const CudaKernels* kernels = nullptr);
+            FallbackCallback on_fallback, const CudaKernels* kernels = nullptr,
+            std::unique_ptr<DeviceSum> device_sum = nullptr);
 
   /// Operation by operation.
   void run(const Batch& batch, bool reset_state) override;
   void run_batch(const Epoch& epoch, int64_t k) override;
+
+  void wait() override { work_.gradient_sum().wait(); }
 
   bool is_captured() const override { return captured_; }
 
@@ -50,15 +54,16 @@ class GraphStep : public TrainStep {
   torch::Tensor cut_batch();
   void capture();
 
-  DeviceWork work_;
+  DeviceWork work_;  // outlives the graph, which has captured its sums
   TrainProgress& progress_;
-  std::unique_ptr<CudaGraph> graph_;
+  std::unique_ptr<CudaGraph> graph_;  // null once it is known to be of no use
   FallbackCallback on_fallback_;
   const CudaKernels* kernels_;  // or null
   Workspace workspace_;
   bool can_capture_ = true;
   bool captured_ = false;
   int warm_ups_ = 0;
+  int64_t tokens_ = 0;  // of a whole batch of the epochs below
 
   // Of the epochs that the memory below is for.
   std::optional<Epoch> epoch_;

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "train/gradient_sum.h"
+#include "train/host_gradient_sum.h"
 #include "unroll/train.h"
 
 namespace unroll {
@@ -27,7 +27,7 @@ class HostStep : public TrainStep {
   TrainProgress& progress_;
   StepOptions options_;
   std::vector<torch::Tensor> params_;
-  GradientSum gradient_sum_;
+  HostGradientSum gradient_sum_;
   StepSeconds seconds_;
 };
 

@@ -24,6 +24,7 @@ EpochStats train_epoch_ch8(const Epoch& train_iter, TrainStep& step, TrainProgre
     }
   }
 
+  step.wait();
   const auto sums = std::exchange(progress.sums, {});
   progress.batch = 0;
   ++progress.epoch;

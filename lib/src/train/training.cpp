@@ -100,6 +100,8 @@ class Training::ScheduledStep : public TrainStep {
     step_.run_batch(epoch, k);
   }
 
+  void wait() override { step_.wait(); }
+
   // Of the k-th step of the running epoch.
   double lr(int64_t k) const {
     const auto& options = training_.options_;

@@ -1,4 +1,4 @@
-#include "train/gradient_sum.h"
+#include "train/host_gradient_sum.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 #include "support/all_close.h"
 #include "support/rank_threads.h"
 #include "support/thrown.h"
+#include "support/twin.h"
 #include "train/progress.h"
 #include "unroll/compute.h"
 #include "unroll/error.h"
@@ -20,7 +21,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(GradientSum, OfManyBucketsIsThatOfAllRanks) {
+TEST(HostGradientSum, OfManyBucketsIsThatOfAllRanks) {
   // More than one bucket holds, of two kinds, one of them without a gradient.
   const auto sizes = std::vector<int64_t>{3, 700'000, 5, 700'000, 7};
   run_ranks(2, [&](const auto& ranks) {
@@ -33,7 +34,7 @@ TEST(GradientSum, OfManyBucketsIsThatOfAllRanks) {
             torch::full_like(params.back(), static_cast<double>(ranks->rank() + 1));
       }
     }
-    GradientSum sum(ranks, params);
+    HostGradientSum sum(ranks, params);
     // Rank 0 has 4 labels, rank 1 has 1.
     const auto labels = torch::tensor({0, 1, 2, 3}).view({1, 4}).clone();
     if (ranks->rank() == 1) {
@@ -52,24 +53,6 @@ TEST(GradientSum, OfManyBucketsIsThatOfAllRanks) {
   });
 }
 
-// One of two ranks, whose other one has the same rows.
-class Twin : public Ranks {
- public:
-  int64_t world() const override { return 2; }
-  Wait start_all_reduce(const torch::Tensor& values) override {
-    if (++started == lost_at) {
-      throw RankLost("the other one is gone");
-    }
-    return [values, sent = values.clone()] {
-      EXPECT_TRUE(values.equal(sent)) << "written while it travels";
-      values.copy_(2 * sent);
-    };
-  }
-
-  int64_t started = 0;
-  int64_t lost_at = 0;
-};
-
 class TravellingGradients : public ::testing::Test {
  protected:
   void make(Backend backend) {
@@ -77,7 +60,7 @@ class TravellingGradients : public ::testing::Test {
     net_ = make_model({.cell = Cell::kLstm, .hidden = 300, .layers = 3}, kVocab, torch::kCPU,
                       {.backend = backend});
     params_ = values(net_->weights());
-    sum_ = std::make_unique<GradientSum>(twin_, params_);
+    sum_ = std::make_unique<HostGradientSum>(twin_, params_);
   }
 
   // Makes a new batch and no gradients.
@@ -127,7 +110,7 @@ class TravellingGradients : public ::testing::Test {
   const std::shared_ptr<Twin> twin_ = std::make_shared<Twin>();
   std::unique_ptr<SequenceModel> net_;
   std::vector<torch::Tensor> params_;
-  std::unique_ptr<GradientSum> sum_;
+  std::unique_ptr<HostGradientSum> sum_;
   StepOptions options_;
   Batch batch_;
 };

@@ -1,9 +1,8 @@
-#include "train/gradient_sum.h"
+#include "train/host_gradient_sum.h"
 
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "kernels/cpu/softmax.h"
@@ -23,19 +22,17 @@ constexpr int64_t kBucketBytes = int64_t{1} << 20;
 // not many times as large as they are, for weights in float16.
 constexpr double kLabelsOfAUnit = 1024;
 
-// The places of what travels beside the gradients.
-enum Sum { kLoss, kLabels, kTokens, kSaves, kStops, kSums };
-
 }  // namespace
 
-GradientSum::GradientSum(std::shared_ptr<Ranks> ranks, const std::vector<torch::Tensor>& params)
-    : ranks_(or_alone(std::move(ranks))) {
+HostGradientSum::HostGradientSum(std::shared_ptr<Ranks> ranks,
+                                 const std::vector<torch::Tensor>& params)
+    : ranks_(or_alone(std::move(ranks))), exchange_(ranks_) {
   if (!is_alone()) {
     make_buckets(params);
   }
 }
 
-GradientCallback GradientSum::on_gradient() {
+GradientCallback HostGradientSum::on_gradient() {
   if (is_alone()) {
     return {};
   }
@@ -44,7 +41,7 @@ GradientCallback GradientSum::on_gradient() {
   };
 }
 
-void GradientSum::make_buckets(std::vector<torch::Tensor> params) {
+void HostGradientSum::make_buckets(std::vector<torch::Tensor> params) {
   std::ranges::reverse(params);
   int64_t bytes = 0;  // of the last bucket
   for (const auto& param : params) {
@@ -72,7 +69,7 @@ void GradientSum::make_buckets(std::vector<torch::Tensor> params) {
   }
 }
 
-void GradientSum::begin(const torch::Tensor& loss, const torch::Tensor& labels) {
+void HostGradientSum::begin(const torch::Tensor& loss, const torch::Tensor& labels) {
   own_ = {.loss = loss.detach(), .tokens = labels.numel()};
   if (is_alone()) {
     return;
@@ -80,16 +77,10 @@ void GradientSum::begin(const torch::Tensor& loss, const torch::Tensor& labels) 
   if (is_open_) {
     throw RankLost("an earlier step ended before its gradients were those of all ranks");
   }
-  const auto request = ranks_->take_request();
   labels_ = static_cast<double>(labels.ne(cpu::kIgnoredLabel).sum().item<int64_t>());
-  std::array<double, kSums> sums{};
-  sums[kLoss] = labels_ > 0 ? labels_ * own_.loss.item<double>() : 0;
-  sums[kLabels] = labels_;
-  sums[kTokens] = static_cast<double>(own_.tokens);
-  sums[kSaves] = request == Request::kSave ? 1 : 0;
-  sums[kStops] = request == Request::kStop ? 1 : 0;
-  sums_ = torch::tensor(torch::ArrayRef<double>(sums), torch::kFloat64);
-  wait_for_sums_ = ranks_->start_all_reduce(sums_);
+  exchange_.start({.loss = labels_ > 0 ? labels_ * own_.loss.item<double>() : 0,
+                   .labels = labels_,
+                   .tokens = own_.tokens});
   for (auto& bucket : buckets_) {
     for (auto& part : bucket.parts) {
       part.is_filled = false;
@@ -99,7 +90,7 @@ void GradientSum::begin(const torch::Tensor& loss, const torch::Tensor& labels) 
   is_open_ = true;
 }
 
-void GradientSum::fill(Part& part, const torch::Tensor& gradient) const {
+void HostGradientSum::fill(Part& part, const torch::Tensor& gradient) const {
   // The gradients of a loss over no label are not numbers.
   if (gradient.defined() && labels_ > 0) {
     torch::mul_out(part.slice, gradient,
@@ -110,7 +101,7 @@ void GradientSum::fill(Part& part, const torch::Tensor& gradient) const {
   part.is_filled = true;
 }
 
-void GradientSum::start_filled() {
+void HostGradientSum::start_filled() {
   while (started_ < buckets_.size() &&
          std::ranges::all_of(buckets_[started_].parts, &Part::is_filled)) {
     auto& bucket = buckets_[started_++];
@@ -118,7 +109,7 @@ void GradientSum::start_filled() {
   }
 }
 
-void GradientSum::take_early(const torch::Tensor& param, const torch::Tensor& gradient) {
+void HostGradientSum::take_early(const torch::Tensor& param, const torch::Tensor& gradient) {
   // A hook may change the gradient before it is the parameter's, which may not take it at all.
   if (!is_open_ || !param.requires_grad() || !torch::autograd::impl::hooks(param).empty()) {
     return;
@@ -137,7 +128,7 @@ void GradientSum::take_early(const torch::Tensor& param, const torch::Tensor& gr
   }
 }
 
-WholeBatch GradientSum::finish() {
+WholeBatch HostGradientSum::finish() {
   if (is_alone()) {
     return own_;
   }
@@ -151,22 +142,18 @@ WholeBatch GradientSum::finish() {
     }
     start_filled();
   }
-  wait_for_sums_();
-  const auto* sums = sums_.const_data_ptr<double>();
-  ranks_->set_asked(sums[kStops] > 0   ? Request::kStop
-                    : sums[kSaves] > 0 ? Request::kSave
-                                       : Request::kNone);
+  const auto whole = exchange_.finish();
   for (const auto& bucket : buckets_) {
     bucket.wait();
     for (const auto& part : bucket.parts) {
       if (auto& grad = part.param.mutable_grad(); grad.defined()) {
         torch::mul_out(grad, part.slice,
-                       torch::scalar_tensor(kLabelsOfAUnit / sums[kLabels], grad.options()));
+                       torch::scalar_tensor(kLabelsOfAUnit / whole.labels, grad.options()));
       }
     }
   }
-  const auto loss = torch::full_like(own_.loss, sums[kLoss] / sums[kLabels], own_.loss.options());
-  return {.loss = loss, .tokens = static_cast<int64_t>(sums[kTokens])};
+  const auto loss = torch::full_like(own_.loss, whole.loss / whole.labels, own_.loss.options());
+  return {.loss = loss, .tokens = whole.tokens};
 }
 
 }  // namespace unroll

@@ -1,0 +1,43 @@
+#include "cuda_part/nccl.h"
+
+#include <dlfcn.h>
+
+#include <type_traits>
+
+#include "base/formatted.h"
+
+namespace unroll {
+namespace {
+
+Nccl load_nccl() {
+  // The CUDA part of LibTorch's wheels links it: where a GPU is, it is loaded already.
+  void* library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    throw Error(formatted("NCCL cannot be loaded: {}", dlerror()));
+  }
+  Nccl all{};
+  const auto find = [&](const char* name, auto& function) {
+    using Function = std::remove_reference_t<decltype(function)>;
+    function = reinterpret_cast<Function>(dlsym(library, formatted("nccl{}", name).c_str()));
+    if (function == nullptr) {
+      throw Error(formatted("NCCL has no nccl{}", name));
+    }
+  };
+  find("GetErrorString", all.get_error_string);
+  find("GetLastError", all.get_last_error);
+  find("GetUniqueId", all.get_unique_id);
+  find("CommInitRank", all.comm_init_rank);
+  find("CommGetAsyncError", all.comm_get_async_error);
+  find("CommAbort", all.comm_abort);
+  find("AllReduce", all.all_reduce);
+  return all;
+}
+
+}  // namespace
+
+const Nccl& Nccl::loaded() {
+  static const auto all = load_nccl();
+  return all;
+}
+
+}  // namespace unroll
