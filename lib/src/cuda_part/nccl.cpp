@@ -2,9 +2,8 @@
 
 #include <dlfcn.h>
 
-#include <type_traits>
-
 #include "base/formatted.h"
+#include "cuda_part/function_finder.h"
 
 namespace unroll {
 namespace {
@@ -15,14 +14,8 @@ Nccl load_nccl() {
   if (library == nullptr) {
     throw Error(formatted("NCCL cannot be loaded: {}", dlerror()));
   }
+  const FunctionFinder find(library, "NCCL", "nccl");
   Nccl all{};
-  const auto find = [&](const char* name, auto& function) {
-    using Function = std::remove_reference_t<decltype(function)>;
-    function = reinterpret_cast<Function>(dlsym(library, formatted("nccl{}", name).c_str()));
-    if (function == nullptr) {
-      throw Error(formatted("NCCL has no nccl{}", name));
-    }
-  };
   find("GetErrorString", all.get_error_string);
   find("GetLastError", all.get_last_error);
   find("GetUniqueId", all.get_unique_id);

@@ -8,9 +8,9 @@
 #include <dlfcn.h>
 
 #include <memory>
-#include <type_traits>
 
 #include "base/formatted.h"
+#include "cuda_part/function_finder.h"
 #include "cuda_part/streams.h"
 
 namespace unroll::cuda {
@@ -34,23 +34,17 @@ Functions load_functions() {
   if (library == nullptr) {
     throw Error(formatted("the driver cannot be loaded: {}", dlerror()));
   }
+  const FunctionFinder find(library, "the driver, which must be of CUDA 12 or later,", "cu");
   Functions all{};
-  const auto find = [&](const char* name, auto& function) {
-    using Function = std::remove_reference_t<decltype(function)>;
-    function = reinterpret_cast<Function>(dlsym(library, name));
-    if (function == nullptr) {
-      throw Error(formatted("the driver has no {}: it is older than CUDA 12", name));
-    }
-  };
-  find("cuGetErrorString", all.get_error_string);
-  find("cuCtxGetCurrent", all.ctx_get_current);
-  find("cuCtxGetDevice", all.ctx_get_device);
-  find("cuDeviceGetAttribute", all.device_get_attribute);
-  find("cuModuleLoadData", all.module_load_data);
-  find("cuModuleGetFunction", all.module_get_function);
-  find("cuFuncSetAttribute", all.func_set_attribute);
-  find("cuLaunchKernelEx", all.launch_kernel_ex);
-  find("cuOccupancyMaxActiveClusters", all.occupancy_max_active_clusters);
+  find("GetErrorString", all.get_error_string);
+  find("CtxGetCurrent", all.ctx_get_current);
+  find("CtxGetDevice", all.ctx_get_device);
+  find("DeviceGetAttribute", all.device_get_attribute);
+  find("ModuleLoadData", all.module_load_data);
+  find("ModuleGetFunction", all.module_get_function);
+  find("FuncSetAttribute", all.func_set_attribute);
+  find("LaunchKernelEx", all.launch_kernel_ex);
+  find("OccupancyMaxActiveClusters", all.occupancy_max_active_clusters);
   return all;
 }
 

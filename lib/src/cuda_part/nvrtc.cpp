@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/formatted.h"
+#include "cuda_part/function_finder.h"
 #include "kernels/cuda/sources.h"
 
 namespace unroll {
@@ -66,15 +67,9 @@ struct Nvrtc::Functions {
   }
 
   static Functions load() {
-    void* library = open();
+    const FunctionFinder find(open(), "NVRTC, which compiles them and must be 12.1 or later,",
+                              "nvrtc");
     Functions all{};
-    const auto find = [&](const char* name, auto& function) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(
-          dlsym(library, formatted("nvrtc{}", name).c_str()));
-      if (function == nullptr) {
-        throw Error(formatted("NVRTC, which compiles them, has no nvrtc{}; 12.1 is needed", name));
-      }
-    };
     find("Version", all.version);
     find("GetErrorString", all.get_error_string);
     find("GetNumSupportedArchs", all.get_num_supported_archs);
