@@ -14,6 +14,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "support/rank_threads.h"
 #include "support/thrown.h"
@@ -252,22 +253,35 @@ TEST_F(DeviceSums, AreNoneWhereNcclDoesNotStart) {
   EXPECT_EQ(nccl.ended(), 2);
 }
 
+// Those of others, which wait for so long.
+class TimedRanks : public Ranks {
+ public:
+  TimedRanks(std::shared_ptr<Ranks> ranks, double timeout)
+      : ranks_(std::move(ranks)), timeout_(timeout) {}
+  int64_t rank() const override { return ranks_->rank(); }
+  int64_t world() const override { return ranks_->world(); }
+  double timeout() const override { return timeout_; }
+  Wait start_all_reduce(const torch::Tensor& values) override {
+    return ranks_->start_all_reduce(values);
+  }
+  std::string broadcast(const std::string& text) override { return ranks_->broadcast(text); }
+
+ private:
+  std::shared_ptr<Ranks> ranks_;
+  double timeout_;
+};
+
 // A device may wait: no rank can use it for anything else.
 TEST_F(DeviceSums, AMeetingEndsWellBeforeTheTimeLimit) {
   nccl.hold();
-  const auto message = HasSubstr("NCCL has not joined the ranks' devices within 1 s");
-  run_ranks(
-      2, [&](const auto& ranks) { EXPECT_THAT(thrown<RankLost>([&] { join(*ranks); }), message); },
-      /*timeout=*/3);
+  run_ranks(2, [&](const auto& ranks) {
+    TimedRanks timed(ranks, 0.3);
+    EXPECT_THAT(thrown<RankLost>([&] { join(timed); }),
+                HasSubstr("NCCL has not joined the ranks' devices within 0.1 s"));
+  });
   nccl.let_go();
   nccl.wait_for_ends(2);  // what they still make is not left
 }
-
-// One that waits for its device for a second at most.
-class Impatient : public Ranks {
- public:
-  double timeout() const override { return 1; }
-};
 
 TEST_F(DeviceSums, AWaitEndsWhenAnotherRankIsGone) {
   Ranks alone;
@@ -283,23 +297,23 @@ TEST_F(DeviceSums, AWaitEndsWhenAnotherRankIsGone) {
 }
 
 TEST_F(DeviceSums, AWaitEndsAfterTheTimeLimit) {
-  Impatient alone;
+  TimedRanks alone(std::make_shared<Ranks>(), 1.5);
   const auto joined = join(alone);
   ASSERT_TRUE(joined.sum) << joined.problem;
   driver.done = 0;
   nccl.async_error = Nccl::kInProgress;
-  EXPECT_THAT(thrown<RankLost>([&] { joined.sum->wait(); }), HasSubstr("for 1 s"));
+  EXPECT_THAT(thrown<RankLost>([&] { joined.sum->wait(); }), HasSubstr("for 1.5 s"));
 }
 
 TEST_F(DeviceSums, AHostIsAFewStepsAheadAtMost) {
-  Impatient alone;
+  TimedRanks alone(std::make_shared<Ranks>(), 1.5);
   const auto joined = join(alone);
   ASSERT_TRUE(joined.sum) << joined.problem;
   driver.done = driver.marks + 3;
   for (std::size_t step = 0; step < 3 + DeviceSum::kAhead; ++step) {
     joined.sum->end_step();
   }
-  EXPECT_THAT(thrown<RankLost>([&] { joined.sum->end_step(); }), HasSubstr("for 1 s"));
+  EXPECT_THAT(thrown<RankLost>([&] { joined.sum->end_step(); }), HasSubstr("for 1.5 s"));
 }
 
 }  // namespace

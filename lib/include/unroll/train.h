@@ -82,9 +82,12 @@ class TrainStep {
   }
 
   /// Returns when the ranks' devices, which wait for each other, have done the steps they were
-  /// given; throws RankLost when one waits in vain. All ranks call it before they read what the
-  /// steps changed, which would wait without a limit, and before they destroy the step, which ends
-  /// what is not done. Where no devices wait for each other it does nothing.
+  /// given; throws RankLost when one waits in vain. Where no devices wait for each other it does
+  /// nothing.
+  ///
+  /// All ranks call it before they read what the steps changed: to read it would wait too, but
+  /// without a limit. They also call it before they destroy the step: that ends the work which is
+  /// not done.
   virtual void wait() {}
 
   /// Whether steps are being replayed from a captured graph.
@@ -121,8 +124,7 @@ struct StepOptions {
   }
 };
 
-/// Called with the reason if steps should be captured and cannot be, or if the gradients of ranks
-/// on CUDA devices go through the hosts' memory.
+/// Called with the reason if steps should be captured and cannot be.
 using FallbackCallback = std::function<void(const std::string& reason)>;
 
 /// The step for a model. On a CPU it checks each loss. On another device it waits for no value, and

@@ -18,8 +18,8 @@ namespace unroll {
 /// To destroy it ends the sums that the device has not done yet; what they were to give is then
 /// undefined, on every rank.
 ///
-/// Every rank calls the same in the same order. Functions throw Error where the device refuses the
-/// work, and RankLost. A graph that has captured a sum must be destroyed before it.
+/// Every rank calls the same in the same order. Functions throw Error where NCCL refuses the work,
+/// and RankLost. A graph that has captured a sum must be destroyed before it.
 class DeviceSum {
  public:
   virtual ~DeviceSum() = default;
@@ -49,8 +49,8 @@ struct JoinedDevices {
 /// What a rank brings for it. Each function may throw Error.
 struct SumParts {
   std::function<const CudaDriver&()> driver;
-  /// Values like those that are to be added up, and as many: the first sum is of these, as NCCL
-  /// connects the devices when they first add up so many.
+  /// Values of the type and number that will be added up. The first sum is of these: NCCL connects
+  /// the devices at the first sum of a size.
   std::function<torch::Tensor()> example;
   std::function<const Nccl&()> nccl = &Nccl::loaded;
 };
@@ -58,9 +58,9 @@ struct SumParts {
 /// Joins the devices of all ranks by NCCL. All ranks call it, whatever their devices are. Driver
 /// and NCCL must live as long as the program.
 ///
-/// Where a rank has no device for it, or NCCL says no on every rank, there is no sum. Throws
-/// RankLost for another rank that is gone, and where NCCL has not answered within a third of
-/// Ranks::timeout.
+/// Where a rank has no device for it, or NCCL refuses one, there is no sum. Throws RankLost for
+/// another rank that is gone, and where NCCL has not answered within a third of Ranks::timeout: of
+/// some reasons to refuse one it does not say anything to the others.
 JoinedDevices join_devices(Ranks& ranks, torch::Device device, const SumParts& parts);
 
 }  // namespace unroll

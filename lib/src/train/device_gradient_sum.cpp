@@ -33,7 +33,6 @@ torch::Tensor DeviceGradientSum::zero_row(const std::vector<torch::Tensor>& para
 void DeviceGradientSum::before_step(int64_t tokens) {
   exchange_.start({.tokens = tokens});
   whole_ = exchange_.finish();
-  is_waited_ = false;
 }
 
 void DeviceGradientSum::begin(const torch::Tensor& loss, const torch::Tensor& labels) {
@@ -60,6 +59,7 @@ WholeBatch DeviceGradientSum::finish() {
 
 void DeviceGradientSum::after_step() {
   sum_->end_step();
+  is_waited_ = false;
   // What was asked for is done next, and reads the device.
   if (whole_.asked != Request::kNone) {
     wait();

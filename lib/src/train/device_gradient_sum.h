@@ -42,7 +42,7 @@ class DeviceGradientSum : public GradientSum {
   StepExchange exchange_;
   std::vector<torch::Tensor> params_;
   BatchNumbers whole_;     // of the running step
-  bool is_waited_ = true;  // whether no step has begun since the last wait
+  bool is_waited_ = true;  // whether no step was taken since the last wait
   // Scalars on the device, of this rank's rows.
   torch::Tensor loss_;
   torch::Tensor labels_;  // int64: how many count

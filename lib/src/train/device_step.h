@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda_part/device_sum.h"
@@ -34,7 +35,8 @@ class DeviceWork {
   /// Returns how many tokens the whole batch has, of which ranks have parts.
   int64_t run(const Batch& batch, const State& state, const Sums& sums, const State& carry);
 
-  /// To be told of each step, and of each replay of a captured one.
+  /// Whose before_step and after_step are called at each step, and at each replay of a captured
+  /// one.
   GradientSum& gradient_sum() { return *gradient_sum_; }
 
   /// Whose weights are trained.

@@ -25,7 +25,7 @@ class GradientSum {
   virtual ~GradientSum() = default;
 
   /// Before each step, and before each replay of a captured one, with the tokens of this rank's
-  /// rows: what the host tells the other ranks by itself.
+  /// rows: what the hosts exchange by themselves.
   virtual void before_step(int64_t /*tokens*/) {}
 
   /// For the forward pass of the next batch, whose graph it must outlive; empty where it is of no

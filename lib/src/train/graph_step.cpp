@@ -22,6 +22,7 @@ GraphStep::GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progre
       sums_(zero_sums(net.device())) {}
 
 void GraphStep::run(const Batch& batch, bool reset_state) {
+  wait();  // as run_batch does before steps that are not replayed
   own_sums();
   const auto& net = work_.model();
   const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
@@ -36,7 +37,7 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
 
 void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
   if (!epoch.has_corpus()) {
-    wait();  // as a caller's own batches may, without a limit
+    wait();  // as a batch of one's own may, without a limit
     TrainStep::run_batch(epoch, k);
     return;
   }
@@ -44,6 +45,9 @@ void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
     begin(epoch, k);
   }
   own_sums();
+  if (!captured_) {
+    wait();  // as a model of one's own that asks for values does, and a capture, without a limit
+  }
   work_.gradient_sum().before_step(epoch.rows() * epoch.num_steps());
   if (captured_) {
     graph_->replay();
@@ -68,7 +72,8 @@ void GraphStep::prepare(const Epoch& epoch) {
                     starts_.size(0) >= epoch.size() && starts_.size(1) == epoch.rows() &&
                     steps_.size(0) == epoch.num_steps() + 1 && epoch_ &&
                     epoch_->carries_state() == epoch.carries_state();
-  if (fits) {
+  // The rows of one rank alone may be as many as before.
+  if (work_.gradient_sum().all_agree(fits)) {
     return;
   }
   captured_ = false;
@@ -154,7 +159,6 @@ torch::Tensor GraphStep::cut_batch() {
 }
 
 void GraphStep::capture() {
-  wait();  // as a capture does, without a limit
   std::string problem;
   try {
     graph_->capture([&] { train(); });

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "unroll/ranks.h"
 
@@ -17,8 +18,8 @@ struct BatchNumbers {
   Request asked = Request::kNone;  ///< of all of them, the highest that anybody asked for
 };
 
-/// What the ranks' hosts tell each other of a step: numbers of the batch, and what somebody asks
-/// for (Ranks::ask). Functions throw RankLost.
+/// What the ranks' hosts exchange of a step: numbers of the batch, and what somebody asks for
+/// (Ranks::ask). Functions throw RankLost.
 class StepExchange {
  public:
   explicit StepExchange(std::shared_ptr<Ranks> ranks) : ranks_(std::move(ranks)) {}

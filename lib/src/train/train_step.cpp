@@ -56,19 +56,18 @@ std::unique_ptr<TrainStep> make_train_step(SequenceModel& net, Updater& updater,
   if (device.is_cpu()) {
     return std::make_unique<HostStep>(net, updater, progress, options);
   }
-  if (device.is_cuda() && !devices.problem.empty() && on_fallback) {
-    on_fallback(formatted("the ranks' gradients go through the hosts: {}", devices.problem));
-  }
   // A loss of the user's own may compute on the host, which a graph would not repeat.
-  if (device.is_cuda() && graph != GraphMode::kOff && devices.problem.empty() && !options.loss) {
+  if (device.is_cuda() && graph != GraphMode::kOff && !options.loss) {
     const auto& cuda = cuda_part();
-    if (cuda.part != nullptr) {
+    if (cuda.part != nullptr && devices.problem.empty()) {
       return std::make_unique<GraphStep>(net, updater, progress, options,
                                          cuda.part->make_graph(device), std::move(on_fallback),
                                          cuda.kernels.get(), std::move(devices.sum));
     }
     if (on_fallback) {
-      on_fallback(cuda.problem);
+      on_fallback(cuda.part == nullptr ? cuda.problem
+                                       : formatted("the ranks' gradients go through the hosts: {}",
+                                                   devices.problem));
     }
   }
   return std::make_unique<DeviceStep>(net, updater, progress, options, std::move(devices.sum));
