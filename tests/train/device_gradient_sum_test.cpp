@@ -64,8 +64,15 @@ TEST_F(DeviceGradients, OfNoLabelCountForNothing) {
 
 TEST_F(DeviceGradients, ARowOfZerosIsLikeTheOneThatTravels) {
   for (const auto type : {torch::kFloat16, torch::kFloat32, torch::kFloat64}) {
-    const auto row = DeviceGradientSum::zero_row({torch::ones({3, 2}, type)});
-    EXPECT_TRUE(row.equal(torch::zeros(8, type == torch::kFloat16 ? torch::kFloat32 : type)));
+    const auto alone = std::make_shared<Ranks>();
+    const std::vector<torch::Tensor> weights{torch::ones({3, 2}, type)};
+    auto own_sum = std::make_unique<SumByHosts>(alone);
+    const auto& device = *own_sum;
+    DeviceGradientSum sum(std::move(own_sum), alone, weights);
+    const auto loss_type = type == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+    sum.begin(torch::tensor(1.0, loss_type), torch::ones({1, 2}, torch::kInt64));
+    sum.finish();
+    EXPECT_TRUE(DeviceGradientSum::zero_row(weights).equal(torch::zeros_like(device.last)));
   }
 }
 

@@ -214,7 +214,7 @@ class HostOfTwo : public Twin {
     };
   }
 
-  int64_t steps = 0;       // of which the hosts told each other
+  int64_t steps = 0;       // that were exchanged
   int64_t objections = 0;  // to what the hosts agree on
 };
 
@@ -273,7 +273,7 @@ TEST_F(GraphStepsOfRanks, HaveTheirSumsCaptured) {
   EXPECT_EQ(reasons, std::vector<std::string>());
   EXPECT_EQ(graph->captures(), 1);
   EXPECT_EQ(graph->replays(), steps - GraphStep::kWarmUps);
-  EXPECT_EQ(host->steps, steps) << "the hosts tell each other of each step, replayed or not";
+  EXPECT_EQ(host->steps, steps) << "the hosts exchange each step, replayed or not";
 }
 
 TEST_F(GraphStepsOfRanks, AreCapturedByAllOrByNone) {

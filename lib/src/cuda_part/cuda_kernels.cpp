@@ -1,7 +1,5 @@
 #include "cuda_part/cuda_kernels.h"
 
-#include <c10/util/Exception.h>
-
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -10,6 +8,7 @@
 #include <utility>
 
 #include "base/formatted.h"
+#include "base/message_of.h"
 
 namespace unroll {
 
@@ -110,10 +109,8 @@ void CudaKernels::attempt(torch::Device device, bool is_needed, const Work& work
   try {
     work();
     return;
-  } catch (const c10::Error& error) {  // whose what() also has the stack
-    problem = error.what_without_backtrace();
   } catch (const std::exception& error) {
-    problem = error.what();
+    problem = message_of(error);
   }
   if (is_needed) {
     problems_.emplace(device.index(), problem);

@@ -153,10 +153,11 @@ struct OwnParts {
 
 OwnParts own_parts(const Ranks& ranks, const SumParts& parts) {
   OwnParts own;
+  if (ranks.backend() == RankBackend::kGloo) {
+    own.problem = "Gloo was asked for";
+    return own;
+  }
   try {
-    if (ranks.backend() == RankBackend::kGloo) {
-      throw Error("Gloo was asked for");
-    }
     own.driver = &parts.driver();
     own.nccl = &parts.nccl();
     own.example = parts.example();

@@ -59,8 +59,8 @@ struct SumParts {
 /// and NCCL must live as long as the program.
 ///
 /// Where a rank has no device for it, or NCCL refuses one, there is no sum. Throws RankLost for
-/// another rank that is gone, and where NCCL has not answered within a third of Ranks::timeout: of
-/// some reasons to refuse one it does not say anything to the others.
+/// another rank that is gone, and where NCCL has not answered within a third of Ranks::timeout, as
+/// when it refuses one rank and the others wait for that one.
 JoinedDevices join_devices(Ranks& ranks, torch::Device device, const SumParts& parts);
 
 }  // namespace unroll

@@ -16,6 +16,13 @@ class FunctionFinder {
   /// `whose` is the library in messages: "NCCL".
   FunctionFinder(void* library, std::string whose, std::string prefix)
       : library_(library), whose_(std::move(whose)), prefix_(std::move(prefix)) {}
+  /// Loads the library, for as long as the program runs. Throws Error if it cannot be loaded.
+  FunctionFinder(const char* file, std::string whose, std::string prefix)
+      : FunctionFinder(dlopen(file, RTLD_LAZY | RTLD_LOCAL), std::move(whose), std::move(prefix)) {
+    if (library_ == nullptr) {
+      throw Error(formatted("{} cannot be loaded: {}", whose_, dlerror()));
+    }
+  }
 
   /// Sets `function` to that of this name, without its beginning. Throws Error if there is none.
   template <typename Function>

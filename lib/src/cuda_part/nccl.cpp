@@ -1,8 +1,5 @@
 #include "cuda_part/nccl.h"
 
-#include <dlfcn.h>
-
-#include "base/formatted.h"
 #include "cuda_part/function_finder.h"
 
 namespace unroll {
@@ -10,11 +7,7 @@ namespace {
 
 Nccl load_nccl() {
   // The CUDA part of LibTorch's wheels links it: where a GPU is, it is loaded already.
-  void* library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    throw Error(formatted("NCCL cannot be loaded: {}", dlerror()));
-  }
-  const FunctionFinder find(library, "NCCL", "nccl");
+  const FunctionFinder find("libnccl.so.2", "NCCL", "nccl");
   Nccl all{};
   find("GetErrorString", all.get_error_string);
   find("GetLastError", all.get_last_error);

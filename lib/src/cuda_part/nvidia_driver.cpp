@@ -5,7 +5,6 @@
 #include <c10/cuda/CUDAStream.h>
 #include <cuda.h>
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <memory>
 
@@ -30,11 +29,7 @@ struct Functions {
 };
 
 Functions load_functions() {
-  void* library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (library == nullptr) {
-    throw Error(formatted("the driver cannot be loaded: {}", dlerror()));
-  }
-  const FunctionFinder find(library, "the driver, which must be of CUDA 12 or later,", "cu");
+  const FunctionFinder find("libcuda.so.1", "the driver, which must be of CUDA 12 or later,", "cu");
   Functions all{};
   find("GetErrorString", all.get_error_string);
   find("CtxGetCurrent", all.ctx_get_current);

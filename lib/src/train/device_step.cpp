@@ -79,7 +79,7 @@ void DeviceWork::finish(const StepEnd& end) {
 }
 
 void DeviceStep::run(const Batch& batch, bool reset_state) {
-  wait();  // as a model of one's own that asks for values does, without a limit
+  wait();  // before a model that asks for values does
   const auto state = reset_state ? work_.model().begin_state(batch.X.size(0)) : progress_.carry;
   auto& sums = begin_sums(progress_, batch.X.device());
   auto carry = empty_like(state);
@@ -91,7 +91,7 @@ void DeviceStep::run(const Batch& batch, bool reset_state) {
 }
 
 void DeviceStep::run_batch(const Epoch& epoch, int64_t k) {
-  wait();  // as a batch of one's own may, too
+  wait();  // before whoever makes the batch does
   TrainStep::run_batch(epoch, k);
 }
 

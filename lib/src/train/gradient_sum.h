@@ -42,6 +42,7 @@ class GradientSum {
   virtual void after_step() {}
 
   /// Returns when all ranks' devices have done what they were given, if they wait for each other.
+  /// It has the ranks' time limit: so it is called before whatever else waits for the device.
   virtual void wait() {}
 
   /// Whether all ranks whose devices wait for each other say so.

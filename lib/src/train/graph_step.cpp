@@ -22,7 +22,7 @@ GraphStep::GraphStep(SequenceModel& net, Updater& updater, TrainProgress& progre
       sums_(zero_sums(net.device())) {}
 
 void GraphStep::run(const Batch& batch, bool reset_state) {
-  wait();  // as run_batch does before steps that are not replayed
+  wait();  // before the model does
   own_sums();
   const auto& net = work_.model();
   const auto state = reset_state ? net.begin_state(batch.X.size(0)) : progress_.carry;
@@ -37,7 +37,7 @@ void GraphStep::run(const Batch& batch, bool reset_state) {
 
 void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
   if (!epoch.has_corpus()) {
-    wait();  // as a batch of one's own may, without a limit
+    wait();  // before whoever makes the batch does
     TrainStep::run_batch(epoch, k);
     return;
   }
@@ -46,7 +46,7 @@ void GraphStep::run_batch(const Epoch& epoch, int64_t k) {
   }
   own_sums();
   if (!captured_) {
-    wait();  // as a model of one's own that asks for values does, and a capture, without a limit
+    wait();  // before a model that asks for values does, or a capture
   }
   work_.gradient_sum().before_step(epoch.rows() * epoch.num_steps());
   if (captured_) {
@@ -88,7 +88,7 @@ void GraphStep::prepare(const Epoch& epoch) {
 
 void GraphStep::begin(const Epoch& epoch, int64_t k) {
   epoch.check_batch(k);
-  wait();  // as what the host writes below does, without a limit
+  wait();  // before the copies from the host do
   prepare(epoch);
   starts_.narrow(0, 0, epoch.size()).copy_(epoch.starts());
   position_.fill_(k);
