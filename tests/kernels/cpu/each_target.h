@@ -37,8 +37,11 @@ class EachTarget : public ::testing::TestWithParam<int64_t> {
     return result;
   }
   Panels panels(int64_t rows, int64_t columns, int64_t width = kPanel) {
+    return panels(rows, columns, width, width);
+  }
+  Panels panels(int64_t rows, int64_t columns, int64_t width, int64_t strip) {
     Panels result;
-    result.resize(rows, columns, width);
+    result.resize(rows, columns, width, strip);
     const auto from = values(rows * columns);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < columns; ++c) {

@@ -33,15 +33,23 @@ constexpr int64_t kSteps = 35;
 constexpr int64_t kHidden = 512;
 constexpr int64_t kVocab = 28;
 
-Panels filled(int64_t rows, int64_t columns, int64_t width = kPanel) {
+Panels filled(int64_t rows, int64_t columns, int64_t width, int64_t strip) {
   Panels result;
-  result.resize(rows, columns, width);
+  result.resize(rows, columns, width, strip);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {
       *result.at(r, c) = std::sin(static_cast<float>(r * columns + c));
     }
   }
   return result;
+}
+
+Panels filled(int64_t rows, int64_t columns, int64_t width = kPanel) {
+  return filled(rows, columns, width, width);
+}
+
+Panels filled_right_side(int64_t rows, int64_t columns) {
+  return filled(rows, columns, kPanel, strip_of_right_side(kPanel));
 }
 
 // bf16 of both signs and of the size that training has.
@@ -87,7 +95,7 @@ void Peak(benchmark::State& state) {
 void Multiply(benchmark::State& state) {
   const int64_t rows = state.range(0);
   const auto h = filled((kSteps + 1) * kBatch, kHidden, kStatePanel);
-  const auto W = filled(kHidden, kHidden);
+  const auto W = filled_right_side(kHidden, kHidden);
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
@@ -104,7 +112,7 @@ void uncached_weights(benchmark::State& state) {
   constexpr int64_t kUnits = 1024;
   const int64_t rows = state.range(0);
   const auto h = filled(rows, kUnits, kStatePanel);
-  const auto W = filled(kUnits, 4 * kUnits);
+  const auto W = filled_right_side(kUnits, 4 * kUnits);
   alignas(64) float C[kBatch * kPanel];
   for (auto _ : state) {
     for (int64_t p = 0; p < W.panels(); ++p) {
@@ -127,7 +135,7 @@ void MultiplyTransposed(benchmark::State& state) {
   h.values() = filled((kSteps + 1) * batch_size, kHidden, kStatePanel);
   Activations dz;
   dz.resize(kSteps, batch_size, kHidden, kPanel, {});
-  dz.values() = filled(kSteps * batch_size, kHidden);
+  dz.values() = filled_right_side(kSteps * batch_size, kHidden);
   const RecurrentGradient gradient(dz);
   for (auto _ : state) {
     weight_gradients(h, {&gradient.term, 1});

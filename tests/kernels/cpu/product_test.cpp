@@ -29,7 +29,7 @@ TEST_P(Product, IsThePlainSumOverRandomShapes) {
     SCOPED_TRACE(::testing::Message() << rows << "x" << K << "x" << N << " widths " << a_width
                                       << " " << b_width << " first row " << first_row);
     const auto A = panels(first_row + rows, K, a_width);
-    const auto B = panels(K, N, b_width);
+    const auto B = panels(K, N, b_width, n % 2 == 0 ? b_width : kBlock);
     for (int64_t p = 0; p < B.panels(); ++p) {
       alignas(64) float C[20 * kPanel];
       std::fill_n(C, rows * kPanel, accumulate ? 2.0F : -9.0F);
@@ -59,7 +59,7 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
     SCOPED_TRACE(::testing::Message()
                  << M << "x" << K << "x" << N << " widths " << a_width << ", " << b_width);
     const auto A = panels(first_row + K, M, a_width);
-    const auto B = panels(K, N, b_width);
+    const auto B = panels(K, N, b_width, n % 2 == 0 ? b_width : kBlock);
     const int64_t a = draw(0, A.panels() - 1);
     const int64_t a_end = draw(a + 1, A.panels());
     const int64_t b = draw(0, B.panels() - 1);
@@ -85,6 +85,31 @@ TEST_P(Product, OfTheTransposedIsThePlainSumOverRandomShapes) {
               static_cast<double>(*A.at(first_row + k, begin + i)) * *B.at(k, b * b_width + j);
         }
         ASSERT_NEAR(C.data()[i * kPanel + j], expected, tolerance(K)) << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST_P(Product, IsTheSameBitsInAndOutOfAnyStrips) {
+  constexpr int64_t kRows = 13;
+  constexpr int64_t kWidth = 48;
+  const auto A = panels(kRows, 600, kStatePanel);
+  for (const int64_t from : {kBlock, kWidth}) {
+    const auto B = panels(600, 100, kWidth, from);
+    for (const int64_t to : {kBlock, kWidth}) {
+      SCOPED_TRACE(::testing::Message() << "from strips of " << from << " to " << to);
+      for (int64_t p = 0; p < B.panels(); ++p) {
+        alignas(64) float expected[kRows * kPanel];
+        multiply(A, 0, kRows, {.B = B, .p = p, .depth = 600}, {.C = expected});
+        Panels C;
+        C.resize(kRows, 100, kWidth, to);
+        multiply(A, 0, kRows, {.B = B, .p = p, .depth = 600, .next = B.at(0, 0)},
+                 {.C = C.at(0, p * kWidth), .stride = to, .strip_stride = C.strip_stride()});
+        for (int64_t i = 0; i < kRows; ++i) {
+          for (int64_t j = 0; j < B.panel_columns(p); ++j) {
+            ASSERT_EQ(*C.at(i, p * kWidth + j), expected[i * kPanel + j]) << i << ", " << j;
+          }
+        }
       }
     }
   }
@@ -154,7 +179,7 @@ TEST_P(Product, OfAllStepsIsThePlainSum) {
     const float before = 0.5F;
     Panels C;
     C.resize(rows, N);
-    std::fill_n(C.at(0, 0), C.panels() * C.panel_stride(), before);
+    std::fill_n(C.at(0, 0), C.size(), before);
     multiply_steps(A, 1, B, accumulate ? nullptr : &start, accumulate, C);
     for (const int64_t i : {int64_t{0}, rows / 2, rows - 1}) {
       for (const int64_t j : {int64_t{0}, int64_t{63}, int64_t{64}, N - 1}) {
@@ -179,7 +204,8 @@ TEST_P(Product, GradientsOfManyRowsAreThePlainSumHoweverTheyAreCut) {
   A.values() = panels((steps + 1) * batch_size, H, kStatePanel);
   Activations dz;
   dz.resize(steps, batch_size, gates.columns(), gates.width(), {});
-  dz.values() = panels(steps * batch_size, gates.columns(), gates.width());
+  dz.values() = panels(steps * batch_size, gates.columns(), gates.width(),
+                       strip_of_right_side(gates.width()));
   const auto gradients = [&](int64_t threads) {
     const Threads scope(threads);
     std::vector<float> result(static_cast<std::size_t>(gates.count * H * gates.hidden));

@@ -9,12 +9,12 @@ namespace {
 using Rows = EachTarget;
 
 TEST_P(Rows, SumBySlot) {
-  Activations from;
-  from.resize(3, 3, 70, 48, {});
   const auto original = values(9 * 70);
-  copy_rows_in(original.data(), 0, 9, 70, from.values());
   const std::vector<int32_t> slot{0, 2, 2, 1, 0, 0, 2, 2, 0};
   for (const bool into_one : {false, true}) {
+    Activations from;
+    from.resize(3, 3, 70, 48, {.right = into_one});
+    copy_rows_in(original.data(), 0, 9, 70, from.values());
     Panels sums = panels(3, 70, 48);  // holds something that must go
     for (int64_t p = 0; p < from.values().panels(); ++p) {
       sum_rows(from, into_one ? nullptr : slot.data(), p, sums);

@@ -16,7 +16,7 @@ TEST_P(Softmax, CrossEntropyAndItsGradientAreThePlainOnes) {
     for (const float offset : {0.0F, 1000.0F, -1000.0F}) {
       SCOPED_TRACE(::testing::Message() << "V " << V << " offset " << offset);
       const int64_t count = rows;
-      auto logits = panels(count, V);
+      auto logits = panels(count, V, kPanel, offset == 0 ? kBlock : kPanel);
       std::vector<int64_t> labels;
       for (int64_t r = 0; r < count; ++r) {
         labels.push_back(draw(0, 4) == 0 ? kIgnoredLabel : draw(0, V - 1));

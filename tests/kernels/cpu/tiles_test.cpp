@@ -133,7 +133,7 @@ TEST_P(TilesOfEachTarget, ProductsAreThePlainSumsOverRandomShapes) {
     const auto weights = packed_values(K, N, parts, W);
     Panels C;
     C.resize(steps * B, N);
-    std::fill_n(C.at(0, 0), C.panels() * C.panel_stride(), 2.0F);
+    std::fill_n(C.at(0, 0), C.size(), 2.0F);
     multiply_steps(A.tiles, 1, W, nullptr, accumulate, C);
     for (int64_t r = 0; r < steps * B; ++r) {
       for (int64_t j = 0; j < N; ++j) {

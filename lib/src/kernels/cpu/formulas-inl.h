@@ -89,7 +89,6 @@ HWY_INLINE Vector sigmoid_slope(Vector y) { return hn::NegMulAdd(y, y, y); }
 HWY_INLINE Vector through_tanh(Vector g, Vector y) { return hn::NegMulAdd(hn::Mul(g, y), y, g); }
 
 HWY_INLINE Vector load(const float* from) { return hn::Load(kTag, from); }
-HWY_INLINE void store(Vector value, float* to) { hn::Store(value, kTag, to); }
 
 // The forms of states and gradients.
 struct Float32 {
@@ -203,12 +202,15 @@ HWY_INLINE void for_each_block(const CellTile& tile, int64_t gates, const Use& u
 class InputView {
  public:
   HWY_INLINE InputView(const CellTile& tile, const CellInput& x, int64_t column)
-      : values_(*x.values, 0, column), row_(x.row + tile.time * tile.batch_size) {}
+      : first_(x.values->at(0, column)),
+        stride_(x.values->strip()),
+        row_(x.row + tile.time * tile.batch_size) {}
 
-  HWY_INLINE const float* at(int64_t b) const { return values_.at(row_[b]); }
+  HWY_INLINE const float* at(int64_t b) const { return first_ + row_[b] * stride_; }
 
  private:
-  ValuesView values_;
+  const float* first_;
+  int64_t stride_;
   const int32_t* row_;
 };
 

@@ -29,7 +29,6 @@ HWY_FLATTEN void after_forward(const CellTile& tile, const CellInput& x, CellMem
     const float* bias = memory.b_hh.at(0, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(b) + k;
       const auto Z = Form::gate(hn::Add(load(sums), load(in)));
       round.template take<0>();
       const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
@@ -37,9 +36,9 @@ HWY_FLATTEN void after_forward(const CellTile& tile, const CellInput& x, CellMem
       const auto P = hn::Add(load(sums + 2 * kBlock), load(bias + k));
       const auto N = Form::tanh_of(hn::MulAdd(R, P, load(in + 2 * kBlock)));
       round.template take<2>();
-      store(Z, out);
-      store(R, out + kBlock);
-      store(N, out + 2 * kBlock);
+      saved.store(b, k, Z);
+      saved.store(b, k + kBlock, R);
+      saved.store(b, k + 2 * kBlock, N);
       product.store(b, k, P);
       after.store(b, k, mix(Z, before.load(b, k), N));
       round.template take<3>();
@@ -64,12 +63,10 @@ HWY_FLATTEN void after_backward(const CellTile& tile, CellMemory& memory) {
     const Gradient to_p(memory.gates, t, block.column(kGates, 2));
     const Gradient to_n(memory.n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
-      const float* gate = saved.at(b) + k;
-      const auto Z = load(gate);
-      const auto R = load(gate + kBlock);
-      const auto N = load(gate + 2 * kBlock);
-      float* carried = past.at(b) + k;
-      const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
+      const auto Z = saved.load(b, k);
+      const auto R = saved.load(b, k + kBlock);
+      const auto N = saved.load(b, k + 2 * kBlock);
+      const auto grad_h = outside.added_to(hn::Add(load(sums), past.load(b, k)), b, k);
       const auto grad_n = through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N);
       const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
       const auto grad_r = hn::Mul(grad_n, product.load(b, k));
@@ -80,7 +77,7 @@ HWY_FLATTEN void after_backward(const CellTile& tile, CellMemory& memory) {
       to_p.store(b, k, hn::Mul(grad_n, R));
       round.template take<2>();
       to_n.store(b, k, grad_n);
-      store(hn::Mul(grad_h, Z), carried);
+      past.store(b, k, hn::Mul(grad_h, Z));
       round.template take<3>();
     });
   });
@@ -98,13 +95,12 @@ HWY_FLATTEN void before_gates_forward(const CellTile& tile, const CellInput& x,
     const typename Form::State reset(memory.rh, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(b) + k;
       const auto R = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
       round.template take<0>();
       round.template take<1>();
-      store(Form::gate(hn::Add(load(sums), load(in))), out);
+      saved.store(b, k, Form::gate(hn::Add(load(sums), load(in))));
       round.template take<2>();
-      store(R, out + kBlock);
+      saved.store(b, k + kBlock, R);
       reset.store(b, k, hn::Mul(R, state.load(b, k)));
       round.template take<3>();
     });
@@ -145,14 +141,13 @@ HWY_FLATTEN void before_state_backward(const CellTile& tile, CellMemory& memory)
     const Gradient to_z(memory.gates, t, block.column(kGates));
     const Gradient to_n(memory.n, t, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      float* carried = past.at(b) + k;
       const auto Z = z.load(b, k);
       const auto N = candidate.load(b, k);
-      const auto grad_h = outside.added_to(hn::Add(load(sums), load(carried)), b, k);
+      const auto grad_h = outside.added_to(hn::Add(load(sums), past.load(b, k)), b, k);
       const auto grad_z = hn::Mul(grad_h, hn::Sub(state.load(b, k), N));
       to_z.store(b, k, hn::Mul(grad_z, sigmoid_slope(Z)));
       to_n.store(b, k, through_tanh(hn::Mul(grad_h, hn::Sub(one, Z)), N));
-      store(hn::Mul(grad_h, Z), carried);
+      past.store(b, k, hn::Mul(grad_h, Z));
     });
   });
 }
@@ -167,12 +162,11 @@ HWY_FLATTEN void before_gates_backward(const CellTile& tile, CellMemory& memory)
     const typename Form::GruState state(memory.h, t, block.column());
     const typename Form::Gradient to_r(memory.gates, t, block.column(kGates, 1));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k) HWY_ATTR {
-      float* carried = past.at(b) + k;
       const auto R = r.load(b, k);
       const auto drh = load(sums);
       const auto grad_r = hn::Mul(drh, state.load(b, k));
       to_r.store(b, k, hn::Mul(grad_r, sigmoid_slope(R)));
-      store(hn::MulAdd(drh, R, load(carried)), carried);
+      past.store(b, k, hn::MulAdd(drh, R, past.load(b, k)));
     });
   });
 }

@@ -25,7 +25,6 @@ HWY_FLATTEN void forward(const CellTile& tile, const CellInput& x, CellMemory& m
     const typename Form::State state(memory.h, t + 1, block.column());
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
       const float* in = input.at(b) + k;
-      float* out = saved.at(b) + k;
       const auto I = Form::gate(hn::Add(load(sums), load(in)));
       round.template take<0>();
       const auto F = Form::gate(hn::Add(load(sums + kBlock), load(in + kBlock)));
@@ -34,10 +33,10 @@ HWY_FLATTEN void forward(const CellTile& tile, const CellInput& x, CellMemory& m
       round.template take<2>();
       const auto G = Form::tanh_of(hn::Add(load(sums + 3 * kBlock), load(in + 3 * kBlock)));
       const auto C = hn::MulAdd(F, cell.load(b, k), hn::Mul(I, G));
-      store(I, out);
-      store(F, out + kBlock);
-      store(O, out + 2 * kBlock);
-      store(G, out + 3 * kBlock);
+      saved.store(b, k, I);
+      saved.store(b, k + kBlock, F);
+      saved.store(b, k + 2 * kBlock, O);
+      saved.store(b, k + 3 * kBlock, G);
       next_cell.store(b, k, C);
       round.template take<3>();
       state.store(b, k, hn::Mul(O, Form::tanh_of(C)));
@@ -61,15 +60,13 @@ HWY_FLATTEN void backward(const CellTile& tile, CellMemory& memory) {
     const Gradient to_o(memory.gates, t, block.column(kGates, 2));
     const Gradient to_g(memory.gates, t, block.column(kGates, 3));
     block.for_each_vector([&](const float* sums, int64_t b, int64_t k, auto& round) HWY_ATTR {
-      const float* gate = saved.at(b) + k;
-      const auto I = load(gate);
-      const auto F = load(gate + kBlock);
-      const auto O = load(gate + 2 * kBlock);
-      const auto G = load(gate + 3 * kBlock);
-      float* carried = carry.at(b) + k;
+      const auto I = saved.load(b, k);
+      const auto F = saved.load(b, k + kBlock);
+      const auto O = saved.load(b, k + 2 * kBlock);
+      const auto G = saved.load(b, k + 3 * kBlock);
       const auto tanh_c = Form::tanh_of(next_cell.load(b, k));
       const auto grad_h = outside.added_to(load(sums), b, k);
-      const auto grad_c = hn::Add(load(carried), through_tanh(hn::Mul(grad_h, O), tanh_c));
+      const auto grad_c = hn::Add(carry.load(b, k), through_tanh(hn::Mul(grad_h, O), tanh_c));
       to_i.store(b, k, hn::Mul(hn::Mul(grad_c, G), sigmoid_slope(I)));
       round.template take<0>();
       to_f.store(b, k, hn::Mul(hn::Mul(grad_c, cell.load(b, k)), sigmoid_slope(F)));
@@ -77,7 +74,7 @@ HWY_FLATTEN void backward(const CellTile& tile, CellMemory& memory) {
       to_o.store(b, k, hn::Mul(hn::Mul(grad_h, tanh_c), sigmoid_slope(O)));
       round.template take<2>();
       to_g.store(b, k, through_tanh(hn::Mul(grad_c, I), G));
-      store(hn::Mul(grad_c, F), carried);
+      carry.store(b, k, hn::Mul(grad_c, F));
       round.template take<3>();
     });
   });

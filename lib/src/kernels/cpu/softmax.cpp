@@ -31,14 +31,15 @@ constexpr int64_t kSumsAtOnce = 32;
 double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const int64_t* labels,
                              float scale) {
   const int64_t V = logits.columns();
+  const int64_t strip = logits.strip();
   const auto nothing = hn::Set(kTag, -std::numeric_limits<float>::infinity());
   // Calls use(values, v) for each vector of a row, which begins at column v.
   const auto for_each_vector = [&](int64_t r, const auto& use) HWY_ATTR {
-    float* panel = logits.at(0, 0) + r * kPanel;
-    for (int64_t v = 0; v < V; v += kPanel, panel += logits.panel_stride()) {
-      const int64_t columns = std::min(kPanel, round_up(V - v, kBlock));
+    float* row = logits.at(r, 0);
+    for (int64_t v = 0; v < V; v += strip, row += logits.strip_stride()) {
+      const int64_t columns = std::min(strip, round_up(V - v, kBlock));
       for (int64_t k = 0; k < columns; k += kLanes) {
-        use(panel + k, v + k);
+        use(row + k, v + k);
       }
     }
   };
@@ -58,7 +59,7 @@ double softmax_cross_entropy(Panels& logits, int64_t begin, int64_t end, const i
     for_each_vector(
         r, [&](const float* values, int64_t v) HWY_ATTR { most = hn::Max(most, load(values, v)); });
     const auto largest = hn::MaxOfLanes(kTag, most);
-    float* const label = logits.at(0, labels[r]) + r * kPanel;
+    float* const label = logits.at(r, labels[r]);
     const float label_logit = *label - hn::GetLane(largest);
     auto sums = hn::Zero(kTag);
     for_each_vector(r, [&](float* values, int64_t v) HWY_ATTR {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/matrices/panel_product.h"
 #include "kernels/cpu/matrices/panels.h"
 #include "kernels/cpu/matrices/tiles.h"
 
@@ -9,9 +10,9 @@ namespace unroll::cpu {
 
 /// The forms in which a matrix over time is kept.
 struct ActivationForms {
-  bool values = true;  ///< float32 panels
-  int parts = 0;       ///< of the tiles on the left, for products of each step; 0: none
-  bool right = false;  ///< tiles on the right too, for the sum over all steps: weights' gradients
+  bool values = true;       ///< float32 panels
+  int parts = 0;            ///< of the tiles on the left, for products of each step; 0: none
+  bool right = false;       ///< on the right too, for the sum over all steps: weights' gradients
   bool last_steps = false;  ///< tiles on the left only for the last two steps written
 };
 
@@ -30,7 +31,9 @@ class Activations {
     columns_ = columns;
     step_mask_ = forms.last_steps ? 1 : -1;
     if (forms.values) {
-      values_.resize(steps * batch_size, columns, width);
+      const bool right = forms.right && forms.parts == 0;
+      values_.resize(steps * batch_size, columns, width,
+                     right ? strip_of_right_side(width) : width);
     }
     if (forms.parts > 0) {
       left_.resize((forms.last_steps ? 2 : steps) * row_tiles_of_step(), columns, forms.parts);

@@ -8,6 +8,10 @@
 
 namespace unroll::cpu {
 
+/// The columns of a strip of a matrix that is a right side, in panels of `width`: as the
+/// instruction set in use reads it fastest. Any other is read, too.
+int64_t strip_of_right_side(int64_t width);
+
 /// The right side of a product of panels: the rows [k, k + depth) of B's panel p.
 struct RightSide {
   const Panels& B;
@@ -22,9 +26,10 @@ struct RightSide {
 
 /// Where a product of panels goes.
 struct PanelResult {
-  float* C = nullptr;       ///< on a 64-byte boundary
-  int64_t stride = kPanel;  ///< floats from row to row
-  bool accumulate = false;  ///< C += the product
+  float* C = nullptr;        ///< on a 64-byte boundary
+  int64_t stride = kPanel;   ///< floats from row to row
+  int64_t strip_stride = 0;  ///< and from strip to strip, if a panel is more than one of `stride`
+  bool accumulate = false;   ///< C += the product
 };
 
 /// C (rows, B.panel_columns(p)) = A's rows from first_row on, by the right side: the sum over A's
@@ -38,7 +43,7 @@ void multiply(const Panels& A, int64_t first_row, int64_t rows, const RightSide&
 /// C (end - begin in whole blocks, B.panel_columns(p)) = A's columns [begin, end), transposed, by
 /// the right side: the sum over A's rows from first_row + k on, as above.
 ///
-/// begin is the first column of one of A's panels, and end one, or A.columns().
+/// begin is the first column of one of A's strips, and end one, or A.columns().
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,
                          const RightSide& right, const PanelResult& result);
 

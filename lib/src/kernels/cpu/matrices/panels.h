@@ -33,27 +33,34 @@ inline constexpr int64_t equal_part(int64_t n, int64_t most, int64_t multiple) {
   return round_up(parts_of(n, parts_of(n, most)), multiple);
 }
 
-/// A matrix of floats cut into panels of columns: panel p holds the columns [p*width, (p+1)*width)
-/// of every row, row after row, on 64-byte boundaries. A product's right side (down a panel) is
-/// then read from consecutive memory, and within a panel so is its left side (along a row). The
+/// A matrix of floats cut into strips of columns: strip s holds the columns [s*strip, (s+1)*strip)
+/// of every row, row after row, on 64-byte boundaries. A product's right side (down a strip) is
+/// then read from consecutive memory, and within a strip so is its left side (along a row). The
 /// columns past the last one are zero until they are written to.
 ///
-/// A panel has room for an odd number of rows. With an even one, the same row of all panels can
+/// A panel, the columns that are computed together, is one strip, or as many as it has blocks.
+///
+/// A strip has room for an odd number of rows. With an even one, the same row of all strips can
 /// fall on a few sets of the first-level cache.
 class Panels {
  public:
   Panels() = default;
 
-  /// Gives it a shape; `width` is a multiple of kBlock. Zeroes the values unless the shape stays
-  /// the same.
+  /// Gives it a shape, of panels that are one strip each; `width` is a multiple of kBlock. Zeroes
+  /// the values unless the shape stays the same.
   void resize(int64_t rows, int64_t columns, int64_t width = kPanel) {
-    if (rows == rows_ && columns == columns_ && width == width_) {
+    resize(rows, columns, width, width);
+  }
+  /// Of panels that are strips of `width`, or of kBlock.
+  void resize(int64_t rows, int64_t columns, int64_t width, int64_t strip) {
+    if (rows == rows_ && columns == columns_ && width == width_ && strip == strip_) {
       return;
     }
     rows_ = rows;
     columns_ = columns;
     width_ = width;
-    data_.assign_zeros(panels() * panel_stride());
+    strip_ = strip;
+    data_.assign_zeros(size());
   }
 
   int64_t rows() const { return rows_; }
@@ -68,16 +75,19 @@ class Panels {
 
   bool empty() const { return rows_ == 0; }
 
-  /// From row to row of one panel, and from panel to panel, in floats.
-  int64_t row_stride() const { return width_; }
-  int64_t panel_stride() const { return (rows_ | 1) * width_; }
+  /// Columns of a strip, which is from row to row; and from strip to strip, in floats.
+  int64_t strip() const { return strip_; }
+  int64_t strip_stride() const { return (rows_ | 1) * strip_; }
+  /// From block to block of a panel, which is one strip, or one a block.
+  int64_t block_stride() const { return strip_ == kBlock ? strip_stride() : kBlock; }
 
-  /// All of them.
-  int64_t bytes() const { return panels() * panel_stride() * int64_t{sizeof(float)}; }
+  /// Of all strips, which follow each other: how many floats and bytes.
+  int64_t size() const { return parts_of(columns_, strip_) * strip_stride(); }
+  int64_t bytes() const { return size() * int64_t{sizeof(float)}; }
 
-  /// The values at `column` of a row and those after it to the end of the panel.
+  /// The values at `column` of a row and those after it to the end of the strip.
   float* at(int64_t row, int64_t column) {
-    return data_.data() + column / width_ * panel_stride() + row * width_ + column % width_;
+    return data_.data() + column / strip_ * strip_stride() + row * strip_ + column % strip_;
   }
   const float* at(int64_t row, int64_t column) const {
     return const_cast<Panels*>(this)->at(row, column);
@@ -88,6 +98,7 @@ class Panels {
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   int64_t width_ = kPanel;
+  int64_t strip_ = kPanel;
 };
 
 /// A matrix whose values are read in blocks of kBlock columns on 64-byte boundaries: panels, or a
@@ -97,9 +108,9 @@ class BlockedView {
   BlockedView() = default;
   explicit BlockedView(const Panels& panels)
       : data_(panels.at(0, 0)),
-        width_(panels.width()),
-        row_stride_(panels.row_stride()),
-        panel_stride_(panels.panel_stride()) {}
+        strip_(panels.strip()),
+        row_stride_(panels.strip()),
+        strip_stride_(panels.strip_stride()) {}
   /// The caller's, row-major.
   BlockedView(const float* data, int64_t columns) : data_(data), row_stride_(columns) {}
 
@@ -112,14 +123,14 @@ class BlockedView {
   bool empty() const { return data_ == nullptr; }
   int64_t row_stride() const { return row_stride_; }
   const float* at(int64_t row, int64_t column) const {
-    return data_ + column / width_ * panel_stride_ + row * row_stride_ + column % width_;
+    return data_ + column / strip_ * strip_stride_ + row * row_stride_ + column % strip_;
   }
 
  private:
   const float* data_ = nullptr;
-  int64_t width_ = kBlock;
+  int64_t strip_ = kBlock;
   int64_t row_stride_ = 0;
-  int64_t panel_stride_ = kBlock;
+  int64_t strip_stride_ = kBlock;
 };
 
 /// A matrix of floats that the caller owns, with its strides in floats.

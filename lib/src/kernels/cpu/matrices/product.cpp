@@ -41,8 +41,11 @@ struct ResultPart {
 };
 
 void start_rows(const Panels& start, int64_t p, int64_t first, int64_t last, Panels& C) {
-  for (int64_t r = first; r < last; ++r) {
-    std::copy_n(start.at(0, p * C.width()), C.panel_columns(p), C.at(r, p * C.width()));
+  for (int64_t c = 0; c < C.panel_columns(p); c += kBlock) {
+    const int64_t column = p * C.width() + c;
+    for (int64_t r = first; r < last; ++r) {
+      std::copy_n(start.at(0, column), kBlock, C.at(r, column));
+    }
   }
 }
 
@@ -70,7 +73,8 @@ void multiply_rows(const Panels& A, int64_t first_row, const Panels& B, const Pa
         }
         multiply(A, first_row + n, last - n, own,
                  {.C = C.at(n, right.p * C.width()),
-                  .stride = C.width(),
+                  .stride = C.strip(),
+                  .strip_stride = C.strip_stride(),
                   .accumulate = accumulate || start != nullptr || right.k > 0});
         own.next = nullptr;  // it is there by now
       }

@@ -31,12 +31,16 @@ HWY_INLINE float* sum_of(const int32_t* slot, int64_t r, float* first, int64_t w
 
 void sum_values(const Panels& values, const int32_t* slot, int64_t p, Panels& sums) {
   const int64_t width = values.width();
+  const int64_t strip = values.strip();
   float* const first = sums.at(0, p * width);
-  const float* from = values.at(0, p * width);
-  for (int64_t r = 0; r < values.rows(); ++r, from += width) {
-    float* const to = sum_of(slot, r, first, width);
-    for (int64_t k = 0; k < width; k += kLanes) {
-      add_to(to + k, hn::Load(kTag, from + k));
+  for (int64_t r = 0; r < values.rows(); ++r) {
+    float* to = sum_of(slot, r, first, width);
+    const float* from = values.at(r, p * width);
+    for (int64_t c = 0; c < values.panel_columns(p); c += strip) {
+      for (int64_t k = 0; k < strip; k += kLanes) {
+        add_to(to + c + k, hn::Load(kTag, from + k));
+      }
+      from += values.strip_stride();
     }
   }
 }
@@ -96,7 +100,7 @@ void sum_tiles(const Activations& values, const int32_t* slot, int64_t p, Panels
 }
 
 void sum_rows(const Activations& values, const int32_t* slot, int64_t p, Panels& sums) {
-  std::fill_n(sums.at(0, p * sums.width()), sums.panel_stride(), 0.0F);
+  std::fill_n(sums.at(0, p * sums.width()), sums.strip_stride(), 0.0F);
   switch (values.right().parts()) {
     case 1:
       return sum_tiles<1>(values, slot, p, sums);
@@ -295,8 +299,7 @@ void values_to_tiles(int64_t begin, int64_t end, Activations& matrix) {
 
 void scale(float factor, Panels& values) {
   float* const first = values.at(0, 0);
-  const int64_t size = values.panels() * values.panel_stride();
-  std::transform(first, first + size, first, [&](float value) { return value * factor; });
+  std::transform(first, first + values.size(), first, [&](float value) { return value * factor; });
 }
 
 void copy_rows_in(const float* from, int64_t first_row, int64_t rows, int64_t columns, Panels& to) {

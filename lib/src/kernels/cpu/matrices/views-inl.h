@@ -21,34 +21,16 @@ namespace unroll::cpu::HWY_NAMESPACE {
 // computed once, so that a row costs an addition or two. A view of a constant matrix is only
 // read.
 
-/// As float32.
+/// As float32; c may go on into the panel's next blocks.
 class ValuesView {
  public:
   HWY_INLINE ValuesView(const Activations& matrix, int64_t t, int64_t column)
       : ValuesView(matrix.values(), t * matrix.batch_size(), column) {}
   /// The rows from `first_row` on.
   HWY_INLINE ValuesView(const Panels& matrix, int64_t first_row, int64_t column)
-      : first_(const_cast<float*>(matrix.at(first_row, column))), stride_(matrix.row_stride()) {}
-
-  HWY_INLINE float* at(int64_t b) const { return first_ + b * stride_; }
-  HWY_INLINE Float load(int64_t b, int64_t c) const {
-    return hwy::HWY_NAMESPACE::Load(FloatTag(), at(b) + c);
-  }
-  HWY_INLINE void store(int64_t b, int64_t c, Float value) const {
-    hwy::HWY_NAMESPACE::Store(value, FloatTag(), at(b) + c);
-  }
-
- private:
-  float* first_;
-  int64_t stride_;
-};
-
-/// As float32 in the panels of states; c may go on into the next ones.
-class StateValuesView {
- public:
-  HWY_INLINE StateValuesView(const Activations& matrix, int64_t t, int64_t column)
-      : first_(const_cast<float*>(matrix.values().at(t * matrix.batch_size(), column))),
-        panel_stride_(matrix.values().panel_stride()) {}
+      : first_(const_cast<float*>(matrix.at(first_row, column))),
+        row_stride_(matrix.strip()),
+        block_stride_(matrix.block_stride()) {}
 
   HWY_INLINE Float load(int64_t b, int64_t c) const {
     return hwy::HWY_NAMESPACE::Load(FloatTag(), at(b, c));
@@ -59,11 +41,35 @@ class StateValuesView {
 
  private:
   HWY_INLINE float* at(int64_t b, int64_t c) const {
-    return first_ + c / kStatePanel * panel_stride_ + b * kStatePanel + c % kStatePanel;
+    return first_ + c / kBlock * block_stride_ + b * row_stride_ + c % kBlock;
   }
 
   float* first_;
-  int64_t panel_stride_;
+  int64_t row_stride_;
+  int64_t block_stride_;
+};
+
+/// As float32 in the panels of states; c may go on into the next ones.
+class StateValuesView {
+ public:
+  HWY_INLINE StateValuesView(const Activations& matrix, int64_t t, int64_t column)
+      : first_(const_cast<float*>(matrix.values().at(t * matrix.batch_size(), column))),
+        strip_stride_(matrix.values().strip_stride()) {}
+
+  HWY_INLINE Float load(int64_t b, int64_t c) const {
+    return hwy::HWY_NAMESPACE::Load(FloatTag(), at(b, c));
+  }
+  HWY_INLINE void store(int64_t b, int64_t c, Float value) const {
+    hwy::HWY_NAMESPACE::Store(value, FloatTag(), at(b, c));
+  }
+
+ private:
+  HWY_INLINE float* at(int64_t b, int64_t c) const {
+    return first_ + c / kStatePanel * strip_stride_ + b * kStatePanel + c % kStatePanel;
+  }
+
+  float* first_;
+  int64_t strip_stride_;
 };
 
 /// As tiles for the left side of a product.

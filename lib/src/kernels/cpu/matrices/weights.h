@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/matrices/panel_product.h"
 #include "kernels/cpu/matrices/panels.h"
 #include "kernels/cpu/matrices/tiles.h"
 
@@ -18,7 +19,7 @@ class Weights {
     width_ = width;
     parts_ = parts;
     if (parts == 0) {
-      values_.resize(rows, columns, width);
+      values_.resize(rows, columns, width, strip_of_right_side(width));
     } else {
       tiles_.resize(rows, columns, width, parts);
     }
