@@ -303,8 +303,8 @@ void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int6
 // A right side in strips as wide as a tile is read from consecutive memory, which stays in the
 // first-level cache while the tiles of all rows pass by; out of a row of 64, a tile of 16 columns
 // takes every fourth line, and only a few sets of the cache hold them. With AVX2 an LSTM of 512
-// units is 1.03 (one thread) and 1.05 (two) times as fast so, together with kUnrolled (unroll bench
-// --cell lstm).
+// units trains 1.05 times as fast so, together with kUnrolled and the depths above (unroll bench
+// --cell lstm --threads 1,2).
 int64_t strip_of_right_side(int64_t width) { return kTileColumns > kBlock ? width : kBlock; }
 
 }  // namespace
