@@ -32,11 +32,18 @@ constexpr int kMostRows = 6;
 constexpr int kUnrolled = kLanes == kBlock ? 4 : 2;
 
 // Rows of B that the tiles of a product pass over before they are written: so many that writing
-// them is little, so few that all tiles find them in a cache near by. Down A's columns a tile
-// touches another line of A in each row, so fewer with AVX2 (unroll_kernels_benchmark
+// them is little, so few that all tiles find them in a cache near by (unroll_kernels_benchmark
 // --benchmark_filter=Multiply).
 constexpr int64_t kDepth = kLanes == kBlock ? 512 : 256;
-constexpr int64_t kDepthDown = kLanes == kBlock ? 384 : 192;
+constexpr int64_t kDepthDown = 384;
+
+// Right sides of up to so many bytes, which stay in a third-level cache, need no more than to be
+// read from end to end, if their strips are a tile wide: the core then fetches ahead by itself, and
+// what is prefetched or cut only stops it. With AVX2 an RNN of 512 or 1024 units trains 1.08 and
+// 1.12 times as fast so in batches of 8, and 1.03 and 1.02 times in batches of 32 (unroll bench
+// --cell rnn --hidden 512,1024 --batch-size 8 --threads 1).
+constexpr int64_t kFetchedByTheCore = kTileColumns > kBlock ? 0 : int64_t{8} << 20;
+constexpr int64_t kDepthFromEndToEnd = 1024;
 
 // With fewer rows than this, a product waits for what it reads of B, unless B is in a core's own
 // cache. With less depth B is read once, and stays in the first-level cache for all tiles: with 8
@@ -273,14 +280,20 @@ void for_passes(const RightSide& right, int64_t most, int64_t multiple, int64_t 
 void multiply(const Panels& A, int64_t first_row, int64_t rows, const RightSide& right,
               const PanelResult& result) {
   const int64_t tiles = row_tiles(rows);
-  const bool waits = right.next != nullptr && tiles > 1 && rows < kRowsThatHideReading;
-  for_passes(right, waits ? kDepthForFewRows : kDepth, A.strip(), tiles, result,
-             [&](int64_t from, int64_t columns, Operands& o) {
-               o.a = A.at(first_row, from);
-               o.a_stride = A.strip();
-               o.a_strip_stride = A.strip_stride();
-               all_tiles<Left::kRows>(rows, columns, o);
-             });
+  RightSide own = right;
+  int64_t depth = kDepth;
+  if (right.B.bytes() <= kFetchedByTheCore) {
+    own.next = nullptr;
+    depth = kDepthFromEndToEnd;
+  } else if (right.next != nullptr && tiles > 1 && rows < kRowsThatHideReading) {
+    depth = kDepthForFewRows;
+  }
+  for_passes(own, depth, A.strip(), tiles, result, [&](int64_t from, int64_t columns, Operands& o) {
+    o.a = A.at(first_row, from);
+    o.a_stride = A.strip();
+    o.a_strip_stride = A.strip_stride();
+    all_tiles<Left::kRows>(rows, columns, o);
+  });
 }
 
 void multiply_transposed(const Panels& A, int64_t first_row, int64_t begin, int64_t end,

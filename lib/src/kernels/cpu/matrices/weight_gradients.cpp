@@ -48,11 +48,13 @@ struct GradientCut {
   int64_t depth;
 };
 
-// The largest squares that stay in the second-level cache with what both sides have of their rows:
-// each side is read once for all columns of the other. With 2048 units and 35 steps of 512
-// sequences, 256 columns are 1.35 times as fast as 64, and all of a training 1.16 times (unroll
-// bench --cell rnn --hidden 2048 --batch-size 512 --threads 1). Smaller ones if threads would wait
-// for each other, and where no others stay.
+// The largest squares that stay in the second-level cache with what one side has of their rows,
+// while the other passes by: each side is read once for all columns of the other. With 2048 units
+// and 35 steps of 512 sequences, 256 columns are 1.35 times as fast as 64, and all of a training
+// 1.16 times (unroll bench --cell rnn --hidden 2048 --batch-size 512 --threads 1). Room for both
+// sides, which halves the depth on a core with 512 KiB, is 0.98 times as fast there
+// (unroll_kernels_benchmark --benchmark_filter=MultiplyTransposed). Smaller ones if threads would
+// wait for each other, and where no others stay.
 GradientCut cut_gradients(const Panels& A, const Panels& dz) {
   const int64_t threads = thread_count();
   for (const auto& [side, depth] :
@@ -61,7 +63,7 @@ GradientCut cut_gradients(const Panels& A, const Panels& dz) {
                           .panels = equal_part(dz.panels(), side / dz.width(), 1),
                           .depth = equal_part(dz.rows(), depth, kBlock)};
     const int64_t squares = parts_of(A.columns(), cut.columns) * parts_of(dz.panels(), cut.panels);
-    const bool stays = stay_in_l2_cache(side * (2 * depth + side) * int64_t{sizeof(float)});
+    const bool stays = stay_in_l2_cache(side * (depth + side) * int64_t{sizeof(float)});
     const bool is_balanced = parts_of(squares, threads) * threads * 10 <= squares * 11;
     if (stays && is_balanced) {
       return cut;
