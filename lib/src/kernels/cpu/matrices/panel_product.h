@@ -20,7 +20,8 @@ struct RightSide {
   int64_t depth = 0;
   /// Where the next product reads its right side, if B does not stay in a core's own cache. It is
   /// prefetched during this product, and so is the rest of the panel, whose products are cut for
-  /// slow reading. Null: B stays cached, or nothing follows.
+  /// slow reading, unless the core itself reads B fast enough. Null: B stays cached, or nothing
+  /// follows.
   const float* next = nullptr;
 };
 
