@@ -94,7 +94,7 @@ TEST_P(Product, IsTheSameBitsInAndOutOfAnyStrips) {
   constexpr int64_t kRows = 13;
   constexpr int64_t kWidth = 48;
   const auto A = panels(kRows, 600, kStatePanel);
-  // The wide one is more than a cache holds, and so read in another way.
+  // The wide one is more than stays in a third-level cache, and so read in another way.
   for (const auto& [columns, from] :
        {std::pair<int64_t, int64_t>{100, kBlock}, {100, kWidth}, {4000, kBlock}}) {
     const auto B = panels(600, columns, kWidth, from);

@@ -37,9 +37,9 @@ constexpr int kUnrolled = kLanes == kBlock ? 4 : 2;
 constexpr int64_t kDepth = kLanes == kBlock ? 512 : 256;
 constexpr int64_t kDepthDown = 384;
 
-// Right sides of up to so many bytes, which stay in a third-level cache, need no more than to be
-// read from end to end, if their strips are a tile wide: the core then fetches ahead by itself, and
-// what is prefetched or cut only stops it. With AVX2 an RNN of 512 or 1024 units trains 1.08 and
+// Right sides of up to so many bytes, which stay in a third-level cache, are neither prefetched nor
+// cut for few rows: a strip as wide as a tile (strip_of_right_side) is consecutive memory, along
+// which the core fetches ahead by itself. With AVX2 an RNN of 512 or 1024 units trains 1.08 and
 // 1.12 times as fast so in batches of 8, and 1.03 and 1.02 times in batches of 32 (unroll bench
 // --cell rnn --hidden 512,1024 --batch-size 8 --threads 1).
 constexpr int64_t kFetchedByTheCore = kTileColumns > kBlock ? 0 : int64_t{8} << 20;
